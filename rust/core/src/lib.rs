@@ -1,0 +1,1 @@
+//! The taskloom engine. There is no Python in this crate, so that `cargo test` and loom can check it alone.
