@@ -1,42 +1,93 @@
-# Every target does its own set-up: a fresh machine needs Python 3.11+, a Rust toolchain and a C compiler.
+# Every target does its own set-up: a fresh machine needs CPython 3.11+, a Rust toolchain and a C compiler.
+#
+#   PYTHON=/path/to/python   the interpreter to build for (default: the newest that works, tools/find_python)
+#   VENV=.venv-3.11          where its virtual environment goes (default .venv)
+#   PROFILE=quick            build without fat LTO, for iterating (default release)
+#   ARGS='-k channel -x'     passed on to pytest, to the demo, or to the bench programme
 SHELL := /bin/bash
-PYTHON ?= $(shell for p in python3.13 python3.12 python3.14 python3.11 python3; do \
-	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done)
+PYTHON ?= $(shell tools/find_python)
 VENV ?= .venv
-BIN := $(VENV)/bin
 PROFILE ?= release
+ARGS ?=
+BIN := $(VENV)/bin
 RUST_SOURCES := $(shell find rust -name '*.rs' -o -name Cargo.toml) Cargo.toml Cargo.lock
+PIP := $(BIN)/python -m pip install -q --disable-pip-version-check
 
 .DEFAULT_GOAL := help
-.PHONY: help build test lint clean
+.PHONY: help build demo test core-test loom soak lint format docs api bench clean
 
 help: ## list the targets
-	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
 
-$(VENV)/ready: pyproject.toml
-	@test -n "$(PYTHON)" || { echo "taskloom needs Python 3.11 or newer on PATH"; exit 1; }
-	@command -v cargo >/dev/null || { echo "taskloom needs a Rust toolchain (cargo) on PATH: https://rustup.rs"; exit 1; }
-	@command -v cc >/dev/null || { echo "taskloom needs a C compiler (cc) on PATH"; exit 1; }
-	$(PYTHON) -m venv $(VENV)
-	$(BIN)/pip install -q --upgrade 'pip>=25.1' 'maturin>=1.8,<2'
-	$(BIN)/pip install -q --group test --group lint
+# What must be on the machine; each line that is missing says what to install.
+.PHONY: tools-there
+tools-there:
+	@command -v cargo >/dev/null || { echo "taskloom needs a Rust toolchain (cargo 1.85 or newer): install it from https://rustup.rs"; exit 1; }
+	@command -v cc >/dev/null || { echo "taskloom needs a C compiler (cc) to link with: install gcc or clang (on Debian: apt-get install gcc libc6-dev)"; exit 1; }
+
+# A failed step leaves no half-made environment behind.
+$(VENV)/ready:
+	@$(MAKE) -s --no-print-directory tools-there
+	@python='$(PYTHON)'; test -n "$$python" || exit 1; \
+	problem=$$(tools/find_python --check "$$python") || { echo "$$problem"; exit 1; }; \
+	rm -rf $(VENV) && "$$python" -m venv $(VENV) || { rm -rf $(VENV); echo "$$python could not make a virtual environment: install its venv module (on Debian: apt-get install python3-venv)"; exit 1; }
+	@$(PIP) --upgrade 'pip>=25.1' 'maturin>=1.8,<2'
 	@touch $@
 
-$(VENV)/built: $(VENV)/ready $(RUST_SOURCES)
+$(VENV)/has-%: pyproject.toml $(VENV)/ready
+	@$(PIP) --group $*
+	@touch $@
+
+# One stamp per profile, of which only the last built is there: a quick build never passes for a release build.
+$(VENV)/built-$(PROFILE): $(VENV)/ready $(RUST_SOURCES)
+	@$(MAKE) -s --no-print-directory tools-there
+	@rm -f $(VENV)/built-*
 	VIRTUAL_ENV=$(abspath $(VENV)) $(BIN)/maturin develop -q --profile $(PROFILE)
 	@touch $@
 
-build: $(VENV)/built ## build the extension into .venv
+build: $(VENV)/built-$(PROFILE) $(VENV)/has-test ## build the extension into .venv
 
-test: build ## run the Python tests
-	$(BIN)/python -m pytest -q -m 'not soak'
+demo: build ## map the standard library's source: a real task graph, with its speed-up
+	$(BIN)/python examples/codebase_atlas.py $(ARGS)
 
-lint: build ## rustfmt, clippy, ruff, mypy
+test: build ## the Python tests, with every docstring example and every example programme
+	$(BIN)/python -m pytest -q -m 'not soak' $(ARGS)
+
+core-test: tools-there ## the Rust tests of the core
+	cargo test -q -p taskloom-core
+
+# Models are the core tests whose path contains "loom"; a bound on preemptions keeps them finite.
+loom: tools-there ## the loom models of the core
+	LOOM_MAX_PREEMPTIONS=$${LOOM_MAX_PREEMPTIONS:-3} RUSTFLAGS="--cfg loom" CARGO_TARGET_DIR=target/loom \
+	cargo test -q -p taskloom-core --lib --tests --profile quick loom
+
+soak: build ## the stress tests that take minutes
+	$(BIN)/python -m pytest -q -m soak --timeout 1800 $(ARGS)
+
+lint: build $(VENV)/has-lint ## rustfmt, clippy, ruff, mypy, the stub against the binary, basedpyright
+	@cargo fmt --version >/dev/null 2>&1 && cargo clippy --version >/dev/null 2>&1 || { echo "make lint needs rustfmt and clippy: rustup component add rustfmt clippy"; exit 1; }
 	cargo fmt --all --check
-	PYO3_PYTHON=$(abspath $(BIN)/python) cargo clippy -q --all-targets -- -D warnings
-	$(BIN)/ruff check .
-	$(BIN)/ruff format --check .
+	PYO3_PYTHON=$(abspath $(BIN)/python) cargo clippy -q --workspace --all-targets -- -D warnings
+	$(BIN)/ruff check -q .
+	$(BIN)/ruff format -q --check .
 	$(BIN)/mypy
+	$(BIN)/python -m mypy.stubtest taskloom._taskloom --allowlist tools/stubtest-allowlist
+	$(BIN)/basedpyright --pythonpath $(BIN)/python
+
+format: $(VENV)/has-lint ## let rustfmt and ruff put the source in order
+	cargo fmt --all
+	$(BIN)/ruff check -q --fix .
+	$(BIN)/ruff format -q .
+
+docs: build ## run every example in README and docs/, check their links, run the docstring examples
+	$(BIN)/python tools/check_docs.py
+	$(BIN)/python -m pytest -q tests/test_docstrings.py
+
+api: build ## write down the public names as they are now (tests/public_api/)
+	$(BIN)/python tools/pin_public_api.py
+
+bench: build $(VENV)/has-bench ## every benchmark with its peers, within ten minutes; results in build/bench/
+	$(BIN)/python benches/run.py $(ARGS)
 
 clean: ## remove what was built
-	rm -rf target build $(VENV)
+	rm -rf target build .venv .venv-* python/taskloom/*.so
