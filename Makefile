@@ -22,7 +22,7 @@ help: ## list the targets
 # What must be on the machine; each line that is missing says what to install.
 .PHONY: tools-there
 tools-there:
-	@command -v cargo >/dev/null || { echo "taskloom needs a Rust toolchain (cargo 1.85 or newer): install it from https://rustup.rs"; exit 1; }
+	@command -v cargo >/dev/null || { echo "taskloom needs a Rust toolchain (cargo 1.88 or newer): install it from https://rustup.rs"; exit 1; }
 	@command -v cc >/dev/null || { echo "taskloom needs a C compiler (cc) to link with: install gcc or clang (on Debian: apt-get install gcc libc6-dev)"; exit 1; }
 
 # A failed step leaves no half-made environment behind.
@@ -84,7 +84,7 @@ docs: build ## run every example in README and docs/, check their links, run the
 	$(BIN)/python -m pytest -q tests/test_docstrings.py
 
 api: build ## write down the public names as they are now (tests/public_api/)
-	$(BIN)/python tools/public_api.py
+	$(BIN)/python tools/pin_public_api.py
 
 bench: build $(VENV)/has-bench ## every benchmark with its peers, within ten minutes; results in build/bench/
 	$(BIN)/python benches/run.py $(ARGS)

@@ -1,6 +1,14 @@
 //! The taskloom engine. There is no Python in this crate, so that `cargo test` and loom can check it alone.
 
-pub mod clock;
-pub mod histogram;
+pub mod completion;
+pub mod latch;
 pub mod ready;
-pub mod stats;
+pub mod sleep;
+pub mod sync;
+
+#[cfg(not(loom))]
+pub mod injector;
+#[cfg(not(loom))]
+pub mod job;
+#[cfg(not(loom))]
+pub mod pool;

@@ -202,11 +202,11 @@ impl<T: Copy> ReadyQueue<T> {
         let mut least = u64::MAX;
         let mut found = None;
         for band in bits(self.fifo_mask) {
-            if let Some(front) = self.fifos[band].front() {
-                if front.sequence < least {
-                    least = front.sequence;
-                    found = Some((band, None));
-                }
+            if let Some(front) = self.fifos[band].front()
+                && front.sequence < least
+            {
+                least = front.sequence;
+                found = Some((band, None));
             }
         }
         for band in bits(self.heap_mask) {

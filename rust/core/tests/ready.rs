@@ -83,7 +83,7 @@ impl Model {
             return None;
         }
         self.pops += 1;
-        let aged = self.order.aging > 0 && self.pops % self.order.aging == 0;
+        let aged = self.order.aging > 0 && self.pops.is_multiple_of(self.order.aging);
         let item = if aged {
             heads.into_iter().min_by_key(|i| i.sequence)?
         } else {

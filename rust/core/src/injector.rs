@@ -1,0 +1,137 @@
+//! The pool's shared queue: a ready queue behind a lock, with what others may see without it.
+
+use crate::job::Job;
+use crate::ready::{DEFAULT_BAND, Order, ReadyQueue};
+use crate::sync::Mutex;
+use crate::sync::atomic::Ordering::{Acquire, Relaxed, Release, SeqCst};
+use crate::sync::atomic::{AtomicU8, AtomicUsize};
+use crate::sync::{Futex, Wait};
+use std::time::Duration;
+
+/// The queue is full.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Full;
+
+pub struct Injector {
+    ready: Mutex<ReadyQueue<Job>>,
+    /// Length and bands, copied out of the queue under the lock.
+    len: AtomicUsize,
+    bands: AtomicU8,
+    /// Submitters that wait for space, and the word that they sleep on.
+    waiting: AtomicUsize,
+    space: Futex,
+    /// Waiting submitters are woken when the queue has drained to this length.
+    low_water: usize,
+}
+
+impl Injector {
+    pub fn new(order: Order, bound: Option<usize>) -> Self {
+        Injector {
+            ready: Mutex::new(ReadyQueue::new(order)),
+            len: AtomicUsize::new(0),
+            bands: AtomicU8::new(0),
+            waiting: AtomicUsize::new(0),
+            space: Futex::new(0),
+            low_water: bound.map_or(0, |bound| bound - bound.min(256).div_ceil(2)),
+        }
+    }
+
+    pub fn len(&self) -> usize {
+        self.len.load(Acquire)
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Whether something more urgent than the default band is queued.
+    pub fn has_urgent(&self) -> bool {
+        self.bands.load(Relaxed) & ((1 << DEFAULT_BAND) - 1) != 0
+    }
+
+    fn publish(&self, ready: &ReadyQueue<Job>) {
+        self.len.store(ready.len(), Release);
+        self.bands.store(ready.bands(), Relaxed);
+    }
+
+    /// Queues a job unless `bound` jobs are queued; returns the length with it.
+    #[inline]
+    pub fn push(
+        &self,
+        job: Job,
+        band: usize,
+        deadline: Option<u64>,
+        bound: usize,
+    ) -> Result<usize, Full> {
+        let mut ready = self.ready.lock();
+        if ready.len() >= bound {
+            return Err(Full);
+        }
+        ready.push(job, band, deadline);
+        self.publish(&ready);
+        Ok(ready.len())
+    }
+
+    /// Queues as many of the jobs as the bound lets in, in one hand-over; returns how many.
+    pub fn push_many(&self, jobs: &[Job], band: usize, bound: usize) -> usize {
+        let mut ready = self.ready.lock();
+        let room = jobs.len().min(bound.saturating_sub(ready.len()));
+        for &job in &jobs[..room] {
+            ready.push(job, band, None);
+        }
+        self.publish(&ready);
+        room
+    }
+
+    /// Takes the job that is to start next.
+    #[inline]
+    pub fn pop(&self, now: impl FnOnce() -> u64) -> Option<Job> {
+        if self.is_empty() {
+            return None;
+        }
+        let mut ready = self.ready.lock();
+        let popped = ready.pop(now)?;
+        let len = ready.len();
+        self.publish(&ready);
+        drop(ready);
+        // A submitter that counted itself before it looked at the length under the lock is seen
+        // here; one that looked later has found the room that this pop made.
+        if self.waiting.load(Relaxed) > 0 && len <= self.low_water {
+            self.wake_submitters();
+        }
+        Some(popped.item)
+    }
+
+    /// Takes everything, in the order in which it would have been started.
+    pub fn drain(&self) -> Vec<Job> {
+        let mut ready = self.ready.lock();
+        let mut jobs = Vec::with_capacity(ready.len());
+        while let Some(popped) = ready.pop(|| 0) {
+            jobs.push(popped.item);
+        }
+        self.publish(&ready);
+        drop(ready);
+        self.wake_submitters();
+        jobs
+    }
+
+    #[cold]
+    pub fn wake_submitters(&self) {
+        self.space.word.fetch_add(1, SeqCst);
+        self.space.wake(u32::MAX);
+    }
+
+    /// Sleeps until there may be room below `bound`; for the submitter that found none.
+    pub fn wait_for_room(&self, bound: usize, timeout: Option<Duration>) -> Wait {
+        self.waiting.fetch_add(1, SeqCst);
+        let seen = self.space.word.load(SeqCst);
+        let full = self.ready.lock().len() >= bound;
+        let wait = if full {
+            self.space.wait(seen, timeout)
+        } else {
+            Wait::Woken
+        };
+        self.waiting.fetch_sub(1, SeqCst);
+        wait
+    }
+}

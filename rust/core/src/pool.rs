@@ -1,0 +1,495 @@
+//! The work-stealing pool: workers, their deques, the shared queue, and who is woken for what.
+//!
+//! The pool starts no threads of its own and knows no interpreter: both are its host's. A host
+//! thread that calls [`Pool::work`] becomes a worker until the pool is closed and drained.
+
+pub use crate::injector::Full;
+use crate::injector::Injector;
+use crate::job::Job;
+use crate::ready::{DEFAULT_BAND, Order};
+use crate::sleep::{Found, Notified, Seek, Sleep};
+use crate::sync::Mutex;
+use crate::sync::atomic::Ordering::{Acquire, Relaxed, SeqCst};
+use crate::sync::atomic::{AtomicBool, AtomicUsize};
+use crate::sync::{Arc, Wait};
+use crossbeam_deque::{Steal, Stealer, Worker as Deque};
+use std::cell::Cell;
+use std::time::Duration;
+
+/// What the pool needs from the process that it lives in.
+pub trait Host: Send + Sync + 'static {
+    /// Starts a thread that calls [`Pool::work`] with this index; false if none can be started.
+    /// Called attached, with no lock of the pool held.
+    fn spawn(&self, index: usize) -> bool;
+    /// Takes the interpreter for this thread; blocks until it has it.
+    fn attach(&self);
+    /// Gives the interpreter up.
+    fn detach(&self);
+    /// Whether the thread keeps something (called detached) that it should let go of before it
+    /// sleeps; [`Host::tidy`] is then called attached.
+    fn is_untidy(&self) -> bool;
+    fn tidy(&self);
+    /// The clock of deadlines, in the ticks that jobs were submitted with.
+    fn now(&self) -> u64;
+}
+
+/// What a pool is made with.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    pub max_workers: usize,
+    /// How many workers more may be started while others block.
+    pub max_spares: usize,
+    /// Whether the interpreter can be held by one thread only.
+    pub gated: bool,
+    /// How many submitted jobs may be queued; None for any number.
+    pub bound: Option<usize>,
+    pub order: Order,
+}
+
+struct Threads {
+    running: Vec<bool>,
+    count: usize,
+}
+
+pub struct Pool {
+    host: Box<dyn Host>,
+    settings: Settings,
+    injector: Injector,
+    /// Jobs in the workers' own deques, all together.
+    local: AtomicUsize,
+    deques: Box<[Mutex<Option<Deque<Job>>>]>,
+    stealers: Box<[Stealer<Job>]>,
+    sleep: Sleep,
+    threads: Mutex<Threads>,
+    /// Workers that may still be started without anybody blocking: zero in the steady state.
+    unstarted: AtomicUsize,
+    blocked: AtomicUsize,
+    /// Why workers stay although the pool is closed: runs that are not over.
+    retained: AtomicUsize,
+    closed: AtomicBool,
+}
+
+impl Pool {
+    pub fn new(host: Box<dyn Host>, settings: Settings) -> Arc<Self> {
+        let places = settings.max_workers + settings.max_spares;
+        let deques: Vec<Deque<Job>> = (0..places).map(|_| Deque::new_fifo()).collect();
+        let stealers = deques.iter().map(Deque::stealer).collect();
+        Arc::new(Pool {
+            host,
+            injector: Injector::new(settings.order, settings.bound),
+            local: AtomicUsize::new(0),
+            deques: deques.into_iter().map(|d| Mutex::new(Some(d))).collect(),
+            stealers,
+            sleep: Sleep::new(settings.gated),
+            threads: Mutex::new(Threads {
+                running: vec![false; places],
+                count: 0,
+            }),
+            unstarted: AtomicUsize::new(settings.max_workers),
+            blocked: AtomicUsize::new(0),
+            retained: AtomicUsize::new(0),
+            closed: AtomicBool::new(false),
+            settings,
+        })
+    }
+
+    pub fn host(&self) -> &dyn Host {
+        &*self.host
+    }
+
+    pub fn max_workers(&self) -> usize {
+        self.settings.max_workers
+    }
+
+    /// How many jobs wait to be taken.
+    pub fn queued(&self) -> usize {
+        self.injector.len() + self.local.load(Acquire)
+    }
+
+    /// How many threads work for the pool, spares included.
+    pub fn threads(&self) -> usize {
+        self.threads.lock().count
+    }
+
+    /// Queues a job and sees to it that somebody takes it. From a worker of this pool a job of the
+    /// default band goes to its own deque. Never full, and allowed on a closed pool. Attached.
+    pub fn submit(self: &Arc<Self>, job: Job, band: usize) {
+        if band == DEFAULT_BAND && self.push_local(job) {
+            self.announce(1);
+        } else {
+            // Cannot be full: the bound is the largest number there is.
+            let _ = self.injector.push(job, band, None, usize::MAX);
+            self.announce(self.injector.len());
+        }
+    }
+
+    /// As `submit`, for a job from outside, which the bound may refuse. Attached.
+    #[inline]
+    pub fn submit_bounded(
+        self: &Arc<Self>,
+        job: Job,
+        band: usize,
+        deadline: Option<u64>,
+    ) -> Result<(), Full> {
+        let bound = match self.settings.bound {
+            Some(bound) => bound.saturating_sub(self.local.load(Relaxed)),
+            None => usize::MAX,
+        };
+        let len = self.injector.push(job, band, deadline, bound)?;
+        self.announce(len);
+        Ok(())
+    }
+
+    /// Queues as many jobs as fit and returns how many. Attached.
+    pub fn submit_many(self: &Arc<Self>, jobs: &[Job], band: usize) -> usize {
+        let bound = self.settings.bound.unwrap_or(usize::MAX);
+        let taken = self.injector.push_many(jobs, band, bound);
+        for _ in 0..taken.min(self.settings.max_workers) {
+            self.announce(self.injector.len());
+        }
+        taken
+    }
+
+    /// Sleeps (detached) until the queue may have room again.
+    pub fn wait_for_room(&self, timeout: Option<Duration>) -> Wait {
+        let bound = self.settings.bound.unwrap_or(usize::MAX);
+        self.injector.wait_for_room(bound, timeout)
+    }
+
+    /// `queued` jobs are there: wake or start a worker if nobody is about to take them.
+    #[inline]
+    fn announce(self: &Arc<Self>, queued: usize) {
+        // While workers are still to be started, one is started unless the idle ones suffice, as
+        // ThreadPoolExecutor does: later, whoever searches takes what it finds and wakes the next.
+        if self.unstarted.load(Relaxed) > 0 && queued as u64 > self.sleep.idle() {
+            self.start_worker();
+        }
+        // A closed pool has let its workers go, but a run that is not over may need one again.
+        if self.sleep.notify() == Notified::NobodyIdle
+            && (self.blocked.load(Relaxed) > 0 || self.is_closed())
+        {
+            self.start_worker();
+        }
+    }
+
+    fn push_local(&self, job: Job) -> bool {
+        Worker::with_current(|worker| match worker {
+            Some(worker) if std::ptr::eq(&*worker.pool, self) => {
+                self.local.fetch_add(1, SeqCst);
+                worker.deque.push(job);
+                true
+            }
+            _ => false,
+        })
+    }
+
+    /// Whether one more job would find a worker that has nothing to do.
+    pub fn wants_work(&self) -> bool {
+        self.sleep.nobody_searches()
+            && (self.sleep.has_sleeper_only() || self.unstarted.load(Relaxed) > 0)
+    }
+
+    #[cold]
+    fn start_worker(&self) {
+        let index = {
+            let mut threads = self.threads.lock();
+            let spares = self.blocked.load(SeqCst).min(self.settings.max_spares);
+            if threads.count >= self.settings.max_workers + spares {
+                return;
+            }
+            let Some(index) = threads.running.iter().position(|running| !running) else {
+                return;
+            };
+            threads.running[index] = true;
+            threads.count += 1;
+            self.count_unstarted(&threads);
+            index
+        };
+        self.sleep.begin_search();
+        if !self.host.spawn(index) {
+            self.worker_gone(index);
+            let _ = self.sleep.end_search();
+        }
+    }
+
+    fn count_unstarted(&self, threads: &Threads) {
+        let unstarted = if self.closed.load(SeqCst) {
+            0
+        } else {
+            self.settings.max_workers.saturating_sub(threads.count)
+        };
+        self.unstarted.store(unstarted, Relaxed);
+    }
+
+    fn worker_gone(&self, index: usize) {
+        let mut threads = self.threads.lock();
+        threads.running[index] = false;
+        threads.count -= 1;
+        self.count_unstarted(&threads);
+    }
+
+    /// Wakes or starts a worker if work is queued that nobody is about to take. Attached.
+    fn pass_on(&self) {
+        if self.has_work() && self.sleep.notify() == Notified::NobodyIdle {
+            self.start_worker();
+        }
+    }
+
+    /// Lets workers leave once nothing is queued and no run is retained. May be called twice.
+    pub fn close(&self) {
+        self.closed.store(true, SeqCst);
+        self.unstarted.store(0, Relaxed);
+        self.sleep.wake_all();
+        self.injector.wake_submitters();
+    }
+
+    pub fn is_closed(&self) -> bool {
+        self.closed.load(SeqCst)
+    }
+
+    /// Keeps workers from leaving a closed pool, until `release`.
+    pub fn retain(&self) {
+        self.retained.fetch_add(1, SeqCst);
+    }
+
+    pub fn release(&self) {
+        if self.retained.fetch_sub(1, SeqCst) == 1 && self.is_closed() {
+            self.sleep.wake_all();
+        }
+    }
+
+    /// Takes every queued job away from the pool.
+    pub fn drain(&self) -> Vec<Job> {
+        let mut jobs = self.injector.drain();
+        for stealer in &self.stealers {
+            while let Some(job) = steal(stealer) {
+                self.local.fetch_sub(1, SeqCst);
+                jobs.push(job);
+            }
+        }
+        self.sleep.wake_all();
+        jobs
+    }
+
+    /// Makes this thread the worker `index`, which its host was asked to start. Returns when the
+    /// pool is closed and drained, or when a spare is no longer needed. Called attached.
+    pub fn work(self: &Arc<Self>, index: usize) {
+        let Some(deque) = self.deques[index].lock().take() else {
+            // The host started a thread that it was not asked for.
+            return;
+        };
+        let worker = Worker {
+            pool: Arc::clone(self),
+            index,
+            deque,
+            late: Cell::new(None),
+            attached: Cell::new(true),
+            ticks: Cell::new(0),
+            steal_from: Cell::new(index),
+        };
+        CURRENT.with(|current| current.set(&worker));
+        worker.run();
+        CURRENT.with(|current| current.set(std::ptr::null()));
+        *self.deques[index].lock() = Some(worker.deque);
+        self.worker_gone(index);
+        self.pass_on();
+    }
+}
+
+impl Seek for Pool {
+    fn has_work(&self) -> bool {
+        !self.injector.is_empty() || self.local.load(SeqCst) > 0
+    }
+
+    fn closed(&self) -> bool {
+        self.closed.load(SeqCst) && self.retained.load(SeqCst) == 0
+    }
+
+    fn before_sleep(&self) {
+        if self.host.is_untidy() {
+            self.host.attach();
+            self.host.tidy();
+            self.host.detach();
+        }
+    }
+}
+
+fn steal(stealer: &Stealer<Job>) -> Option<Job> {
+    loop {
+        match stealer.steal() {
+            Steal::Success(job) => return Some(job),
+            Steal::Empty => return None,
+            Steal::Retry => crate::sync::hint::spin_loop(),
+        }
+    }
+}
+
+thread_local! {
+    static CURRENT: Cell<*const Worker> = const { Cell::new(std::ptr::null()) };
+}
+
+/// Every how many jobs a worker looks at the shared queue first, so that its own cannot starve it.
+const FAIRNESS: u32 = 61;
+
+/// A thread at work for a pool; jobs get it to see where they run.
+pub struct Worker {
+    pool: Arc<Pool>,
+    index: usize,
+    deque: Deque<Job>,
+    late: Cell<Option<Job>>,
+    attached: Cell<bool>,
+    ticks: Cell<u32>,
+    steal_from: Cell<usize>,
+}
+
+impl Worker {
+    /// Calls `f` with the worker that this thread is, if it is one.
+    #[inline]
+    pub fn with_current<R>(f: impl FnOnce(Option<&Worker>) -> R) -> R {
+        let current = CURRENT.with(Cell::get);
+        // SAFETY: set by `Pool::work` on this very thread for as long as its frame, which holds
+        // the worker, is alive below us; `f` cannot keep the reference.
+        f(unsafe { current.as_ref() })
+    }
+
+    /// Below `max_workers` for a regular worker, from there on for a spare.
+    pub fn index(&self) -> usize {
+        self.index
+    }
+
+    pub fn pool(&self) -> &Arc<Pool> {
+        &self.pool
+    }
+
+    /// Whether this thread holds the interpreter; a late job asks.
+    pub fn is_attached(&self) -> bool {
+        self.attached.get()
+    }
+
+    /// Has `job` executed after the current one. If the worker finds nothing else to do, that
+    /// happens detached: whoever is woken by it then finds the interpreter free. A late job
+    /// must not need the interpreter.
+    #[inline]
+    pub fn set_late(&self, job: Job) {
+        // One at a time: a job that executes others inline flushes between them.
+        self.flush_late();
+        self.late.set(Some(job));
+    }
+
+    /// Executes a late job now.
+    #[inline]
+    pub fn flush_late(&self) {
+        if let Some(late) = self.late.take() {
+            // SAFETY: taken, so executed once, as the maker of the job was promised.
+            unsafe { late.execute(self) }
+        }
+    }
+
+    /// To be put around a wait that blocks this worker (called attached; the interpreter is given
+    /// up inside `wait`): a spare may take its place meanwhile.
+    pub fn blocked<R>(&self, wait: impl FnOnce() -> R) -> R {
+        self.flush_late();
+        self.pool.blocked.fetch_add(1, SeqCst);
+        self.pool.pass_on();
+        let result = wait();
+        self.pool.blocked.fetch_sub(1, SeqCst);
+        result
+    }
+
+    fn is_superfluous(&self) -> bool {
+        self.index >= self.pool.settings.max_workers && self.pool.blocked.load(SeqCst) == 0
+    }
+
+    /// The next job: urgent ones first, then its own, then the shared queue's, then others'.
+    #[inline]
+    fn find(&self) -> Option<Job> {
+        let ticks = self.ticks.get().wrapping_add(1);
+        self.ticks.set(ticks);
+        let pool = &*self.pool;
+        let now = || pool.host.now();
+        if (pool.injector.has_urgent() || ticks.is_multiple_of(FAIRNESS))
+            && let Some(job) = pool.injector.pop(now)
+        {
+            return Some(job);
+        }
+        if let Some(job) = self.deque.pop() {
+            pool.local.fetch_sub(1, SeqCst);
+            return Some(job);
+        }
+        if let Some(job) = pool.injector.pop(now) {
+            return Some(job);
+        }
+        if pool.local.load(Relaxed) == 0 {
+            return None;
+        }
+        self.steal()
+    }
+
+    fn steal(&self) -> Option<Job> {
+        let stealers = &self.pool.stealers;
+        let start = self.steal_from.get();
+        for offset in 1..=stealers.len() {
+            let victim = (start + offset) % stealers.len();
+            if let Some(job) = steal(&stealers[victim]) {
+                self.steal_from.set(victim + stealers.len() - 1);
+                self.pool.local.fetch_sub(1, SeqCst);
+                return Some(job);
+            }
+        }
+        None
+    }
+
+    fn run(&self) {
+        let pool = &*self.pool;
+        // Started for work that is queued, counted as searching by who started it, and attached.
+        let mut searching = true;
+        loop {
+            let found = self.find();
+            if let Some(job) = found {
+                if searching {
+                    searching = false;
+                    if pool.sleep.end_search() {
+                        pool.pass_on();
+                    }
+                }
+                self.flush_late();
+                // SAFETY: taken out of a queue, so executed once.
+                unsafe { job.execute(self) };
+                if !self.is_superfluous() {
+                    continue;
+                }
+            }
+            let leaving = self.index >= pool.settings.max_workers;
+            self.detach();
+            if !searching {
+                // Before the late job: who is woken by it and submits again finds us searching.
+                pool.sleep.begin_search();
+            }
+            self.flush_late();
+            if leaving && pool.sleep.end_search() {
+                self.attach();
+                pool.pass_on();
+                return;
+            } else if leaving || pool.sleep.search(pool) == Found::Closed {
+                self.attach();
+                return;
+            }
+            searching = true;
+            self.attach();
+            pool.sleep.leave_standby();
+        }
+    }
+
+    fn attach(&self) {
+        self.pool.host.attach();
+        self.attached.set(true);
+    }
+
+    fn detach(&self) {
+        self.attached.set(false);
+        self.pool.host.detach();
+    }
+}
+
+#[cfg(test)]
+mod tests;
