@@ -1,0 +1,5 @@
+"""What may start, how much of it at once, and where: policies above the native pool.
+
+topology    processors, caches and memory nodes; placing workers and the order of stealing
+affinity    processors and real-time classes for the calling thread
+"""
