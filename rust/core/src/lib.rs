@@ -1,5 +1,7 @@
 //! The taskloom engine. There is no Python in this crate, so that `cargo test` and loom can check it alone.
 
+pub mod cancel;
+pub mod channel;
 pub mod completion;
 pub mod latch;
 pub mod ready;
@@ -12,3 +14,5 @@ pub mod injector;
 pub mod job;
 #[cfg(not(loom))]
 pub mod pool;
+#[cfg(not(loom))]
+pub mod timer;

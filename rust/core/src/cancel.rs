@@ -1,0 +1,379 @@
+//! A tree of cancel tokens: cancelling one cancels everything below it that is not shielded.
+//!
+//! A token is level-triggered: once cancelled it stays so, and whoever asks, asks as often as it
+//! likes. Whether a token is cancelled, by itself or from above, is one load; the tree is walked
+//! only when something is cancelled. A parent knows its children weakly, a child its parent
+//! strongly.
+//!
+//! Two races decide the design. A child that is made while its parent is being cancelled either is
+//! in the parent's list before the parent's lock is taken to empty it, or sees the flag that was set
+//! under that lock. A shield that is lifted while the parent is being cancelled is either lifted
+//! before the canceller asks the child, under the child's lock, or the lifting thread then sees the
+//! parent's flag. The loom models at the end explore both.
+
+use crate::sync::atomic::{AtomicBool, Ordering};
+use crate::sync::{Arc, Mutex};
+use std::sync::Weak;
+
+/// What is called, once, when a token is cancelled.
+///
+/// It is called on the cancelling thread, without any lock of the tree held.
+pub trait OnCancel: Send + Sync {
+    fn cancelled(&self);
+}
+
+// A trait object must live in the standard `Arc`: loom's cannot hold an unsized value.
+type Callback = std::sync::Arc<dyn OnCancel>;
+type Link = std::sync::Arc<Node>;
+
+#[derive(Default)]
+struct Inner {
+    /// This very token was cancelled, not only one above it.
+    asked: bool,
+    shielded: bool,
+    reason: Option<Arc<str>>,
+    callbacks: Slots<Callback>,
+    children: Slots<Weak<Node>>,
+}
+
+struct Node {
+    cancelled: AtomicBool,
+    inner: Mutex<Inner>,
+    /// The parent and this node's place in its list.
+    parent: Option<(Link, Mutex<Option<u32>>)>,
+}
+
+impl Drop for Node {
+    fn drop(&mut self) {
+        if let Some((parent, place)) = &self.parent
+            && let Some(place) = place.lock().take()
+        {
+            parent.inner.lock().children.remove(place);
+        }
+    }
+}
+
+/// A token: a cheap handle, cloned freely.
+#[derive(Clone)]
+pub struct Token(Link);
+
+/// A callback's registration, to be removed by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Registration(u32);
+
+impl Default for Token {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Token {
+    /// A token with nothing above it.
+    pub fn new() -> Self {
+        Token(std::sync::Arc::new(Node {
+            cancelled: AtomicBool::new(false),
+            inner: Mutex::new(Inner::default()),
+            parent: None,
+        }))
+    }
+
+    /// A token below this one. A shielded one is not cancelled with it until the shield is lifted.
+    pub fn child(&self, shielded: bool) -> Self {
+        let child = std::sync::Arc::new(Node {
+            cancelled: AtomicBool::new(false),
+            inner: Mutex::new(Inner {
+                shielded,
+                ..Inner::default()
+            }),
+            parent: Some((std::sync::Arc::clone(&self.0), Mutex::new(None))),
+        });
+        let mut inner = self.0.inner.lock();
+        if self.0.cancelled.load(Ordering::Relaxed) {
+            let reason = inner.reason.clone();
+            drop(inner);
+            if !shielded {
+                let mut inner = child.inner.lock();
+                inner.reason = reason;
+                child.cancelled.store(true, Ordering::Release);
+            }
+        } else {
+            let place = inner.children.insert(std::sync::Arc::downgrade(&child));
+            drop(inner);
+            if let Some((_, own)) = &child.parent {
+                *own.lock() = Some(place);
+            }
+        }
+        Token(child)
+    }
+
+    /// Whether this token, or an unshielded way above it, is cancelled.
+    #[inline]
+    pub fn is_cancelled(&self) -> bool {
+        self.0.cancelled.load(Ordering::Acquire)
+    }
+
+    /// Whether `cancel` was called on this very token.
+    pub fn was_asked(&self) -> bool {
+        self.0.inner.lock().asked
+    }
+
+    /// Why, if whoever cancelled said so.
+    pub fn reason(&self) -> Option<Arc<str>> {
+        self.0.inner.lock().reason.clone()
+    }
+
+    pub fn is_shielded(&self) -> bool {
+        self.0.inner.lock().shielded
+    }
+
+    /// The token that this one is below.
+    pub fn parent(&self) -> Option<Token> {
+        let (parent, _) = self.0.parent.as_ref()?;
+        Some(Token(std::sync::Arc::clone(parent)))
+    }
+
+    pub fn is_same(&self, other: &Token) -> bool {
+        std::sync::Arc::ptr_eq(&self.0, &other.0)
+    }
+
+    /// Raises or lifts the shield. Lifting it below a cancelled token cancels this one.
+    pub fn set_shielded(&self, shielded: bool) {
+        self.0.inner.lock().shielded = shielded;
+        if shielded {
+            return;
+        }
+        if let Some((parent, _)) = &self.0.parent
+            && parent.cancelled.load(Ordering::Acquire)
+        {
+            let reason = parent.inner.lock().reason.clone();
+            spread(&self.0, reason);
+        }
+    }
+
+    /// Cancels this token and everything below it. False if this very token had been cancelled.
+    pub fn cancel(&self, reason: Option<Arc<str>>) -> bool {
+        let mut inner = self.0.inner.lock();
+        if inner.asked {
+            return false;
+        }
+        inner.asked = true;
+        drop(inner);
+        spread(&self.0, reason);
+        true
+    }
+
+    /// Has `callback` called when this token is cancelled. None, and nothing registered, if it is
+    /// cancelled already.
+    pub fn on_cancel(&self, callback: std::sync::Arc<dyn OnCancel>) -> Option<Registration> {
+        let mut inner = self.0.inner.lock();
+        if self.0.cancelled.load(Ordering::Relaxed) {
+            return None;
+        }
+        Some(Registration(inner.callbacks.insert(callback)))
+    }
+
+    /// Takes a callback back. False if it has been called, or is about to be.
+    pub fn forget(&self, registration: Registration) -> bool {
+        let gone = self.0.inner.lock().callbacks.remove(registration.0);
+        gone.is_some()
+    }
+}
+
+impl std::fmt::Debug for Token {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Token")
+            .field("cancelled", &self.is_cancelled())
+            .finish_non_exhaustive()
+    }
+}
+
+/// Marks a node and all below it, without recursion: a tree may be deep.
+fn spread(root: &Link, reason: Option<Arc<str>>) {
+    let mut todo = vec![std::sync::Arc::clone(root)];
+    while let Some(node) = todo.pop() {
+        let mut inner = node.inner.lock();
+        if node.cancelled.load(Ordering::Relaxed) {
+            continue;
+        }
+        node.cancelled.store(true, Ordering::Release);
+        inner.reason.clone_from(&reason);
+        let callbacks = std::mem::take(&mut inner.callbacks);
+        let children = std::mem::take(&mut inner.children);
+        drop(inner);
+        for callback in callbacks.into_values() {
+            callback.cancelled();
+        }
+        for child in children.into_values().filter_map(|child| child.upgrade()) {
+            if !child.inner.lock().shielded {
+                todo.push(child);
+            }
+        }
+    }
+}
+
+/// A vector with reusable places.
+struct Slots<T> {
+    values: Vec<Option<T>>,
+    free: Vec<u32>,
+}
+
+impl<T> Default for Slots<T> {
+    fn default() -> Self {
+        Slots {
+            values: Vec::new(),
+            free: Vec::new(),
+        }
+    }
+}
+
+impl<T> Slots<T> {
+    fn insert(&mut self, value: T) -> u32 {
+        if let Some(place) = self.free.pop() {
+            self.values[place as usize] = Some(value);
+            place
+        } else {
+            self.values.push(Some(value));
+            self.values.len() as u32 - 1
+        }
+    }
+
+    fn remove(&mut self, place: u32) -> Option<T> {
+        let value = self.values.get_mut(place as usize)?.take();
+        if value.is_some() {
+            self.free.push(place);
+        }
+        value
+    }
+
+    fn into_values(self) -> impl Iterator<Item = T> {
+        self.values.into_iter().flatten()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sync::atomic::AtomicUsize;
+    use crate::sync::thread;
+
+    #[derive(Default)]
+    struct Calls(AtomicUsize);
+
+    impl OnCancel for Calls {
+        fn cancelled(&self) {
+            self.0.fetch_add(1, Ordering::SeqCst);
+        }
+    }
+
+    fn model(f: impl Fn() + Send + Sync + 'static) {
+        #[cfg(loom)]
+        loom::model(f);
+        #[cfg(not(loom))]
+        f();
+    }
+
+    #[cfg(not(loom))]
+    mod behaviour {
+        use super::*;
+
+        #[test]
+        fn cancelling_reaches_all_below_but_not_through_a_shield() {
+            let root = Token::new();
+            let (child, shielded) = (root.child(false), root.child(true));
+            let below = (child.child(false), shielded.child(false));
+            assert!(root.cancel(Some("because".into())));
+            assert!(child.is_cancelled() && below.0.is_cancelled());
+            assert!(!shielded.is_cancelled() && !below.1.is_cancelled());
+            assert_eq!(below.0.reason().as_deref(), Some("because"));
+            shielded.set_shielded(false);
+            assert!(shielded.is_cancelled() && below.1.is_cancelled());
+        }
+
+        #[test]
+        fn cancelling_a_child_leaves_its_parent_alone() {
+            let root = Token::new();
+            let child = root.child(false);
+            assert!(child.cancel(None) && !child.cancel(None));
+            assert!(child.was_asked() && !root.is_cancelled());
+        }
+
+        #[test]
+        fn a_callback_is_called_once_and_not_after_it_was_taken_back() {
+            let (root, calls) = (Token::new(), std::sync::Arc::new(Calls::default()));
+            let kept = root.on_cancel(calls.clone());
+            let gone = root.on_cancel(calls.clone());
+            assert!(gone.is_some_and(|gone| root.forget(gone)));
+            root.cancel(None);
+            root.cancel(None);
+            assert_eq!(calls.0.load(Ordering::SeqCst), 1);
+            assert!(!kept.is_some_and(|kept| root.forget(kept)));
+            assert!(root.on_cancel(calls).is_none());
+        }
+
+        #[test]
+        fn children_that_are_gone_leave_nothing_behind() {
+            let root = Token::new();
+            for _ in 0..1_000 {
+                drop(root.child(false));
+            }
+            assert_eq!(root.0.inner.lock().children.values.len(), 1);
+        }
+
+        #[test]
+        fn a_deep_tree_is_cancelled_without_recursion() {
+            let mut chain = vec![Token::new()];
+            for k in 0..100_000 {
+                let next = chain[k].child(false);
+                chain.push(next);
+            }
+            chain[0].cancel(None);
+            assert!(chain[100_000].is_cancelled());
+            while chain.pop().is_some() {}
+        }
+    }
+
+    #[test]
+    fn model_a_child_made_while_its_parent_is_cancelled_is_cancelled() {
+        model(|| {
+            let root = Token::new();
+            let other = {
+                let root = root.clone();
+                thread::spawn(move || root.cancel(None))
+            };
+            let child = root.child(false);
+            assert!(other.join().is_ok());
+            assert!(child.is_cancelled());
+        });
+    }
+
+    #[test]
+    fn model_a_shield_lifted_while_the_parent_is_cancelled_lets_it_through() {
+        model(|| {
+            let root = Token::new();
+            let child = root.child(true);
+            let other = {
+                let root = root.clone();
+                thread::spawn(move || root.cancel(None))
+            };
+            child.set_shielded(false);
+            assert!(other.join().is_ok());
+            assert!(child.is_cancelled());
+        });
+    }
+
+    #[test]
+    fn model_a_callback_is_called_once_or_was_refused() {
+        model(|| {
+            let (root, calls) = (Token::new(), std::sync::Arc::new(Calls::default()));
+            let other = {
+                let root = root.clone();
+                thread::spawn(move || root.cancel(None))
+            };
+            let registered = root.on_cancel(calls.clone());
+            let forgotten = registered.is_some_and(|registered| root.forget(registered));
+            assert!(other.join().is_ok());
+            let expected = usize::from(registered.is_some() && !forgotten);
+            assert_eq!(calls.0.load(Ordering::SeqCst), expected);
+        });
+    }
+}

@@ -1,0 +1,396 @@
+use super::*;
+use crate::sync::atomic::{AtomicUsize, Ordering};
+use crate::sync::{Arc, thread};
+use std::task::Poll;
+
+/// Counts its wakes.
+#[derive(Clone)]
+struct Count(Arc<AtomicUsize>);
+
+impl Wake for Count {
+    fn wake(&self) {
+        self.0.fetch_add(1, Ordering::SeqCst);
+    }
+}
+
+impl Count {
+    fn new() -> Self {
+        Count(Arc::new(AtomicUsize::new(0)))
+    }
+
+    fn get(&self) -> usize {
+        self.0.load(Ordering::SeqCst)
+    }
+}
+
+type Ints = Channel<u32, Count>;
+
+fn channel(capacity: usize) -> Ints {
+    let channel = Channel::new(capacity);
+    assert!(channel.add_sender() && channel.add_receiver());
+    channel
+}
+
+#[cfg(not(loom))]
+mod behaviour {
+    use super::*;
+
+    #[test]
+    fn items_come_out_in_order_and_a_full_channel_refuses() {
+        let c = channel(2);
+        assert_eq!(c.try_send(1), Ok(()));
+        assert_eq!(c.try_send(2), Ok(()));
+        assert_eq!(c.try_send(3), Err(SendError::Full(3)));
+        assert_eq!(c.try_receive(), Ok(1));
+        assert_eq!(c.try_receive(), Ok(2));
+        assert_eq!(c.try_receive(), Err(ReceiveError::Empty));
+    }
+
+    #[test]
+    fn a_waiting_receiver_is_given_the_item_and_woken_once() {
+        let (c, wakes) = (channel(0), Count::new());
+        let mut receive = Receiving::default();
+        assert_eq!(receive.poll(&c, || wakes.clone()), Poll::Pending);
+        assert_eq!(c.try_send(7), Ok(()));
+        assert_eq!(wakes.get(), 1);
+        assert_eq!(receive.poll(&c, || wakes.clone()), Poll::Ready(Ok(7)));
+    }
+
+    #[test]
+    fn receivers_are_served_first_come_first_served() {
+        let (c, wakes) = (channel(1), Count::new());
+        let mut receives: Vec<_> = (0..3).map(|_| Receiving::default()).collect();
+        for receive in &mut receives {
+            assert!(receive.poll(&c, || wakes.clone()).is_pending());
+        }
+        receives[1].leave(&c);
+        c.try_send(1).unwrap_or(());
+        c.try_send(2).unwrap_or(());
+        let got = |r: &mut Receiving<_, _>| r.poll(&c, || wakes.clone());
+        assert_eq!(got(&mut receives[0]), Poll::Ready(Ok(1)));
+        assert_eq!(got(&mut receives[2]), Poll::Ready(Ok(2)));
+    }
+
+    #[test]
+    fn a_waiting_sender_is_let_in_when_an_item_leaves() {
+        let (c, wakes) = (channel(1), Count::new());
+        c.try_send(1).unwrap_or(());
+        let mut send = Sending::one(2);
+        assert!(send.poll(&c, || wakes.clone()).is_pending());
+        assert_eq!(c.try_receive(), Ok(1));
+        assert_eq!(send.poll(&c, || wakes.clone()), Poll::Ready(true));
+        assert_eq!(c.try_receive(), Ok(2));
+    }
+
+    #[test]
+    fn a_send_that_was_left_sends_nothing() {
+        let (c, wakes) = (channel(0), Count::new());
+        let mut send = Sending::one(2);
+        assert!(send.poll(&c, || wakes.clone()).is_pending());
+        assert!(send.leave(&c));
+        assert_eq!(c.try_receive(), Err(ReceiveError::Empty));
+        assert_eq!(c.stats().waiting_senders, 0);
+    }
+
+    #[test]
+    fn an_item_handed_to_a_receive_that_leaves_goes_to_the_next_receiver() {
+        let (c, wakes) = (channel(1), Count::new());
+        let (mut first, mut second) = (Receiving::default(), Receiving::default());
+        assert!(first.poll(&c, || wakes.clone()).is_pending());
+        assert!(second.poll(&c, || wakes.clone()).is_pending());
+        c.try_send(5).unwrap_or(());
+        first.leave(&c);
+        assert_eq!(second.poll(&c, || wakes.clone()), Poll::Ready(Ok(5)));
+        assert_eq!((c.stats().sent, c.stats().received), (1, 1));
+    }
+
+    #[test]
+    fn a_batch_larger_than_the_channel_trickles_through_in_order() {
+        let (c, wakes) = (channel(2), Count::new());
+        let mut send = Sending::many((0..7).collect());
+        assert!(send.poll(&c, || wakes.clone()).is_pending());
+        let mut got = Vec::new();
+        while let Ok(1..) = c.try_receive_many(&mut got, 3) {}
+        assert_eq!(got, (0..7).collect::<Vec<_>>());
+        assert_eq!(send.poll(&c, || wakes.clone()), Poll::Ready(true));
+        assert_eq!(wakes.get(), 1);
+    }
+
+    #[test]
+    fn the_last_sender_leaving_ends_it_after_what_is_left() {
+        let (c, wakes) = (channel(2), Count::new());
+        assert!(c.add_sender());
+        c.try_send(1).unwrap_or(());
+        c.remove_sender();
+        c.remove_sender();
+        let mut receive = Receiving::default();
+        assert_eq!(receive.poll(&c, || wakes.clone()), Poll::Ready(Ok(1)));
+        let mut receive = Receiving::default();
+        let ended = Poll::Ready(Err(ReceiveError::Ended));
+        assert_eq!(receive.poll(&c, || wakes.clone()), ended);
+        assert!(!c.add_sender());
+    }
+
+    #[test]
+    fn a_channel_that_had_no_sender_yet_has_not_ended() {
+        let c = Ints::new(1);
+        assert!(c.add_receiver());
+        assert_eq!(c.try_receive(), Err(ReceiveError::Empty));
+    }
+
+    #[test]
+    fn the_last_receiver_leaving_breaks_waiting_senders_and_drops_the_buffer() {
+        let (c, wakes) = (channel(1), Count::new());
+        c.try_send(1).unwrap_or(());
+        let mut send = Sending::one(2);
+        assert!(send.poll(&c, || wakes.clone()).is_pending());
+        c.remove_receiver();
+        assert_eq!(send.poll(&c, || wakes.clone()), Poll::Ready(false));
+        assert_eq!(c.try_send(3), Err(SendError::Broken(3)));
+        assert_eq!(c.stats().buffered, 0);
+    }
+
+    #[test]
+    fn a_select_takes_one_arm_and_withdraws_the_others() {
+        let (a, b, wakes) = (channel(1), channel(1), Count::new());
+        let mut select = Selecting::default();
+        let arms = &mut [(&a, Arm::Receive), (&b, Arm::Receive)];
+        assert!(select.poll(arms, 0, || wakes.clone()).is_pending());
+        b.try_send(4).unwrap_or(());
+        a.try_send(3).unwrap_or(());
+        let chosen = select.poll(arms, 0, || wakes.clone());
+        assert_eq!(chosen, Poll::Ready((1, Outcome::Item(4))));
+        assert_eq!(a.stats().waiting_receivers, 0);
+        assert_eq!(a.try_receive(), Ok(3));
+    }
+
+    #[test]
+    fn a_select_that_sends_keeps_the_item_of_the_arm_not_taken() {
+        let (a, b, wakes) = (channel(0), channel(0), Count::new());
+        let mut select = Selecting::default();
+        let arms = &mut [(&a, Arm::Send(Some(1))), (&b, Arm::Send(Some(2)))];
+        assert!(select.poll(arms, 0, || wakes.clone()).is_pending());
+        assert_eq!(b.try_receive(), Ok(2));
+        let chosen = select.poll(arms, 0, || wakes.clone());
+        assert_eq!(chosen, Poll::Ready((1, Outcome::Sent)));
+        assert_eq!(a.try_receive(), Err(ReceiveError::Empty));
+    }
+
+    #[test]
+    fn threads_that_come_and_go_lose_and_repeat_nothing() {
+        const EACH: u32 = 3_000;
+        let c = std::sync::Arc::new(channel(3));
+        for _ in 1..4 {
+            assert!(c.add_sender());
+        }
+        let senders: Vec<_> = (0..4)
+            .map(|k| {
+                let c = std::sync::Arc::clone(&c);
+                std::thread::spawn(move || {
+                    for i in 0..EACH {
+                        let mut item = Sending::one(k * EACH + i);
+                        // A send that is left now and then, and tried again.
+                        loop {
+                            match item.poll(&c, Count::new) {
+                                Poll::Ready(sent) => break assert!(sent),
+                                Poll::Pending if i % 3 == 0 => {
+                                    if !item.leave(&c) {
+                                        break;
+                                    }
+                                    item = Sending::one(k * EACH + i);
+                                }
+                                Poll::Pending => std::thread::yield_now(),
+                            }
+                        }
+                    }
+                    c.remove_sender();
+                })
+            })
+            .collect();
+        let receivers: Vec<_> = (0..4)
+            .map(|k| {
+                let c = std::sync::Arc::clone(&c);
+                std::thread::spawn(move || {
+                    let mut got = Vec::new();
+                    let mut receive = Receiving::default();
+                    loop {
+                        match receive.poll(&c, Count::new) {
+                            Poll::Ready(Ok(item)) => got.push(item),
+                            Poll::Ready(Err(_)) => return got,
+                            Poll::Pending if got.len() % 3 == k => receive.leave(&c),
+                            Poll::Pending => std::thread::yield_now(),
+                        }
+                    }
+                })
+            })
+            .collect();
+        for sender in senders {
+            assert!(sender.join().is_ok());
+        }
+        let mut all: Vec<u32> = receivers
+            .into_iter()
+            .flat_map(|receiver| receiver.join().unwrap_or_default())
+            .collect();
+        all.sort_unstable();
+        assert_eq!(all, (0..4 * EACH).collect::<Vec<_>>());
+    }
+}
+
+/// Runs a model under loom, or once without.
+fn model(f: impl Fn() + Send + Sync + 'static) {
+    #[cfg(loom)]
+    loom::model(f);
+    #[cfg(not(loom))]
+    f();
+}
+
+fn drain(c: &Ints) -> Vec<u32> {
+    std::iter::from_fn(|| c.try_receive().ok()).collect()
+}
+
+#[test]
+fn model_a_receive_that_is_left_while_an_item_is_sent() {
+    model(|| {
+        let c = Arc::new(channel(1));
+        let other = {
+            let c = Arc::clone(&c);
+            thread::spawn(move || c.try_send(7))
+        };
+        let mut receive = Receiving::default();
+        let mut got = Vec::new();
+        match receive.poll(&c, Count::new) {
+            Poll::Ready(item) => got.extend(item),
+            Poll::Pending => receive.leave(&c),
+        }
+        assert_eq!(other.join().ok(), Some(Ok(())));
+        got.extend(drain(&c));
+        assert_eq!(got, [7]);
+    });
+}
+
+#[test]
+fn model_a_send_that_is_left_while_its_item_is_received() {
+    model(|| {
+        let c = Arc::new(channel(0));
+        let other = {
+            let c = Arc::clone(&c);
+            thread::spawn(move || c.try_receive().ok())
+        };
+        let mut send = Sending::one(7);
+        let sent = match send.poll(&c, Count::new) {
+            Poll::Ready(sent) => sent,
+            Poll::Pending => !send.leave(&c),
+        };
+        let mut got: Vec<u32> = other.join().ok().flatten().into_iter().collect();
+        got.extend(drain(&c));
+        assert_eq!(got.len(), usize::from(sent));
+    });
+}
+
+#[test]
+fn model_a_wake_is_never_missed() {
+    model(|| {
+        let c = Arc::new(channel(1));
+        let wakes = Count::new();
+        let other = {
+            let c = Arc::clone(&c);
+            thread::spawn(move || {
+                let _ = c.try_send(1);
+                c.remove_sender();
+            })
+        };
+        let mut receive = Receiving::default();
+        let first = receive.poll(&c, || wakes.clone());
+        assert!(other.join().is_ok());
+        if first.is_pending() {
+            assert_eq!(wakes.get(), 1);
+            assert_eq!(receive.poll(&c, || wakes.clone()), Poll::Ready(Ok(1)));
+        } else {
+            assert_eq!(first, Poll::Ready(Ok(1)));
+        }
+        assert_eq!(c.try_receive(), Err(ReceiveError::Ended));
+    });
+}
+
+#[test]
+fn model_a_select_happens_in_exactly_one_channel() {
+    model(|| {
+        let (a, b) = (Arc::new(channel(1)), Arc::new(channel(1)));
+        let other = {
+            let (a, b) = (Arc::clone(&a), Arc::clone(&b));
+            thread::spawn(move || {
+                let _ = a.try_send(1);
+                let _ = b.try_send(2);
+            })
+        };
+        let mut select = Selecting::default();
+        let arms = &mut [(&*a, Arm::Receive), (&*b, Arm::Receive)];
+        let mut got = Vec::new();
+        match select.poll(arms, 1, Count::new) {
+            Poll::Ready((_, Outcome::Item(item))) => got.push(item),
+            Poll::Ready(_) => unreachable!("nothing ended"),
+            Poll::Pending => assert!(select.leave(arms)),
+        }
+        assert!(other.join().is_ok());
+        got.extend(drain(&a));
+        got.extend(drain(&b));
+        got.sort_unstable();
+        assert_eq!(got, [1, 2]);
+    });
+}
+
+#[test]
+fn model_two_selects_that_meet_in_two_channels_neither_block_nor_lose() {
+    model(|| {
+        let (a, b) = (Arc::new(channel(0)), Arc::new(channel(0)));
+        let other = {
+            let (a, b) = (Arc::clone(&a), Arc::clone(&b));
+            thread::spawn(move || {
+                let mut select = Selecting::default();
+                let arms = &mut [(&*b, Arm::Send(Some(1))), (&*a, Arm::Send(Some(2)))];
+                let ready = select.poll(arms, 0, Count::new).is_ready();
+                let sent = ready || !select.leave(arms);
+                usize::from(sent)
+            })
+        };
+        let mut select = Selecting::default();
+        let arms = &mut [(&*a, Arm::Receive), (&*b, Arm::Receive)];
+        let mut got = Vec::new();
+        match select.poll(arms, 0, Count::new) {
+            Poll::Ready((_, Outcome::Item(item))) => got.push(item),
+            Poll::Ready(_) => unreachable!("nothing ended"),
+            Poll::Pending => {
+                select.leave(arms);
+            }
+        }
+        let sent = other.join().unwrap_or(99);
+        got.extend(drain(&a));
+        got.extend(drain(&b));
+        assert_eq!(got.len(), sent);
+    });
+}
+
+#[test]
+fn model_a_batch_that_is_left_halfway_has_sent_a_prefix() {
+    model(|| {
+        let c = Arc::new(channel(0));
+        let other = {
+            let c = Arc::clone(&c);
+            thread::spawn(move || {
+                let mut got = Vec::new();
+                let _ = c.try_receive_many(&mut got, 2);
+                got
+            })
+        };
+        let mut send = Sending::many([1, 2].into());
+        let all = match send.poll(&c, Count::new) {
+            Poll::Ready(sent) => sent,
+            Poll::Pending => !send.leave(&c),
+        };
+        let got = other.join().unwrap_or_default();
+        assert!([1, 2].starts_with(&got));
+        if all {
+            assert_eq!(got, [1, 2]);
+        }
+    });
+}

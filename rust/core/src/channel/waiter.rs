@@ -1,0 +1,112 @@
+//! One suspended operation on a channel, or on several at once.
+//!
+//! A waiter is claimed at most once, under its own lock: by the peer that serves it, by a channel
+//! that closes, or by its owner who gives up. Whoever loses the race leaves everything as it was.
+//! That single point of decision is what keeps items from being lost or given twice.
+
+use crate::sync::{Arc, Mutex};
+
+/// How a waiter's owner is told that its outcome is there.
+///
+/// A thread unparks, a coroutine is queued again. `wake` is called without any lock of the channel
+/// held, at most once for each waiter that was served.
+pub trait Wake: Send + Sync + 'static {
+    fn wake(&self);
+}
+
+/// What became of a suspended operation.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Outcome<T> {
+    /// A receiver took the item, or there was room for it.
+    Sent,
+    /// The item received.
+    Item(T),
+    /// The channel is drained and its last sender has left.
+    Ended,
+    /// The last receiver has left; the item went nowhere.
+    Broken,
+}
+
+#[derive(Debug)]
+enum Slot<T> {
+    Waiting,
+    Served(usize, Outcome<T>),
+    Left,
+}
+
+/// The shared half of a suspended operation: the owner keeps one reference, each channel that it
+/// waits on keeps another.
+#[derive(Debug)]
+pub struct Waiter<T, W> {
+    slot: Mutex<Slot<T>>,
+    wake: W,
+}
+
+impl<T, W: Wake> Waiter<T, W> {
+    pub fn new(wake: W) -> Arc<Self> {
+        Arc::new(Waiter {
+            slot: Mutex::new(Slot::Waiting),
+            wake,
+        })
+    }
+
+    /// Serves the waiter with what `outcome` makes, unless somebody was first; then `outcome` is
+    /// not called.
+    pub(super) fn claim_with(&self, arm: usize, outcome: impl FnOnce() -> Outcome<T>) -> bool {
+        let mut slot = self.slot.lock();
+        if !matches!(*slot, Slot::Waiting) {
+            return false;
+        }
+        *slot = Slot::Served(arm, outcome());
+        true
+    }
+
+    /// Serves the waiter with `item`, or gives it back.
+    pub(super) fn give(&self, arm: usize, item: T) -> Result<(), T> {
+        let mut slot = self.slot.lock();
+        if !matches!(*slot, Slot::Waiting) {
+            return Err(item);
+        }
+        *slot = Slot::Served(arm, Outcome::Item(item));
+        Ok(())
+    }
+
+    pub(super) fn is_waiting(&self) -> bool {
+        matches!(*self.slot.lock(), Slot::Waiting)
+    }
+
+    /// Whether an outcome is there to be taken.
+    pub fn is_served(&self) -> bool {
+        matches!(*self.slot.lock(), Slot::Served(..))
+    }
+
+    /// The outcome and the arm that it came by, once; None while the waiter waits.
+    pub fn take(&self) -> Option<(usize, Outcome<T>)> {
+        let mut slot = self.slot.lock();
+        if !matches!(*slot, Slot::Served(..)) {
+            return None;
+        }
+        match std::mem::replace(&mut *slot, Slot::Left) {
+            Slot::Served(arm, outcome) => Some((arm, outcome)),
+            Slot::Waiting | Slot::Left => None,
+        }
+    }
+
+    /// Gives up. Some if the waiter had been served before: the outcome is the owner's to handle.
+    pub fn leave(&self) -> Option<(usize, Outcome<T>)> {
+        let mut slot = self.slot.lock();
+        match std::mem::replace(&mut *slot, Slot::Left) {
+            Slot::Served(arm, outcome) => Some((arm, outcome)),
+            Slot::Waiting | Slot::Left => None,
+        }
+    }
+
+    pub(super) fn wake(&self) {
+        self.wake.wake();
+    }
+
+    /// What wakes the owner.
+    pub fn waker(&self) -> &W {
+        &self.wake
+    }
+}
