@@ -2,4 +2,6 @@
 
 topology    processors, caches and memory nodes; placing workers and the order of stealing
 affinity    processors and real-time classes for the calling thread
+container   what the control groups allow the process
+monitor     what the machine, the container and the process are using
 """
