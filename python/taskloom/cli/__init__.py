@@ -1,0 +1,66 @@
+"""The `taskloom` command; one module per subcommand, imported when it is asked for."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+
+from taskloom.cli.problem import UsageProblem
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="taskloom", description="Run task graphs, look at the machine, run benches."
+    )
+    parser.add_argument("--version", action="store_true", help="print the version and stop")
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND")
+
+    doctor = commands.add_parser("doctor", help="what this Python and this machine offer")
+    doctor.add_argument("--json", action="store_true", help="print JSON instead of text")
+
+    bench = commands.add_parser("bench", help="run benches of a checkout")
+    bench.add_argument("names", nargs="*", metavar="NAME", help="workload or file (default: all)")
+    bench.add_argument("--list", action="store_true", help="list the workloads")
+    return parser
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line and return its exit status: 0 done, 1 failed, 2 asked wrongly.
+
+    Args:
+        arguments: The words after `taskloom`; those of the process when left out.
+
+    Example:
+        >>> from taskloom.cli import main
+        >>> main(["--version"])
+        taskloom ...
+        0
+    """
+    parser = _parser()
+    options = parser.parse_args(arguments)
+    if options.version:
+        from taskloom._taskloom import __version__
+
+        print(f"taskloom {__version__}")
+        return 0
+    try:
+        match options.command:
+            case "doctor":
+                from taskloom.cli.doctor import doctor
+
+                return doctor(as_json=options.json)
+            case "bench":
+                from taskloom.cli.bench import bench
+
+                return bench(options.names, only_list=options.list)
+            case _:
+                parser.print_help()
+                return 2
+    except UsageProblem as problem:
+        print(f"taskloom {options.command}: {problem}", file=sys.stderr)
+        return 2
+    except BrokenPipeError:
+        # The reader of a pipe left early (`taskloom doctor | head`): nothing went wrong here.
+        sys.stderr.close()
+        return 0

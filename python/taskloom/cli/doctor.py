@@ -1,0 +1,222 @@
+"""`taskloom doctor`: what this Python and this machine offer, and what limits them."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import sys
+import sysconfig
+import threading
+from collections.abc import Iterator
+from importlib import metadata
+from pathlib import Path
+from typing import NamedTuple
+
+# Optional packages and what they are for.
+_OPTIONAL = {
+    "cloudpickle": 'place="process" and graphs sent to a cluster',
+    "numpy": "vertex programs; arrays between processes",
+    "ormsgpack": "checkpoints of state graphs",
+    "dask": "the Dask backend",
+    "ray": "the Ray backend",
+    "langgraph": "the LangGraph adapter",
+}
+
+
+class Fact(NamedTuple):
+    """One line of the report; `remark` is there when something is worth acting on."""
+
+    section: str
+    name: str
+    value: str
+    remark: str = ""
+
+
+def _text(path: str) -> str | None:
+    try:
+        return Path(path).read_text().strip()
+    except OSError:
+        return None
+
+
+def _size(count: float) -> str:
+    for unit in ("bytes", "KiB", "MiB"):
+        if count < 1024:
+            return f"{count:.0f} {unit}"
+        count /= 1024
+    return f"{count:.1f} GiB"
+
+
+def _python() -> Iterator[Fact]:
+    from taskloom import _taskloom
+
+    free_threaded = bool(sysconfig.get_config_var("Py_GIL_DISABLED"))
+    gil = getattr(sys, "_is_gil_enabled", lambda: True)()
+    yield Fact("Python", "taskloom", f"{_taskloom.__version__} ({_taskloom.__file__})")
+    yield Fact(
+        "Python", "interpreter", f"{platform.python_implementation()} {platform.python_version()}"
+    )
+    yield Fact("Python", "executable", sys.executable)
+    yield Fact("Python", "build", "free-threaded" if free_threaded else "default")
+    remark = ""
+    if free_threaded and gil:
+        remark = "a module that needs the GIL switched it on; PYTHON_GIL=0 keeps it off"
+    state = "on" if gil else "off"
+    meaning = "pure-Python tasks take turns" if gil else "pure-Python tasks run side by side"
+    yield Fact("Python", "GIL", f"{state}: {meaning}", remark)
+    yield Fact("Python", "switch interval", f"{sys.getswitchinterval() * 1e3:g} ms")
+
+
+def _cores() -> Iterator[Fact]:
+    total = os.cpu_count() or 1
+    yield Fact(
+        "Machine", "system", f"{platform.system()} {platform.release()} {platform.machine()}"
+    )
+    yield Fact("Machine", "cores", str(total))
+    usable = total
+    if hasattr(os, "sched_getaffinity"):
+        allowed = sorted(os.sched_getaffinity(0))
+        usable = len(allowed)
+        remark = f"this process may use {usable} of {total} cores" if usable < total else ""
+        yield Fact("Machine", "affinity", ",".join(map(str, allowed)), remark)
+    quota = _cgroup_cores()
+    if quota is not None:
+        remark = ""
+        if quota < usable:
+            remark = f"more than {max(1, int(quota))} busy workers will be throttled"
+        yield Fact("Machine", "cgroup CPU limit", f"{quota:g} cores", remark)
+    nodes = list(Path("/sys/devices/system/node").glob("node[0-9]*"))
+    if nodes:
+        yield Fact("Machine", "NUMA nodes", str(len(nodes)))
+    clock = _text("/sys/devices/system/clocksource/clocksource0/current_clocksource")
+    if clock is not None:
+        remark = "" if clock == "tsc" else "no time-stamp counter: reading the clock costs more"
+        yield Fact("Machine", "clock source", clock, remark)
+
+
+def _cgroup_folders(controller: str) -> Iterator[tuple[Path, bool]]:
+    """The cgroup folders of this process, innermost first; and whether they are of version 2."""
+    for line in (_text("/proc/self/cgroup") or "").splitlines():
+        _, controllers, inner = line.split(":", 2)
+        second = controllers == ""
+        if not second and controller not in controllers.split(","):
+            continue
+        root = Path("/sys/fs/cgroup") if second else Path("/sys/fs/cgroup", controller)
+        folder = root / inner.lstrip("/")
+        # In a container the inner path may not be mounted: its limits are then at the root.
+        for candidate in (folder, *folder.parents):
+            if candidate.exists():
+                yield candidate, second
+            if candidate == root:
+                break
+
+
+def _cgroup_cores() -> float | None:
+    """The tightest CPU limit of this process's cgroups, in cores."""
+    limits: list[float] = []
+    for folder, second in _cgroup_folders("cpu"):
+        if second:
+            words = (_text(str(folder / "cpu.max")) or "max").split()
+            if words[0] != "max":
+                limits.append(int(words[0]) / int(words[1]))
+        else:
+            quota = int(_text(str(folder / "cpu.cfs_quota_us")) or -1)
+            period = int(_text(str(folder / "cpu.cfs_period_us")) or 100_000)
+            if quota > 0:
+                limits.append(quota / period)
+    return min(limits, default=None)
+
+
+def _cgroup_bytes() -> int | None:
+    """The tightest memory limit of this process's cgroups."""
+    limits: list[int] = []
+    for folder, second in _cgroup_folders("memory"):
+        found = _text(str(folder / ("memory.max" if second else "memory.limit_in_bytes")))
+        if found and found != "max" and int(found) < 1 << 60:
+            limits.append(int(found))
+    return min(limits, default=None)
+
+
+def _memory() -> Iterator[Fact]:
+    lines = (_text("/proc/meminfo") or "").splitlines()
+    sizes = {line.partition(":")[0]: line.split()[1] for line in lines}
+    if "MemTotal" in sizes:
+        total, free = int(sizes["MemTotal"]) * 1024, int(sizes.get("MemAvailable", 0)) * 1024
+        yield Fact("Machine", "memory", f"{_size(total)}, {_size(free)} available")
+    limit = _cgroup_bytes()
+    if limit is not None:
+        yield Fact("Machine", "cgroup memory limit", _size(limit))
+    pressure = Path("/proc/pressure/cpu").exists()
+    remark = "" if pressure else "load is judged without pressure figures"
+    if sys.platform == "linux":
+        yield Fact("Machine", "pressure figures", "yes" if pressure else "no", remark)
+
+
+def _real_time_refusal() -> str | None:
+    """Why a thread of this process may not be scheduled in real time, or None if it may.
+
+    A thread of its own tries it and ends: permissions, limits and cgroups all have a say, and only
+    the attempt asks them all.
+    """
+    refusals: list[str] = []
+
+    def attempt() -> None:
+        try:
+            os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(1))
+        except OSError as error:
+            refusals.append(error.strerror or "refused")
+
+    thread = threading.Thread(target=attempt)
+    thread.start()
+    thread.join()
+    return refusals[0] if refusals else None
+
+
+def _permissions() -> Iterator[Fact]:
+    if sys.platform != "linux":
+        yield Fact("Permission", "affinity, real-time scheduling", f"not on {platform.system()}")
+        return
+    import resource
+
+    refusal = _real_time_refusal()
+    yield Fact(
+        "Permission",
+        "real-time scheduling",
+        "yes" if refusal is None else f"no ({refusal})",
+        "" if refusal is None else "CAP_SYS_NICE or a higher `ulimit -r` would grant it",
+    )
+    files = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+    yield Fact("Permission", "open files", f"up to {files}")
+
+
+def _packages() -> Iterator[Fact]:
+    for name, purpose in _OPTIONAL.items():
+        try:
+            value = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            value = f"not installed (only needed for {purpose})"
+        yield Fact("Optional packages", name, value)
+
+
+def facts() -> list[Fact]:
+    """Everything that the report says, in its order."""
+    return [*_python(), *_cores(), *_memory(), *_permissions(), *_packages()]
+
+
+def doctor(*, as_json: bool) -> int:
+    """Print the report; always returns 0: it describes, it does not judge."""
+    found = facts()
+    if as_json:
+        print(json.dumps([fact._asdict() for fact in found], indent=1))
+        return 0
+    width = max(len(fact.name) for fact in found)
+    section = ""
+    for fact in found:
+        if fact.section != section:
+            print(("\n" if section else "") + fact.section)
+            section = fact.section
+        print(f"  {fact.name:<{width}}  {fact.value}")
+        if fact.remark:
+            print(f"  {'':<{width}}  ! {fact.remark}")
+    return 0
