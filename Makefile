@@ -84,7 +84,7 @@ docs: build ## run every example in README and docs/, check their links, run the
 	$(BIN)/python -m pytest -q tests/test_docstrings.py
 
 api: build ## write down the public names as they are now (tests/public_api/)
-	$(BIN)/python tools/pin_public_api.py
+	$(BIN)/python tools/public_api.py
 
 bench: build $(VENV)/has-bench ## every benchmark with its peers, within ten minutes; results in build/bench/
 	$(BIN)/python benches/run.py $(ARGS)

@@ -2,10 +2,13 @@
 
 pub mod cancel;
 pub mod channel;
+pub mod clock;
 pub mod completion;
+pub mod histogram;
 pub mod latch;
 pub mod ready;
 pub mod sleep;
+pub mod stats;
 pub mod sync;
 
 #[cfg(not(loom))]

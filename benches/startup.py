@@ -1,0 +1,53 @@
+"""What it costs to import taskloom, beyond the standard library's executor."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+
+from harness import Contender, Workload
+
+imports = Workload(
+    "import-time",
+    "a fresh interpreter imports it, over `import concurrent.futures`",
+    unit="ms",
+    aim=6,
+    repeats=11,
+)
+
+
+def seconds_of(code: str) -> float:
+    began = time.perf_counter()
+    subprocess.run([sys.executable, "-c", code], check=True)
+    return time.perf_counter() - began
+
+
+def over_futures(code: str) -> Callable[[], float]:
+    """The extra time of the code, each sample against a fresh run of the standard library alone."""
+    return lambda: seconds_of(code) - seconds_of("import concurrent.futures.thread")
+
+
+@imports.contender("taskloom")
+def taskloom_itself() -> Contender:
+    yield over_futures("import concurrent.futures.thread, taskloom")
+
+
+@imports.contender("asyncio")
+def asyncio_itself() -> Contender:
+    yield over_futures("import asyncio")
+
+
+@imports.contender("dask.threaded")
+def dask_threaded() -> Contender:
+    import dask.threaded  # noqa: F401
+
+    yield over_futures("import dask.threaded")
+
+
+@imports.contender("joblib")
+def joblib_itself() -> Contender:
+    import joblib  # noqa: F401
+
+    yield over_futures("import joblib")
