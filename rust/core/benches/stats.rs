@@ -6,6 +6,7 @@ use std::time::Instant;
 use taskloom_core::clock;
 use taskloom_core::histogram::Histogram;
 use taskloom_core::stats::WorkerStats;
+use taskloom_core::trace::{EventKind, TraceRing};
 
 const COUNT: u64 = 100_000;
 const ROUNDS: usize = 21;
@@ -13,6 +14,7 @@ const ROUNDS: usize = 21;
 fn main() {
     let histogram = Histogram::new();
     let (with, without) = (WorkerStats::new(true), WorkerStats::new(false));
+    let ring = TraceRing::new(1 << 16);
     println!("counter as clock: {}", clock::is_counter());
     report("clock::ticks", |_| drop_it(clock::ticks()));
     report("Instant::now (peer)", |_| drop_it(Instant::now()));
@@ -24,6 +26,10 @@ fn main() {
     });
     report("WorkerStats::record, off", |i| {
         without.record(i, i + 900, i + 9000)
+    });
+    report("TraceRing::record", |i| ring.record(EventKind::Start, i));
+    report("TraceRing::record_at", |i| {
+        ring.record_at(i, EventKind::Start, i)
     });
 }
 

@@ -10,6 +10,7 @@ pub mod ready;
 pub mod sleep;
 pub mod stats;
 pub mod sync;
+pub mod trace;
 
 #[cfg(not(loom))]
 pub mod injector;
