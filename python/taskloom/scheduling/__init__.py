@@ -2,6 +2,8 @@
 
 topology    processors, caches and memory nodes; placing workers and the order of stealing
 affinity    processors and real-time classes for the calling thread
+resources   what a task needs; limits that tasks share
+admission   holds back what does not fit, without starving it
 container   what the control groups allow the process
 monitor     what the machine, the container and the process are using
 """
