@@ -46,6 +46,7 @@ RUST_LAYERS = {
         "clock",
         "histogram",
         "stats",
+        "trace",
         "latch",
         "completion",
         "cancel",
