@@ -13,6 +13,10 @@ from importlib import metadata
 from pathlib import Path
 from typing import NamedTuple
 
+from taskloom.scheduling.affinity import usable_cpus
+from taskloom.scheduling.container import ControlGroup
+from taskloom.scheduling.topology import Topology
+
 # Optional packages and what they are for.
 _OPTIONAL = {
     "cloudpickle": 'place="process" and graphs sent to a cluster',
@@ -69,73 +73,26 @@ def _python() -> Iterator[Fact]:
 
 
 def _cores() -> Iterator[Fact]:
-    total = os.cpu_count() or 1
+    total, usable = os.cpu_count() or 1, usable_cpus()
     yield Fact(
         "Machine", "system", f"{platform.system()} {platform.release()} {platform.machine()}"
     )
     yield Fact("Machine", "cores", str(total))
-    usable = total
-    if hasattr(os, "sched_getaffinity"):
-        allowed = sorted(os.sched_getaffinity(0))
-        usable = len(allowed)
-        remark = f"this process may use {usable} of {total} cores" if usable < total else ""
-        yield Fact("Machine", "affinity", ",".join(map(str, allowed)), remark)
-    quota = _cgroup_cores()
+    remark = f"this process may use {len(usable)} of {total} cores" if len(usable) < total else ""
+    yield Fact("Machine", "affinity", ",".join(map(str, usable)), remark)
+    quota = ControlGroup().cpu_quota()
     if quota is not None:
         remark = ""
-        if quota < usable:
+        if quota < len(usable):
             remark = f"more than {max(1, int(quota))} busy workers will be throttled"
-        yield Fact("Machine", "cgroup CPU limit", f"{quota:g} cores", remark)
-    nodes = list(Path("/sys/devices/system/node").glob("node[0-9]*"))
-    if nodes:
-        yield Fact("Machine", "NUMA nodes", str(len(nodes)))
+        yield Fact("Machine", "CPU limit of the container", f"{quota:g} cores", remark)
+    nodes = len(Topology.read().nodes)
+    remark = "memory of another node is slower to reach" if nodes > 1 else ""
+    yield Fact("Machine", "NUMA nodes", str(nodes), remark)
     clock = _text("/sys/devices/system/clocksource/clocksource0/current_clocksource")
     if clock is not None:
         remark = "" if clock == "tsc" else "no time-stamp counter: reading the clock costs more"
         yield Fact("Machine", "clock source", clock, remark)
-
-
-def _cgroup_folders(controller: str) -> Iterator[tuple[Path, bool]]:
-    """The cgroup folders of this process, innermost first; and whether they are of version 2."""
-    for line in (_text("/proc/self/cgroup") or "").splitlines():
-        _, controllers, inner = line.split(":", 2)
-        second = controllers == ""
-        if not second and controller not in controllers.split(","):
-            continue
-        root = Path("/sys/fs/cgroup") if second else Path("/sys/fs/cgroup", controller)
-        folder = root / inner.lstrip("/")
-        # In a container the inner path may not be mounted: its limits are then at the root.
-        for candidate in (folder, *folder.parents):
-            if candidate.exists():
-                yield candidate, second
-            if candidate == root:
-                break
-
-
-def _cgroup_cores() -> float | None:
-    """The tightest CPU limit of this process's cgroups, in cores."""
-    limits: list[float] = []
-    for folder, second in _cgroup_folders("cpu"):
-        if second:
-            words = (_text(str(folder / "cpu.max")) or "max").split()
-            if words[0] != "max":
-                limits.append(int(words[0]) / int(words[1]))
-        else:
-            quota = int(_text(str(folder / "cpu.cfs_quota_us")) or -1)
-            period = int(_text(str(folder / "cpu.cfs_period_us")) or 100_000)
-            if quota > 0:
-                limits.append(quota / period)
-    return min(limits, default=None)
-
-
-def _cgroup_bytes() -> int | None:
-    """The tightest memory limit of this process's cgroups."""
-    limits: list[int] = []
-    for folder, second in _cgroup_folders("memory"):
-        found = _text(str(folder / ("memory.max" if second else "memory.limit_in_bytes")))
-        if found and found != "max" and int(found) < 1 << 60:
-            limits.append(int(found))
-    return min(limits, default=None)
 
 
 def _memory() -> Iterator[Fact]:
@@ -144,9 +101,9 @@ def _memory() -> Iterator[Fact]:
     if "MemTotal" in sizes:
         total, free = int(sizes["MemTotal"]) * 1024, int(sizes.get("MemAvailable", 0)) * 1024
         yield Fact("Machine", "memory", f"{_size(total)}, {_size(free)} available")
-    limit = _cgroup_bytes()
+    limit = ControlGroup().memory_limit()
     if limit is not None:
-        yield Fact("Machine", "cgroup memory limit", _size(limit))
+        yield Fact("Machine", "memory limit of the container", _size(limit))
     pressure = Path("/proc/pressure/cpu").exists()
     remark = "" if pressure else "load is judged without pressure figures"
     if sys.platform == "linux":
