@@ -117,6 +117,7 @@ class Workload:
             "what": self.what,
             "unit": self.unit,
             "aim": self.aim,
+            "first": self.entries[0].label,
             "more_is_better": self.more_is_better,
             "samples": samples,
             "left_out": left_out,
@@ -191,7 +192,7 @@ def report(record: dict[str, Any]) -> str:
         line += f" ({number(min(values))} to {number(max(values))})"
         if base is None:
             base = median
-            if record["aim"] is not None:
+            if record["aim"] is not None and label == record["first"]:
                 met = (
                     median >= record["aim"] if record["more_is_better"] else median <= record["aim"]
                 )
