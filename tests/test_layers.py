@@ -193,6 +193,14 @@ def test_python_imports_run_downward(name: str) -> None:
     assert not upward, "\n".join(upward)
 
 
+def test_design_page_lists_every_layer() -> None:
+    text = (ROOT / "docs" / "design.md").read_text()
+    section = text.partition("## Layers")[2].partition("\n## ")[0]
+    listed = set(re.findall(r"`([^`]+)`", section))
+    missing = {*PYTHON_LAYERS, *(name for names in RUST_LAYERS.values() for name in names)} - listed
+    assert not missing, f"docs/design.md, Layers, says nothing of {', '.join(sorted(missing))}"
+
+
 def test_python_modules_import_in_no_circle() -> None:
     edges = {name: {target for target, _ in imports_of(name)} - {name} for name in MODULES}
     edges.pop("taskloom")
