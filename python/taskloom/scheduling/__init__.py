@@ -5,5 +5,6 @@ affinity    processors and real-time classes for the calling thread
 resources   what a task needs; limits that tasks share
 admission   holds back what does not fit, without starving it
 container   what the control groups allow the process
+adaptive    how many workers should be active, by measured throughput
 monitor     what the machine, the container and the process are using
 """
