@@ -20,6 +20,8 @@ PACKAGE = ROOT / "python" / "taskloom"
 PYTHON_LAYERS = (
     "_taskloom",
     "errors",
+    "_ambient",
+    "retry",
     "task",
     "access",
     "plan",
@@ -60,7 +62,7 @@ RUST_LAYERS = {
         "run",
         "channel",
     ),
-    "python": ("call", "handles", "future", "executor", "plan", "run", "coro"),
+    "python": ("call", "errors", "handles", "future", "executor", "plan", "run", "coro"),
 }
 
 

@@ -14,15 +14,32 @@ from types import ModuleType
 
 TYPE_CHECKING = False  # typing's own costs an import; type checkers know the name
 if TYPE_CHECKING:
+    from taskloom import errors as errors
+    from taskloom._taskloom import Node as Node
+    from taskloom._taskloom import Plan as Plan
     from taskloom._taskloom import __version__ as __version__
+    from taskloom.graph import Graph as Graph
+    from taskloom.retry import Retry as Retry
+    from taskloom.run import Run as Run
+    from taskloom.run import run as run
+    from taskloom.task import Task as Task
+    from taskloom.task import task as task
 
 # Public name: the module that defines it.
 _HOME = {
+    "Graph": "graph",
+    "Node": "_taskloom",
+    "Plan": "_taskloom",
+    "Retry": "retry",
+    "Run": "run",
+    "Task": "task",
     "__version__": "_taskloom",
+    "run": "run",
+    "task": "task",
 }
 
 # Public modules that are reached as attributes without an import of their own.
-_MODULES: frozenset[str] = frozenset()
+_MODULES: frozenset[str] = frozenset({"errors"})
 
 if not TYPE_CHECKING:
     __all__ = [*sorted({*_HOME, *_MODULES})]  # noqa: PLE0604

@@ -1,0 +1,179 @@
+"""Every exception that taskloom raises.
+
+Everything derives from `TaskloomError`, except `Cancelled`, which no `except Exception` must
+swallow. Where Python has an exception for the same situation, ours is a subclass of it.
+"""
+
+from __future__ import annotations
+
+import concurrent.futures
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Self, final
+
+if TYPE_CHECKING:
+    from taskloom.run import Run
+
+__all__ = [
+    "BrokenExecutor",
+    "Cancelled",
+    "CycleError",
+    "DeadlineMissed",
+    "GraphError",
+    "OptionError",
+    "QueueFull",
+    "RunAborted",
+    "RunFailed",
+    "TaskloomError",
+    "ValueFreedError",
+]
+
+
+class TaskloomError(Exception):
+    """Base of every error that taskloom raises by itself.
+
+    >>> import taskloom
+    >>> issubclass(taskloom.errors.QueueFull, taskloom.errors.TaskloomError)
+    True
+    """
+
+
+class GraphError(TaskloomError, ValueError):
+    """A graph cannot be built or compiled as asked; the message names the nodes.
+
+    >>> import taskloom
+    >>> taskloom.Graph().add(len)
+    Traceback (most recent call last):
+    taskloom.errors.GraphError: node 'len#0': missing a required argument: 'obj'
+    """
+
+
+@final
+class CycleError(GraphError):
+    """Nodes of a graph wait for each other in a circle; `nodes` has them in the order of waiting.
+
+    >>> import taskloom
+    >>> g = taskloom.Graph()
+    >>> a, b = g.add(int), g.add(int)
+    >>> _ = a.after(b), b.after(a)
+    >>> g.compile()
+    Traceback (most recent call last):
+    taskloom.errors.CycleError: the graph has a cycle: int#0 -> int#1 -> int#0
+    """
+
+    nodes: tuple[object, ...] = ()
+
+
+@final
+class OptionError(TaskloomError, TypeError):
+    """An option is unknown, has a wrong value, or does not apply here.
+
+    >>> import taskloom
+    >>> taskloom.task(len, timeuot=1)
+    Traceback (most recent call last):
+    taskloom.errors.OptionError: task() has no option 'timeuot'; did you mean 'timeout'?
+    """
+
+
+@final
+class RunFailed(TaskloomError, ExceptionGroup[Exception]):
+    """Nodes of a run failed: a group of their errors that carries the run as `run`.
+
+    >>> import taskloom
+    >>> g = taskloom.Graph()
+    >>> node = g.add(int, "x")
+    >>> try:
+    ...     taskloom.run(g)
+    ... except* ValueError as failed:
+    ...     print(failed.run.status)
+    failed
+    """
+
+    run: Run | None
+
+    def __new__(cls, message: str, exceptions: Sequence[Exception], run: Run | None = None) -> Self:
+        self = super().__new__(cls, message, exceptions)
+        self.run = run
+        return self
+
+    def __init__(
+        self, message: str, exceptions: Sequence[Exception], run: Run | None = None
+    ) -> None:
+        super().__init__(message, exceptions)
+
+    def derive(self, excs: Sequence[Exception], /) -> RunFailed:  # type: ignore[override]
+        """A group of some of these errors that carries the same run, as `except*` and `split` need.
+
+        >>> import taskloom
+        >>> group = taskloom.errors.RunFailed("2 nodes failed", [KeyError(1), ValueError(2)])
+        >>> group.subgroup(KeyError)
+        RunFailed('2 nodes failed', [KeyError(1)])
+        """
+        return RunFailed(self.message, excs, self.run)
+
+
+@final
+class RunAborted(TaskloomError):
+    """A node asked for the end of its run, which has therefore no result.
+
+    >>> import taskloom
+    >>> raise taskloom.errors.RunAborted("node 'check' aborted the run")
+    Traceback (most recent call last):
+    taskloom.errors.RunAborted: node 'check' aborted the run
+    """
+
+
+@final
+class QueueFull(TaskloomError):
+    """A bounded queue had no room and was told not to wait for it.
+
+    >>> import taskloom
+    >>> raise taskloom.errors.QueueFull("the queue holds 10 tasks, its bound")
+    Traceback (most recent call last):
+    taskloom.errors.QueueFull: the queue holds 10 tasks, its bound
+    """
+
+
+@final
+class BrokenExecutor(TaskloomError, concurrent.futures.BrokenExecutor):
+    """The executor can run nothing more, or lost the task in a fork.
+
+    >>> import concurrent.futures, taskloom
+    >>> issubclass(taskloom.errors.BrokenExecutor, concurrent.futures.BrokenExecutor)
+    True
+    """
+
+
+@final
+class ValueFreedError(TaskloomError, LookupError):
+    """The value of a node was freed after its last reader; the message says how to keep it.
+
+    >>> import taskloom
+    >>> g = taskloom.Graph()
+    >>> first = g.add(int, "1")
+    >>> last = g.add(abs, first)
+    >>> run = taskloom.run(g.compile(keep=[first]))
+    >>> run[first], run[last]
+    (1, 1)
+    """
+
+
+@final
+class DeadlineMissed(TaskloomError, TimeoutError):
+    """A deadline passed before the task could end.
+
+    >>> import taskloom
+    >>> issubclass(taskloom.errors.DeadlineMissed, TimeoutError)
+    True
+    """
+
+
+@final
+class Cancelled(BaseException):
+    """Raised inside a task that was cancelled; let it pass, as `asyncio.CancelledError`.
+
+    Waiters see `concurrent.futures.CancelledError` instead.
+
+    >>> import taskloom
+    >>> issubclass(taskloom.errors.Cancelled, Exception)
+    False
+    """

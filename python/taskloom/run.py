@@ -1,0 +1,289 @@
+"""One execution of a plan: its status, values and errors, and how to wait for it or stop it."""
+
+from __future__ import annotations
+
+import concurrent.futures
+from collections.abc import Generator
+from typing import Any, Literal, NamedTuple, NoReturn, Self, TypeVar, final, overload
+
+from taskloom import _taskloom
+from taskloom._taskloom import Node, Plan
+from taskloom.errors import RunFailed, ValueFreedError
+from taskloom.graph import Graph
+
+__all__ = ["Reason", "Run", "run"]
+
+R = TypeVar("R")
+
+Mode = Literal["parallel", "serial"]
+Status = Literal["running", "done", "failed", "cancelled"]
+NodeStatus = Literal["done", "failed", "skipped", "cancelled"]
+
+
+@final
+class Reason(NamedTuple):
+    """Why a node has the status that it has; made by `Run.why`.
+
+    `chain` leads from the node to the first cause, each node skipped because of the next; `error`
+    is the error of the last one, if it failed.
+
+    >>> import taskloom
+    >>> g = taskloom.Graph()
+    >>> bad = g.options(name="bad").add(int, "x")
+    >>> run = taskloom.run(g, check=False)
+    >>> str(run.why(bad))
+    "node 'bad' failed: ValueError: invalid literal for int() with base 10: 'x'"
+    """
+
+    node: Node[Any]
+    status: NodeStatus
+    chain: tuple[Node[Any], ...]
+    error: BaseException | None
+
+    def __str__(self) -> str:
+        text = f"node {self.node.name!r} {'is done' if self.status == 'done' else self.status}"
+        if self.status == "skipped":
+            text = f"node {self.node.name!r} was skipped"
+            text += "".join(f", because of {cause.name!r}" for cause in self.chain[1:])
+            if self.error is not None:
+                text += ", which failed"
+            elif self.status == "skipped":
+                text += ", which was cancelled"
+        elif self.status == "cancelled":
+            text = f"node {self.node.name!r} was cancelled: the run was stopped before its turn"
+        if self.error is not None:
+            text += f": {type(self.error).__name__}: {self.error}"
+        return text
+
+
+@final
+class Run(_taskloom.RunCore):
+    """One execution of a plan, live or over; made by `taskloom.run` and the methods of executors.
+
+    `run[node]` is the value of a node. While the run goes on, asking for one waits for its end.
+    A run that is dropped goes on; errors of its nodes that nobody asked for are then logged.
+
+    >>> import taskloom
+    >>> g = taskloom.Graph()
+    >>> node = g.add(pow, 2, 10)
+    >>> run = taskloom.run(g)
+    >>> run.status, run.ok, run[node]
+    ('done', True, 1024)
+    """
+
+    @property
+    def status(self) -> Status:
+        """What the run is at: "running", or how it ended, "done", "failed" or "cancelled".
+
+        >>> import taskloom
+        >>> taskloom.run(taskloom.Graph()).status
+        'done'
+        """
+        if not self.done():
+            return "running"
+        if self.ok:
+            return "done"
+        failed, _, cancelled = self._counts()
+        return "failed" if failed or not cancelled else "cancelled"
+
+    def wait(self, timeout: float | None = None) -> bool:
+        """Waits for the end of the run, at most `timeout` seconds; returns whether it is over.
+
+        >>> import taskloom
+        >>> taskloom.run(taskloom.Graph()).wait()
+        True
+        """
+        return self._wait(timeout)
+
+    def cancel(self) -> bool:
+        """Starts nothing more of this run; what runs is left to end. False if it is over already.
+
+        >>> import taskloom
+        >>> taskloom.run(taskloom.Graph()).cancel()
+        False
+        """
+        return self._stop()
+
+    def result(self, timeout: float | None = None) -> Self:
+        """Waits, at most `timeout` seconds, and returns the run itself if all of it went well.
+
+        Raises `RunFailed`, a group of the nodes' errors, if any failed; the error itself if it is
+        no `Exception`, such as `KeyboardInterrupt`; `concurrent.futures.CancelledError` if the run
+        was cancelled; and `TimeoutError`.
+
+        >>> import taskloom
+        >>> g = taskloom.Graph()
+        >>> node = g.add(abs, -1)
+        >>> taskloom.run(g).result()[node]
+        1
+        """
+        if not self._wait(timeout):
+            raise TimeoutError(f"the run was not over within {timeout} seconds")
+        if self.ok:
+            return self
+        self._raise()
+
+    def _raise(self) -> NoReturn:
+        failures, fatal = self._failures()
+        if fatal is not None:
+            raise fatal
+        failed, skipped, cancelled = self._counts()
+        left_out = [f"{skipped} skipped"] * bool(skipped) + [f"{cancelled} cancelled"] * bool(
+            cancelled
+        )
+        if failures:
+            first, error = failures[0]
+            text = f"{failed} of {len(self)} nodes failed"
+            text += f" ({', '.join(left_out)})" if left_out else ""
+            text += f", first {first.name!r}: {type(error).__name__}: {error}"
+            raise RunFailed(
+                text, [error for _, error in failures if isinstance(error, Exception)], self
+            )
+        raise concurrent.futures.CancelledError(
+            f"the run was cancelled: {cancelled} of {len(self)} nodes did not run"
+        )
+
+    def exceptions(self, timeout: float | None = None) -> dict[Node[Any], BaseException]:
+        """The errors of the nodes that failed; waits, at most `timeout` seconds, for the end.
+
+        >>> import taskloom
+        >>> g = taskloom.Graph()
+        >>> node = g.add(int, "x")
+        >>> taskloom.run(g, check=False).exceptions()[node]
+        ValueError("invalid literal for int() with base 10: 'x'")
+        """
+        if not self._wait(timeout):
+            raise TimeoutError(f"the run was not over within {timeout} seconds")
+        return dict(self._failures()[0])
+
+    def why(self, node: Node[Any]) -> Reason:
+        """Why a node has its status, down to the first cause; waits for the end of the run.
+
+        >>> import taskloom
+        >>> g = taskloom.Graph()
+        >>> bad = g.options(name="bad").add(int, "x")
+        >>> last = g.options(name="last").add(abs, bad)
+        >>> print(taskloom.run(g, check=False).why(last))
+        node 'last' was skipped, because of 'bad', which failed: ValueError: invalid literal ...
+        """
+        self._wait()
+        status, cause = self._mark(node)
+        chain = [node]
+        last = status
+        while cause is not None:
+            chain.append(cause)
+            last, cause = self._mark(cause)
+        error = self.exceptions().get(chain[-1]) if last == "failed" else None
+        return Reason(node, status, tuple(chain), error)
+
+    @overload
+    def __getitem__(self, node: Node[R], /) -> R: ...
+    @overload
+    def __getitem__(self, node: str, /) -> Any: ...
+    def __getitem__(self, node: Any, /) -> Any:
+        return super().__getitem__(node)
+
+    def _missing_value(self, node: Any) -> Any:
+        """The value of a node that is not there: waits, looks up a name, or says what is wrong."""
+        if isinstance(node, str):
+            return self[self.plan.graph.node(node)]
+        if not isinstance(node, Node):
+            raise TypeError(f"run[...] takes a node or its name, not {node!r}")
+        if not self.done():
+            self._mark(node)
+            self._wait()
+            return self[node]
+        status, _ = self._mark(node)
+        if status == "done":
+            raise ValueFreedError(
+                f"the value of node {node.name!r} was freed after its last reader: keep it with "
+                f"compile(keep=[node]), or all values with compile(slots='one_to_one')"
+            )
+        reason = self.why(node)
+        if status == "failed" and reason.error is not None:
+            raise reason.error
+        raise concurrent.futures.CancelledError(str(reason)) from reason.error
+
+    def __await__(self) -> Generator[Any, None, Self]:
+        return self._await().__await__()
+
+    async def _await(self) -> Self:
+        import asyncio
+
+        if not self.done():
+            loop = asyncio.get_running_loop()
+            waiter: asyncio.Future[None] = loop.create_future()
+
+            def wake() -> None:
+                if not waiter.done():
+                    waiter.set_result(None)
+
+            def over() -> None:
+                # The loop may have been closed meanwhile: then nobody waits any more.
+                if not loop.is_closed():
+                    loop.call_soon_threadsafe(wake)
+
+            self._when_over(over)
+            try:
+                await waiter
+            except asyncio.CancelledError:
+                self.cancel()
+                raise
+        return self.result()
+
+    def __del__(self) -> None:
+        # Before the collector breaks the cycle of an error, its traceback and this handle.
+        if not self.ok:
+            self._report()
+
+    def __repr__(self) -> str:
+        return f"<run of {len(self)} nodes: {self.status}>"
+
+
+def _as_plan(target: Graph | Plan) -> Plan:
+    if isinstance(target, Plan):
+        return target
+    if isinstance(target, Graph):
+        return target._plan()
+    raise TypeError(f"only a graph or a plan can be run, not {target!r}")
+
+
+def run_plan(
+    pool: Any, target: Graph | Plan, mode: Mode = "parallel", *, check: bool = True
+) -> Run:
+    """Runs a graph or plan on the calling thread and the workers of `pool`, to its end."""
+    handle = Run(_as_plan(target))
+    handle._run_serial()
+    return handle if handle.ok or not check else handle.result()
+
+
+def run(target: Graph | Plan, *, mode: Mode = "parallel", check: bool = True) -> Run:
+    """Runs a graph or plan with the default executor and returns the run when it is over.
+
+    Parameters
+    ----------
+    target
+        What to run; a graph is compiled first, and again only when it has grown.
+    mode
+        "parallel" uses the calling thread and the workers, "serial" the calling thread alone, in
+        the plan's order.
+    check
+        Whether a run that did not go well raises, as `Run.result` does.
+
+    >>> import taskloom
+    >>> g = taskloom.Graph()
+    >>> node = g.add(sum, [1, 2, 3])
+    >>> taskloom.run(g)[node]
+    6
+    """
+    return run_plan(None, target, mode, check=check)
+
+
+def _log_unretrieved(failures: list[tuple[Node[Any] | None, BaseException]]) -> None:
+    """Called when a run is gone whose errors nobody has asked for."""
+    import logging
+
+    logger = logging.getLogger("taskloom")
+    for node, error in failures:
+        name = "between two nodes" if node is None else f"in node {node.name!r}"
+        logger.error("error %s of a run that nobody asked", name, exc_info=error)

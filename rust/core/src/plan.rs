@@ -1,0 +1,279 @@
+//! The immutable compiled graph: flat arrays, checked once, run many times.
+//!
+//! Nodes are renumbered by their place in the static serial order, so that a serial run walks every
+//! array from front to back and "everything before me" is "every smaller number". Whoever builds a plan
+//! keeps its own tables in that order too; [`Layout::order`] says which node went where.
+//!
+//! The static order is depth-first: a finished node is followed by its first successor that became
+//! ready, the other successors wait on a stack. It is the order in which a single participant of a
+//! parallel run would take the nodes, it touches a value while it is warm, and it keeps few values alive.
+
+/// Marks an edge that only orders two nodes: no value flows along it.
+pub const ORDER_ONLY: u32 = 1 << 31;
+
+/// Most nodes a plan may have: the bits above are flags.
+pub const MAX_NODES: usize = 1 << 28;
+
+/// What each node waits for, by the caller's own numbering: `sources[starts[i]..starts[i + 1]]`, each
+/// source at most once, with [`ORDER_ONLY`] set where no value flows.
+pub struct Dependencies {
+    pub starts: Vec<u32>,
+    pub sources: Vec<u32>,
+}
+
+impl Dependencies {
+    fn of(&self, node: usize) -> &[u32] {
+        &self.sources[self.starts[node] as usize..self.starts[node + 1] as usize]
+    }
+}
+
+/// The nodes of one cycle by the caller's numbering, each one waiting for the one before it and the
+/// first for the last.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Cycle(pub Vec<u32>);
+
+/// A plan and where each of the caller's nodes went.
+pub struct Layout {
+    pub plan: Plan,
+    /// `order[position]` is the caller's number of the node at that position.
+    pub order: Vec<u32>,
+    /// `position[node]` is the inverse.
+    pub position: Vec<u32>,
+}
+
+/// The shape of a graph; all numbers are positions in the static order.
+pub struct Plan {
+    starts: Box<[u32]>,
+    successors: Box<[u32]>,
+    joins: Box<[u32]>,
+    entries: Box<[u32]>,
+}
+
+impl Plan {
+    /// Checks and lays out a graph. Linear in nodes and edges.
+    pub fn lay_out(dependencies: &Dependencies) -> Result<Layout, Cycle> {
+        let count = dependencies.starts.len().saturating_sub(1);
+        let (starts, successors) = transpose(dependencies, count);
+        let order = serial_order(dependencies, &starts, &successors, count)?;
+        let mut position = vec![0; count];
+        for (place, &node) in order.iter().enumerate() {
+            position[node as usize] = place as u32;
+        }
+        let mut plan_starts = Vec::with_capacity(count + 1);
+        let mut plan_successors = Vec::with_capacity(successors.len());
+        let mut joins = Vec::with_capacity(count);
+        let mut entries = Vec::new();
+        plan_starts.push(0);
+        for (place, &node) in order.iter().enumerate() {
+            let node = node as usize;
+            let range = starts[node] as usize..starts[node + 1] as usize;
+            plan_successors.extend(
+                successors[range]
+                    .iter()
+                    .map(|&edge| position[(edge & !ORDER_ONLY) as usize] | (edge & ORDER_ONLY)),
+            );
+            plan_starts.push(plan_successors.len() as u32);
+            let join = dependencies.of(node).len() as u32;
+            joins.push(join);
+            if join == 0 {
+                entries.push(place as u32);
+            }
+        }
+        let plan = Plan {
+            starts: plan_starts.into(),
+            successors: plan_successors.into(),
+            joins: joins.into(),
+            entries: entries.into(),
+        };
+        Ok(Layout {
+            plan,
+            order,
+            position,
+        })
+    }
+
+    /// How many nodes there are.
+    pub fn len(&self) -> usize {
+        self.joins.len()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.joins.is_empty()
+    }
+
+    /// What waits for `node`, in the order in which it should run; [`ORDER_ONLY`] may be set.
+    #[inline(always)]
+    pub fn successors(&self, node: u32) -> &[u32] {
+        debug_assert!((node as usize) < self.len());
+        // SAFETY: `starts` has one element more than there are nodes, never falls, and ends at the
+        // length of `successors`; every node number in a plan is below its length by construction.
+        unsafe {
+            let start = *self.starts.get_unchecked(node as usize) as usize;
+            let end = *self.starts.get_unchecked(node as usize + 1) as usize;
+            self.successors.get_unchecked(start..end)
+        }
+    }
+
+    /// How many nodes `node` waits for.
+    #[inline(always)]
+    pub fn join(&self, node: u32) -> u32 {
+        debug_assert!((node as usize) < self.len());
+        // SAFETY: as above.
+        unsafe { *self.joins.get_unchecked(node as usize) }
+    }
+
+    /// The nodes that wait for nothing, in order.
+    pub fn entries(&self) -> &[u32] {
+        &self.entries
+    }
+}
+
+/// Turns "waits for" into "is waited for by", keeping the caller's order among the waiting.
+fn transpose(dependencies: &Dependencies, count: usize) -> (Vec<u32>, Vec<u32>) {
+    let mut starts = vec![0u32; count + 1];
+    for &edge in &dependencies.sources {
+        starts[(edge & !ORDER_ONLY) as usize + 1] += 1;
+    }
+    for node in 0..count {
+        starts[node + 1] += starts[node];
+    }
+    let mut next = starts.clone();
+    let mut successors = vec![0u32; dependencies.sources.len()];
+    for node in 0..count {
+        for &edge in dependencies.of(node) {
+            let place = &mut next[(edge & !ORDER_ONLY) as usize];
+            successors[*place as usize] = node as u32 | (edge & ORDER_ONLY);
+            *place += 1;
+        }
+    }
+    (starts, successors)
+}
+
+fn serial_order(
+    dependencies: &Dependencies,
+    starts: &[u32],
+    successors: &[u32],
+    count: usize,
+) -> Result<Vec<u32>, Cycle> {
+    let mut waits: Vec<u32> = (0..count)
+        .map(|node| dependencies.of(node).len() as u32)
+        .collect();
+    let mut stack: Vec<u32> = (0..count as u32)
+        .rev()
+        .filter(|&node| waits[node as usize] == 0)
+        .collect();
+    let mut order = Vec::with_capacity(count);
+    while let Some(node) = stack.pop() {
+        order.push(node);
+        let bottom = stack.len();
+        let range = starts[node as usize] as usize..starts[node as usize + 1] as usize;
+        for &edge in &successors[range] {
+            let successor = edge & !ORDER_ONLY;
+            let wait = &mut waits[successor as usize];
+            *wait -= 1;
+            if *wait == 0 {
+                stack.push(successor);
+            }
+        }
+        stack[bottom..].reverse();
+    }
+    if order.len() == count {
+        Ok(order)
+    } else {
+        Err(find_cycle(dependencies, &waits))
+    }
+}
+
+/// Walks from any blocked node to one that blocks it until a node comes twice.
+fn find_cycle(dependencies: &Dependencies, waits: &[u32]) -> Cycle {
+    let blocked = |node: u32| waits[node as usize] > 0;
+    let mut path: Vec<u32> = Vec::new();
+    let mut seen_at = vec![u32::MAX; waits.len()];
+    let mut node = (0..waits.len() as u32)
+        .find(|&node| blocked(node))
+        .unwrap_or(0);
+    while seen_at[node as usize] == u32::MAX {
+        seen_at[node as usize] = path.len() as u32;
+        path.push(node);
+        let blocker = dependencies
+            .of(node as usize)
+            .iter()
+            .map(|edge| edge & !ORDER_ONLY)
+            .find(|&source| blocked(source));
+        // A blocked node always has a blocked source: all its sources having run would have freed it.
+        let Some(blocker) = blocker else { break };
+        node = blocker;
+    }
+    let mut cycle = path.split_off(seen_at[node as usize] as usize);
+    cycle.reverse();
+    Cycle(cycle)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn layout(waits_for: &[&[u32]]) -> Result<Layout, Cycle> {
+        let mut starts = vec![0];
+        let mut sources = Vec::new();
+        for list in waits_for {
+            sources.extend_from_slice(list);
+            starts.push(sources.len() as u32);
+        }
+        Plan::lay_out(&Dependencies { starts, sources })
+    }
+
+    fn order(waits_for: &[&[u32]]) -> Vec<u32> {
+        layout(waits_for)
+            .map(|layout| layout.order)
+            .unwrap_or_default()
+    }
+
+    #[test]
+    fn independent_nodes_keep_the_order_of_registration() {
+        assert_eq!(order(&[&[], &[], &[]]), [0, 1, 2]);
+    }
+
+    #[test]
+    fn the_order_goes_deep_before_it_goes_wide() {
+        assert_eq!(order(&[&[], &[0], &[0], &[1], &[2]]), [0, 1, 3, 2, 4]);
+    }
+
+    #[test]
+    fn a_reduction_tree_joins_as_early_as_it_can() {
+        assert_eq!(
+            order(&[&[], &[], &[], &[], &[0, 1], &[2, 3], &[4, 5]]),
+            [0, 1, 4, 2, 3, 5, 6]
+        );
+    }
+
+    #[test]
+    fn numbers_inside_a_plan_are_positions() {
+        let Ok(layout) = layout(&[&[1 | ORDER_ONLY], &[]]) else {
+            panic!("no cycle here")
+        };
+        assert_eq!(layout.order, [1, 0]);
+        assert_eq!(layout.position, [1, 0]);
+        assert_eq!(layout.plan.entries(), [0]);
+        assert_eq!(layout.plan.successors(0), [1 | ORDER_ONLY]);
+        assert_eq!((layout.plan.join(0), layout.plan.join(1)), (0, 1));
+    }
+
+    #[test]
+    fn a_cycle_is_named_in_the_order_of_waiting() {
+        assert_eq!(
+            layout(&[&[], &[0, 3], &[1], &[2]]).err(),
+            Some(Cycle(vec![2, 3, 1]))
+        );
+    }
+
+    #[test]
+    fn a_node_that_waits_for_itself_is_a_cycle() {
+        assert_eq!(layout(&[&[0]]).err(), Some(Cycle(vec![0])));
+    }
+
+    #[test]
+    fn the_empty_graph_has_an_empty_plan() {
+        assert!(layout(&[]).is_ok_and(|layout| layout.plan.is_empty()));
+    }
+}

@@ -1,0 +1,14 @@
+//! Graphs and plans: the builder that collects nodes, the compiler, and the tables that a run follows.
+
+mod builder;
+mod compile;
+mod node;
+mod table;
+mod template;
+mod values;
+
+pub use builder::{Callee, GraphBuilder};
+pub use compile::Plan;
+pub use node::Node;
+pub use table::{PLAIN, Policy, SLOT, Step, Tables};
+pub use values::Values;

@@ -1,0 +1,328 @@
+//! The mutable builder under `taskloom.Graph`: registers nodes fast, and leaves the rest to compile.
+
+use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
+
+use parking_lot::Mutex;
+use pyo3::PyTraverseError;
+use pyo3::PyVisit;
+use pyo3::exceptions::PyTypeError;
+use pyo3::prelude::*;
+use pyo3::types::{PyDict, PySet, PyTuple};
+
+use super::compile::{Plan, compile};
+use super::node::Node;
+use crate::errors;
+
+/// What a node calls, and what `Graph.add` needs to know about it: made once per function and graph.
+#[pyclass(frozen, module = "taskloom._taskloom")]
+pub struct Callee {
+    pub(super) function: Py<PyAny>,
+    pub(super) options: Option<Py<PyAny>>,
+    /// The numbers of positional arguments that fit when there are no keyword arguments.
+    low: usize,
+    high: usize,
+    /// What its nodes are called, with their index.
+    label: String,
+    /// The shapes with keyword arguments that were found to fit: `(positional, *names)`.
+    fitting: Py<PySet>,
+}
+
+#[pymethods]
+impl Callee {
+    #[new]
+    fn new(
+        py: Python<'_>,
+        function: Py<PyAny>,
+        options: Option<Py<PyAny>>,
+        low: usize,
+        high: usize,
+        label: String,
+    ) -> PyResult<Self> {
+        Ok(Callee {
+            function,
+            options,
+            low,
+            high,
+            label,
+            fitting: PySet::empty(py)?.unbind(),
+        })
+    }
+
+    #[getter]
+    fn function(&self, py: Python<'_>) -> Py<PyAny> {
+        self.function.clone_ref(py)
+    }
+
+    #[getter]
+    fn options(&self, py: Python<'_>) -> Option<Py<PyAny>> {
+        self.options.as_ref().map(|options| options.clone_ref(py))
+    }
+
+    fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
+        visit.call(&self.function)?;
+        visit.call(&self.options)
+    }
+}
+
+impl Callee {
+    pub(super) fn label(&self) -> &str {
+        &self.label
+    }
+}
+
+/// The native half of `taskloom.Graph`.
+#[pyclass(frozen, subclass, module = "taskloom._taskloom")]
+pub struct GraphBuilder {
+    nodes: Mutex<Vec<Py<Node>>>,
+    callees: Py<PyDict>,
+    /// Pairs of indices: the second node runs after the first.
+    order: Mutex<Vec<(u32, u32)>>,
+}
+
+#[pymethods]
+impl GraphBuilder {
+    #[new]
+    #[pyo3(signature = (*_args, **_kwargs))]
+    fn new(
+        py: Python<'_>,
+        _args: &Bound<'_, PyTuple>,
+        _kwargs: Option<&Bound<'_, PyDict>>,
+    ) -> Self {
+        GraphBuilder {
+            nodes: Mutex::new(Vec::new()),
+            callees: PyDict::new(py).unbind(),
+            order: Mutex::new(Vec::new()),
+        }
+    }
+
+    /// Adds a node that calls `function` with these arguments; nodes among them stand for their values.
+    ///
+    /// Keyword arguments belong to the function; options are given with `options(...)`.
+    /// Raises `GraphError` if the arguments do not fit the function or a node is of another graph.
+    ///
+    /// >>> import taskloom
+    /// >>> g = taskloom.Graph()
+    /// >>> numbers = g.add(range, 5)
+    /// >>> total = g.add(sum, numbers, start=32)
+    /// >>> taskloom.run(g)[total]
+    /// 42
+    #[pyo3(signature = (function, /, *args, **kwargs), text_signature = "($self, function, /, *args, **kwargs)")]
+    fn add<'py>(
+        slf: &Bound<'py, Self>,
+        function: &Bound<'py, PyAny>,
+        args: Bound<'py, PyTuple>,
+        kwargs: Option<Bound<'py, PyDict>>,
+    ) -> PyResult<Bound<'py, Node>> {
+        Self::place(slf, function, args, kwargs, None)
+    }
+
+    /// `add` with options, which have been laid over those of the task.
+    #[pyo3(signature = (function, args, kwargs, options))]
+    fn _add<'py>(
+        slf: &Bound<'py, Self>,
+        function: &Bound<'py, PyAny>,
+        args: Bound<'py, PyTuple>,
+        kwargs: Option<Bound<'py, PyDict>>,
+        options: Option<Bound<'py, PyAny>>,
+    ) -> PyResult<Bound<'py, Node>> {
+        Self::place(slf, function, args, kwargs, options)
+    }
+
+    /// Runs `after` after `before`.
+    fn _order<'py>(
+        slf: &Bound<'py, Self>,
+        before: &Bound<'py, PyAny>,
+        after: &Bound<'py, PyAny>,
+    ) -> PyResult<()> {
+        let index = |node: &Bound<'py, PyAny>| -> PyResult<u32> {
+            let Ok(node) = node.cast::<Node>() else {
+                let kind = node.get_type().name()?;
+                return Err(PyTypeError::new_err(format!(
+                    "only a node comes after or before a node, not {kind}"
+                )));
+            };
+            check_same_graph(slf, node)?;
+            Ok(node.get().index())
+        };
+        let pair = (index(before)?, index(after)?);
+        slf.get().order.lock().push(pair);
+        Ok(())
+    }
+
+    fn _callee<'py>(
+        slf: &Bound<'py, Self>,
+        function: &Bound<'py, PyAny>,
+    ) -> PyResult<Bound<'py, Callee>> {
+        Self::callee_of(slf, function)
+    }
+
+    /// Compiles the nodes so far; see `compile::compile`.
+    #[pyo3(signature = (policy, adjusted, keep))]
+    fn _compile<'py>(
+        slf: &Bound<'py, Self>,
+        policy: u8,
+        adjusted: &Bound<'py, PyDict>,
+        keep: Option<Vec<u32>>,
+    ) -> PyResult<Plan> {
+        compile(slf, policy, adjusted, keep)
+    }
+
+    /// The nodes in the order of registration.
+    #[getter]
+    fn nodes<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyTuple>> {
+        PyTuple::new(py, self.node_list(py))
+    }
+
+    /// How many nodes and how many ordering edges there are: a version, since neither is ever removed.
+    #[getter]
+    fn _version(&self) -> (usize, usize) {
+        let nodes = self.nodes.lock().len();
+        (nodes, self.order.lock().len())
+    }
+
+    fn __len__(&self) -> usize {
+        self.nodes.lock().len()
+    }
+
+    fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
+        visit.call(&self.callees)?;
+        // A collection may start only where Python code can run, and this lock is never held there.
+        if let Some(nodes) = self.nodes.try_lock() {
+            for node in nodes.iter() {
+                visit.call(node)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn __clear__(&self) {
+        let nodes = std::mem::take(&mut *self.nodes.lock());
+        drop(nodes);
+    }
+}
+
+impl GraphBuilder {
+    pub(super) fn node_list(&self, py: Python<'_>) -> Vec<Py<Node>> {
+        self.nodes
+            .lock()
+            .iter()
+            .map(|node| node.clone_ref(py))
+            .collect()
+    }
+
+    pub(super) fn order_list(&self) -> Vec<(u32, u32)> {
+        self.order.lock().clone()
+    }
+
+    fn callee_of<'py>(
+        slf: &Bound<'py, Self>,
+        function: &Bound<'py, PyAny>,
+    ) -> PyResult<Bound<'py, Callee>> {
+        let callees = slf.get().callees.bind(slf.py());
+        match callees.get_item(function) {
+            // SAFETY: only `callee_of` fills the dictionary, with callees alone.
+            Ok(Some(callee)) => Ok(unsafe { callee.cast_into_unchecked() }),
+            Ok(None) => {
+                let callee = Self::describe(slf, function)?;
+                callees.set_item(function, &callee)?;
+                Ok(callee)
+            }
+            // Not hashable: described anew each time.
+            Err(error) if error.is_instance_of::<PyTypeError>(slf.py()) => {
+                Self::describe(slf, function)
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    fn describe<'py>(
+        slf: &Bound<'py, Self>,
+        function: &Bound<'py, PyAny>,
+    ) -> PyResult<Bound<'py, Callee>> {
+        Ok(slf.call_method1("_describe", (function,))?.cast_into()?)
+    }
+
+    fn place<'py>(
+        slf: &Bound<'py, Self>,
+        function: &Bound<'py, PyAny>,
+        args: Bound<'py, PyTuple>,
+        kwargs: Option<Bound<'py, PyDict>>,
+        options: Option<Bound<'py, PyAny>>,
+    ) -> PyResult<Bound<'py, Node>> {
+        let py = slf.py();
+        let callee = Self::callee_of(slf, function)?;
+        if options.is_none() && callee.get().options.is_some() {
+            // A task with options of its own: as through a view with none, which registers them.
+            return Ok(slf
+                .call_method1("_add_task", (function, args, kwargs))?
+                .cast_into()?);
+        }
+        let kwargs = kwargs.filter(|kwargs| !kwargs.is_empty());
+        Self::check_fit(slf, callee.get(), &args, kwargs.as_ref())?;
+        for arg in args.iter_borrowed() {
+            if let Ok(node) = arg.cast_exact::<Node>() {
+                check_same_graph(slf, &node)?;
+            }
+        }
+        for arg in kwargs.iter().flat_map(|kwargs| kwargs.values()) {
+            if let Ok(node) = arg.cast_exact::<Node>() {
+                check_same_graph(slf, node)?;
+            }
+        }
+        let node = Node {
+            graph: slf.clone().into_any().unbind(),
+            index: AtomicU32::new(0),
+            callee: callee.unbind(),
+            args: args.unbind(),
+            kwargs: kwargs.map(Bound::unbind),
+            options: options.map(Bound::unbind),
+        };
+        // The object is made outside the lock, since making one may start a garbage collection.
+        let node = Bound::new(py, node)?;
+        let mut nodes = slf.get().nodes.lock();
+        node.get().index.store(nodes.len() as u32, Relaxed);
+        nodes.push(node.clone().unbind());
+        drop(nodes);
+        Ok(node)
+    }
+
+    fn check_fit<'py>(
+        slf: &Bound<'py, Self>,
+        callee: &Callee,
+        args: &Bound<'py, PyTuple>,
+        kwargs: Option<&Bound<'py, PyDict>>,
+    ) -> PyResult<()> {
+        let count = args.len();
+        let Some(kwargs) = kwargs else {
+            if (callee.low..=callee.high).contains(&count) {
+                return Ok(());
+            }
+            slf.call_method1("_check", (&callee.function, args, PyDict::new(slf.py())))?;
+            return Ok(());
+        };
+        let mut shape = Vec::with_capacity(kwargs.len() + 1);
+        shape.push(count.into_pyobject(slf.py())?.into_any());
+        shape.extend(kwargs.keys());
+        let shape = PyTuple::new(slf.py(), shape)?;
+        let fitting = callee.fitting.bind(slf.py());
+        if !fitting.contains(&shape)? {
+            slf.call_method1("_check", (&callee.function, args, kwargs))?;
+            fitting.add(shape)?;
+        }
+        Ok(())
+    }
+}
+
+pub(super) fn check_same_graph(
+    graph: &Bound<'_, GraphBuilder>,
+    node: &Bound<'_, Node>,
+) -> PyResult<()> {
+    if node.get().graph.as_ptr() == graph.as_ptr() {
+        return Ok(());
+    }
+    let message = format!(
+        "node '{}' belongs to another graph; add it to this one, or run the other and pass its value",
+        node.get().name(node.py())?
+    );
+    Err(errors::raise(node.py(), "GraphError", &message))
+}

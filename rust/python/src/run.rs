@@ -1,0 +1,6 @@
+//! Runs of plans: the values and errors of one execution, and the handle that Python holds.
+
+mod execution;
+mod handle;
+
+pub use handle::RunCore;

@@ -1,0 +1,325 @@
+//! What the nodes of a run do: call their callables with their operands, keep the values, note the errors.
+
+use std::mem::ManuallyDrop;
+use std::sync::atomic::{AtomicBool, Ordering::*};
+
+use parking_lot::Mutex;
+use pyo3::exceptions::PyException;
+use pyo3::ffi;
+use pyo3::prelude::*;
+use pyo3::types::PyList;
+use taskloom_core::plan::Plan as Shape;
+use taskloom_core::run::{NodeExec, OrderOnly, Outcome, State};
+
+use crate::plan::{PLAIN, Plan, Policy, SLOT, Step, Tables, Values};
+
+pub struct Execution {
+    plan: Py<Plan>,
+    /// Borrowed from `plan`, which is frozen: spares the hot loop two dependent loads.
+    tables: *const Tables,
+    pub values: ManuallyDrop<Values>,
+    pub failures: Mutex<Vec<Failure>>,
+    /// What to call when the run is over; None once that is so.
+    callbacks: Mutex<Option<Vec<Py<PyAny>>>>,
+    /// Whether somebody has been told about the failures.
+    pub retrieved: AtomicBool,
+}
+
+/// A node, by position, and the exception that it raised.
+pub struct Failure {
+    pub node: u32,
+    pub error: Py<PyAny>,
+    /// As it was when the node failed: raising the error again lengthens it.
+    pub traceback: Option<Py<PyAny>>,
+    /// Not an `Exception`: a request to stop, such as `KeyboardInterrupt`.
+    pub fatal: bool,
+}
+
+impl Failure {
+    pub fn clone_ref(&self, py: Python<'_>) -> Self {
+        Failure {
+            node: self.node,
+            error: self.error.clone_ref(py),
+            traceback: self
+                .traceback
+                .as_ref()
+                .map(|traceback| traceback.clone_ref(py)),
+            fatal: self.fatal,
+        }
+    }
+}
+
+/// Position of a [`Failure`] that no node is to blame for: a signal handler raised between two nodes.
+pub const NO_NODE: u32 = u32::MAX;
+
+// SAFETY: the only member that is not Send and Sync by itself is the pointer into the frozen plan.
+unsafe impl Send for Execution {}
+// SAFETY: as above.
+unsafe impl Sync for Execution {}
+
+impl Execution {
+    pub fn new(plan: &Bound<'_, Plan>, values: Values) -> Self {
+        Execution {
+            tables: &raw const plan.get().tables,
+            plan: plan.clone().unbind(),
+            values: ManuallyDrop::new(values),
+            failures: Mutex::new(Vec::new()),
+            callbacks: Mutex::new(Some(Vec::new())),
+            retrieved: AtomicBool::new(false),
+        }
+    }
+
+    pub fn plan(&self) -> &Plan {
+        self.plan.get()
+    }
+
+    pub fn plan_object(&self) -> &Py<Plan> {
+        &self.plan
+    }
+
+    #[inline(always)]
+    fn tables(&self) -> &Tables {
+        // SAFETY: points into the plan that `self.plan` keeps alive and that never changes.
+        unsafe { &*self.tables }
+    }
+
+    /// Calls a node whose arguments hold containers with values.
+    #[cold]
+    fn call_templated(&self, step: &Step, scratch: &mut Scratch) -> *mut ffi::PyObject {
+        // SAFETY: nodes are executed attached.
+        let py = unsafe { Python::assume_attached() };
+        let templates = &self.tables().templates[step.template as usize];
+        let mut filled = Vec::with_capacity(templates.len());
+        for (index, template) in templates.iter().enumerate() {
+            // SAFETY: attached; the sources of this node have run, and their values wait for it.
+            match unsafe { template.fill(py, &|slot| self.values.get(slot)) } {
+                Ok(argument) => {
+                    scratch.set(index, argument.as_ptr());
+                    filled.push(argument);
+                }
+                Err(error) => {
+                    error.restore(py);
+                    return std::ptr::null_mut();
+                }
+            }
+        }
+        // SAFETY: `filled` keeps the arguments alive over the call.
+        unsafe { scratch.call(step) }
+    }
+
+    #[cold]
+    fn failed(&self, node: u32) -> Outcome {
+        // SAFETY: nodes are executed attached.
+        let py = unsafe { Python::assume_attached() };
+        let error = take_exception(py);
+        let fatal = !error.bind(py).is_instance_of::<PyException>();
+        if let Ok(name) = self.plan().node_at(node).get().name(py) {
+            add_note(error.bind(py), &format!("in node '{name}'"));
+        }
+        self.note(py, node, error, fatal);
+        if fatal || self.tables().policies[node as usize] == Policy::CancelRun {
+            Outcome::Fatal
+        } else {
+            Outcome::Failed
+        }
+    }
+}
+
+/// The pending exception as an object.
+pub fn take_exception(py: Python<'_>) -> Py<PyAny> {
+    PyErr::fetch(py).into_value(py).into_any()
+}
+
+/// Adds a note unless the exception, which several nodes may share, has it already.
+fn add_note(error: &Bound<'_, PyAny>, note: &str) {
+    let add = || -> PyResult<()> {
+        if let Ok(notes) = error.getattr("__notes__")
+            && notes
+                .cast::<PyList>()
+                .is_ok_and(|notes| notes.contains(note).unwrap_or(false))
+        {
+            return Ok(());
+        }
+        error.call_method1("add_note", (note,)).map(drop)
+    };
+    // An exception class may refuse notes; its error goes on without.
+    drop(add());
+}
+
+/// A participant's buffer for arguments, with the free place in front that callees may use.
+pub struct Scratch(Box<[*mut ffi::PyObject]>);
+
+impl Scratch {
+    #[inline(always)]
+    fn set(&mut self, index: usize, argument: *mut ffi::PyObject) {
+        debug_assert!(index + 1 < self.0.len());
+        // SAFETY: made one longer than the widest step of the plan.
+        unsafe { *self.0.get_unchecked_mut(index + 1) = argument };
+    }
+
+    /// Calls a step with the arguments that were set.
+    ///
+    /// # Safety
+    /// Attached; all of the step's arguments were set to objects that live until it returns.
+    #[inline(always)]
+    unsafe fn call(&mut self, step: &Step) -> *mut ffi::PyObject {
+        // SAFETY: the contract above; the place in front is what the flag grants the callee.
+        unsafe {
+            ffi::PyObject_Vectorcall(
+                step.callable,
+                self.0.as_ptr().add(1),
+                step.positional as usize | ffi::PY_VECTORCALL_ARGUMENTS_OFFSET,
+                step.names,
+            )
+        }
+    }
+}
+
+impl NodeExec for Execution {
+    type Scratch = Scratch;
+
+    fn shape(&self) -> &Shape {
+        &self.plan().shape
+    }
+
+    fn scratch(&self) -> Scratch {
+        Scratch(vec![std::ptr::null_mut(); self.tables().widest + 1].into())
+    }
+
+    #[inline(always)]
+    unsafe fn execute<const SERIAL: bool>(&self, node: u32, scratch: &mut Scratch) -> Outcome {
+        let tables = self.tables();
+        let step = tables.step(node);
+        let operands = tables.operands_of(step);
+        let value = if step.template == PLAIN {
+            for (index, &operand) in operands.iter().enumerate() {
+                scratch.set(index, self.values.get(operand & SLOT));
+            }
+            // SAFETY: attached, by the caller's promise; the sources' values wait for this node.
+            unsafe { scratch.call(step) }
+        } else {
+            self.call_templated(step, scratch)
+        };
+        let mut outcome = Outcome::Done;
+        if value.is_null() {
+            outcome = self.failed(node);
+        } else {
+            self.values.set(node, value);
+        }
+        // SAFETY: attached; this node has read its operands.
+        unsafe { self.values.release::<SERIAL>(tables, operands) };
+        outcome
+    }
+
+    unsafe fn skip<const SERIAL: bool>(&self, node: u32) {
+        let tables = self.tables();
+        // SAFETY: attached, by the caller's promise; this node will never read its operands.
+        unsafe {
+            self.values
+                .release::<SERIAL>(tables, tables.operands_of(tables.step(node)))
+        };
+    }
+
+    fn order_only(&self, node: u32) -> OrderOnly {
+        match self.tables().policies[node as usize] {
+            Policy::Continue => OrderOnly::GoOn,
+            _ => OrderOnly::Skip,
+        }
+    }
+
+    fn poll(&self) -> bool {
+        // SAFETY: runs are polled attached.
+        if unsafe { ffi::PyErr_CheckSignals() } == 0 {
+            return true;
+        }
+        // SAFETY: as above.
+        let py = unsafe { Python::assume_attached() };
+        self.note(py, NO_NODE, take_exception(py), true);
+        false
+    }
+
+    fn finished(&self) {
+        let callbacks = self.callbacks.lock().take();
+        // SAFETY: the end of a run is announced attached.
+        let py = unsafe { Python::assume_attached() };
+        for callback in callbacks.into_iter().flatten() {
+            call_back(callback.bind(py));
+        }
+    }
+
+    fn recycle(&mut self, state: State) {
+        Python::attach(|py| {
+            self.report_unretrieved(py);
+            // SAFETY: attached; nobody else knows this run any more.
+            unsafe { self.values.clear(&self.plan().tables.kept) };
+            self.failures.get_mut().clear();
+        });
+        // SAFETY: called once, when the run is dropped; nothing uses the values afterwards.
+        let values = unsafe { ManuallyDrop::take(&mut self.values) };
+        self.plan().spares.give(state, values);
+    }
+}
+
+fn call_back(callback: &Bound<'_, PyAny>) {
+    if let Err(error) = callback.call0() {
+        error.write_unraisable(callback.py(), Some(callback));
+    }
+}
+
+impl Execution {
+    /// Calls back when the run is over: at once if it is.
+    pub fn when_over(&self, callback: Bound<'_, PyAny>) {
+        let mut callbacks = self.callbacks.lock();
+        match &mut *callbacks {
+            Some(callbacks) => callbacks.push(callback.unbind()),
+            None => {
+                drop(callbacks);
+                call_back(&callback);
+            }
+        }
+    }
+
+    fn note(&self, py: Python<'_>, node: u32, error: Py<PyAny>, fatal: bool) {
+        let traceback = error
+            .bind(py)
+            .getattr("__traceback__")
+            .ok()
+            .map(Bound::unbind);
+        self.failures.lock().push(Failure {
+            node,
+            error,
+            traceback,
+            fatal,
+        });
+    }
+
+    /// Logs the errors that nobody asked for.
+    pub fn report_unretrieved(&self, py: Python<'_>) {
+        if self.retrieved.load(Acquire) || self.failures.lock().is_empty() {
+            return;
+        }
+        self.retrieved.store(true, Release);
+        let pending = PyErr::take(py);
+        let failures: Vec<(Option<Py<crate::plan::Node>>, Py<PyAny>)> = self
+            .failures
+            .lock()
+            .iter()
+            .map(|failure| {
+                let node = (failure.node != NO_NODE)
+                    .then(|| self.plan().node_at(failure.node).clone_ref(py));
+                (node, failure.error.clone_ref(py))
+            })
+            .collect();
+        let report = || -> PyResult<()> {
+            py.import("taskloom.run")?
+                .call_method1("_log_unretrieved", (failures,))
+                .map(drop)
+        };
+        if let Err(error) = report() {
+            error.write_unraisable(py, None);
+        }
+        if let Some(pending) = pending {
+            pending.restore(py);
+        }
+    }
+}

@@ -1,0 +1,270 @@
+//! The native half of `taskloom.Run`: starts a run, waits for it, and answers for its nodes.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering::*;
+use std::time::Duration;
+
+use pyo3::PyTraverseError;
+use pyo3::PyVisit;
+use pyo3::exceptions::PyKeyError;
+use pyo3::prelude::*;
+use taskloom_core::run::{Mark, Run, State};
+use taskloom_core::sync::Wait;
+
+use super::execution::{Execution, Failure, NO_NODE};
+use crate::plan::{Node, Plan, Values};
+
+/// The native half of `taskloom.Run`.
+#[pyclass(frozen, subclass, weakref, module = "taskloom._taskloom")]
+pub struct RunCore {
+    run: Arc<Run<Execution>>,
+}
+
+#[pymethods]
+impl RunCore {
+    #[new]
+    fn new(plan: &Bound<'_, Plan>) -> Self {
+        let (state, values) = plan.get().spares.take().unwrap_or_else(|| {
+            (
+                State::new(&plan.get().shape),
+                Values::new(&plan.get().tables),
+            )
+        });
+        RunCore {
+            run: Arc::new(Run::new(Execution::new(plan, values), state)),
+        }
+    }
+
+    /// The plan that runs.
+    #[getter]
+    fn plan(&self, py: Python<'_>) -> Py<Plan> {
+        self.run.exec().plan_object().clone_ref(py)
+    }
+
+    /// Runs everything on this thread.
+    fn _run_serial(&self) {
+        // SAFETY: attached, and called once, by the functions that make runs.
+        unsafe { self.run.run_serial() };
+    }
+
+    /// Waits for the end; False if `timeout` seconds pass before.
+    #[pyo3(signature = (timeout=None))]
+    fn _wait(&self, py: Python<'_>, timeout: Option<f64>) -> PyResult<bool> {
+        if self.run.is_over() {
+            return Ok(true);
+        }
+        let timeout =
+            timeout.and_then(|seconds| Duration::try_from_secs_f64(seconds.max(0.0)).ok());
+        loop {
+            match py.detach(|| self.run.wait(timeout)) {
+                Wait::Woken => return Ok(true),
+                Wait::TimedOut => return Ok(false),
+                Wait::Interrupted => py.check_signals()?,
+            }
+        }
+    }
+
+    /// Whether the run is over: every node has run, failed, or been skipped or cancelled.
+    ///
+    /// >>> import taskloom
+    /// >>> taskloom.run(taskloom.Graph()).done()
+    /// True
+    fn done(&self) -> bool {
+        self.run.is_over()
+    }
+
+    /// Whether the run is over and every node has run to its end.
+    ///
+    /// >>> import taskloom
+    /// >>> taskloom.run(taskloom.Graph()).ok
+    /// True
+    #[getter]
+    fn ok(&self) -> bool {
+        self.run.is_over() && self.run.marks().clean()
+    }
+
+    /// Logs the errors that nobody has asked for, if the run is over.
+    fn _report(&self, py: Python<'_>) {
+        if self.run.is_over() {
+            self.run.exec().report_unretrieved(py);
+        }
+    }
+
+    /// Starts nothing more of this run; False if it is over already.
+    fn _stop(&self) -> bool {
+        if self.run.is_over() {
+            return false;
+        }
+        self.run.marks().stop();
+        true
+    }
+
+    /// Calls `callback()` when the run is over: at once if it is, else on the thread that ends it.
+    fn _when_over(&self, callback: Bound<'_, PyAny>) {
+        self.run.exec().when_over(callback);
+    }
+
+    /// Whether `_stop` was called, by anybody or by a failure.
+    fn _stopped(&self) -> bool {
+        self.run.marks().stopped()
+    }
+
+    /// The value of a node, once the run is over.
+    fn __getitem__<'py>(
+        slf: &Bound<'py, Self>,
+        node: &Bound<'py, PyAny>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        let run = &slf.get().run;
+        if let Ok(node) = node.cast_exact::<Node>()
+            && run.is_over()
+        {
+            let position = slf.get().position(node)?;
+            let value = run.exec().values.get(position);
+            if !value.is_null() {
+                // SAFETY: attached; the run is over, so the slot keeps its value as long as the run lives.
+                return Ok(unsafe { Bound::from_borrowed_ptr(slf.py(), value) });
+            }
+        }
+        slf.call_method1("_missing_value", (node,))
+    }
+
+    /// What became of a node: 'done', 'failed', 'skipped' or 'cancelled', and which node made it skip.
+    fn _mark(
+        &self,
+        py: Python<'_>,
+        node: &Bound<'_, Node>,
+    ) -> PyResult<(&'static str, Option<Py<Node>>)> {
+        let position = self.position(node)?;
+        Ok(match self.run.marks().get(position) {
+            Mark::Done => ("done", None),
+            Mark::Failed => ("failed", None),
+            Mark::Cancelled => ("cancelled", None),
+            Mark::Skipped(cause) => (
+                "skipped",
+                Some(self.run.exec().plan().node_at(cause).clone_ref(py)),
+            ),
+        })
+    }
+
+    /// How many nodes failed, were skipped and were cancelled.
+    fn _counts(&self) -> (usize, usize, usize) {
+        let marks = self.run.marks();
+        let mut counts = (0, 0, 0);
+        if marks.clean() {
+            return counts;
+        }
+        for position in 0..self.run.exec().plan().nodes.len() as u32 {
+            match marks.get(position) {
+                Mark::Done => {}
+                Mark::Failed => counts.0 += 1,
+                Mark::Skipped(_) => counts.1 += 1,
+                Mark::Cancelled => counts.2 += 1,
+            }
+        }
+        counts
+    }
+
+    /// The failed nodes with their errors, in the plan's order, and the error that stopped the run from outside.
+    #[expect(clippy::type_complexity, reason = "a pair of a list of pairs")]
+    fn _failures(&self, py: Python<'_>) -> (Vec<(Py<Node>, Py<PyAny>)>, Option<Py<PyAny>>) {
+        let exec = self.run.exec();
+        exec.retrieved.store(true, Release);
+        let copies: Vec<Failure> = exec
+            .failures
+            .lock()
+            .iter()
+            .map(|failure| failure.clone_ref(py))
+            .collect();
+        let mut fatal = None;
+        let mut found = Vec::with_capacity(copies.len());
+        for failure in copies {
+            // A traceback cannot refuse its own type.
+            drop(
+                failure
+                    .error
+                    .bind(py)
+                    .setattr("__traceback__", failure.traceback),
+            );
+            if failure.fatal && fatal.is_none() {
+                fatal = Some(failure.error.clone_ref(py));
+            }
+            if failure.node != NO_NODE {
+                found.push((failure.node, failure.error));
+            }
+        }
+        found.sort_by_key(|(node, _)| *node);
+        let plan = exec.plan();
+        (
+            found
+                .into_iter()
+                .map(|(node, error)| (plan.node_at(node).clone_ref(py), error))
+                .collect(),
+            fatal,
+        )
+    }
+
+    fn __contains__(&self, node: &Bound<'_, PyAny>) -> bool {
+        node.cast_exact::<Node>()
+            .is_ok_and(|node| self.position(node).is_ok())
+    }
+
+    fn __len__(&self) -> usize {
+        self.run.exec().plan().nodes.len()
+    }
+
+    fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
+        let exec = self.run.exec();
+        // While nodes run, everything counts as held from outside; and so it does if a participant that
+        // has yet to leave shares the run.
+        if self.run.is_over() && Arc::strong_count(&self.run) == 1 {
+            visit.call(exec.plan_object())?;
+            for &slot in &exec.plan().tables.kept {
+                let value = exec.values.get(slot);
+                if !value.is_null() {
+                    // SAFETY: the slot owns a reference, which this class alone reports; the wrapper does not drop it.
+                    let value = std::mem::ManuallyDrop::new(unsafe {
+                        Bound::from_owned_ptr(Python::assume_attached(), value).unbind()
+                    });
+                    visit.call(&*value)?;
+                }
+            }
+            if let Some(failures) = exec.failures.try_lock() {
+                for failure in failures.iter() {
+                    visit.call(&failure.error)?;
+                    visit.call(&failure.traceback)?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn __clear__(&self) {
+        if self.run.is_over() && Arc::strong_count(&self.run) == 1 {
+            self.clear();
+        }
+    }
+}
+
+impl RunCore {
+    fn position(&self, node: &Bound<'_, Node>) -> PyResult<u32> {
+        let plan = self.run.exec().plan();
+        let index = node.get().index() as usize;
+        match plan.nodes.get(index) {
+            Some(own) if own.is(node) => Ok(plan.position[index]),
+            _ => {
+                let name = node.get().name(node.py())?;
+                Err(PyKeyError::new_err(format!(
+                    "node '{name}' is not in this run's plan: it belongs to another graph, or was added after compile()"
+                )))
+            }
+        }
+    }
+
+    fn clear(&self) {
+        let exec = self.run.exec();
+        // SAFETY: attached, and the run is over.
+        unsafe { exec.values.clear(&exec.plan().tables.kept) };
+        let failures = std::mem::take(&mut *exec.failures.lock());
+        drop(failures);
+    }
+}
