@@ -22,7 +22,7 @@ help: ## list the targets
 # What must be on the machine; each line that is missing says what to install.
 .PHONY: tools-there
 tools-there:
-	@command -v cargo >/dev/null || { echo "taskloom needs a Rust toolchain (cargo 1.88 or newer): install it from https://rustup.rs"; exit 1; }
+	@cargo --version >/dev/null 2>&1 || { echo "taskloom needs a Rust toolchain (cargo 1.88 or newer): install it from https://rustup.rs"; exit 1; }
 	@command -v cc >/dev/null || { echo "taskloom needs a C compiler (cc) to link with: install gcc or clang (on Debian: apt-get install gcc libc6-dev)"; exit 1; }
 
 # A failed step leaves no half-made environment behind.
