@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from taskloom.pregel.checkpoint.base import CheckpointMetadata as CheckpointMetadata
     from taskloom.pregel.checkpoint.base import CheckpointTuple as CheckpointTuple
     from taskloom.pregel.checkpoint.memory import InMemorySaver as InMemorySaver
+    from taskloom.pregel.checkpoint.sqlite import SqliteSaver as SqliteSaver
 
 _HOMES = {
     "BaseCheckpointSaver": "base",
@@ -21,6 +22,7 @@ _HOMES = {
     "CheckpointMetadata": "base",
     "CheckpointTuple": "base",
     "InMemorySaver": "memory",
+    "SqliteSaver": "sqlite",
 }
 
 __all__ = [
@@ -29,6 +31,7 @@ __all__ = [
     "CheckpointMetadata",
     "CheckpointTuple",
     "InMemorySaver",
+    "SqliteSaver",
 ]
 
 

@@ -17,6 +17,7 @@ import asyncio
 import copy
 import random
 from collections.abc import AsyncIterator, Collection, Iterator, Mapping, Sequence
+from itertools import islice
 from typing import Any, Generic, Literal, NamedTuple, NotRequired, TypeAlias, TypedDict, TypeVar
 
 from taskloom.pregel.checkpoint.ids import checkpoint_id, timestamp
@@ -38,6 +39,8 @@ LATEST_VERSION = 4
 WRITES_IDX_MAP = {ERROR: -1, SCHEDULED: -2, INTERRUPT: -3, RESUME: -4}
 """Writes under these names have fixed places below zero and replace what was there; all others
 are numbered from zero, and the first to arrive stays."""
+
+_BATCH = 64  # checkpoints read at a time by `alist`
 
 EXCLUDED_METADATA_KEYS = frozenset(
     {
@@ -254,11 +257,10 @@ class BaseCheckpointSaver(Generic[V]):
     ) -> AsyncIterator[CheckpointTuple]:
         """Iterate over what `list` returns."""
 
-        def gather() -> tuple[CheckpointTuple, ...]:
-            return tuple(self.list(config, filter=filter, before=before, limit=limit))
-
-        for found in await asyncio.to_thread(gather):
-            yield found
+        found = iter(self.list(config, filter=filter, before=before, limit=limit))
+        while batch := await asyncio.to_thread(tuple, islice(found, _BATCH)):
+            for one in batch:
+                yield one
 
     async def aput(
         self,

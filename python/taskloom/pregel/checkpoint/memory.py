@@ -360,12 +360,10 @@ class InMemorySaver(BaseCheckpointSaver[int]):
 
     def _retire(self, thread_id: str, line: _Line) -> None:
         """Drop what is not kept any longer. The lock is held."""
-        records = line.records
         retention = self._retention
-        if retention.max_age is not None:
-            drop = retention.excess([records[id][3] for id in line.ids])
-        else:
-            drop = max(0, len(line.ids) - (retention.keep_last or 0))
+        over = len(line.ids) - (retention.keep_last or len(line.ids))
+        oldest = [line.records[id][3] for id in line.ids[: max(8, over)]]
+        drop = retention.excess(oldest, len(line.ids))
         for id in line.ids[:drop]:
             line.drop(id)
         del line.ids[:drop]
@@ -378,7 +376,7 @@ class InMemorySaver(BaseCheckpointSaver[int]):
         root = lines.get("")
         if root is not None and root.ids:
             for namespace in tuple(lines):
-                if is_call_namespace(namespace) and lines[namespace].root < root.ids[0]:
+                if is_call_namespace(namespace) and "" < lines[namespace].root < root.ids[0]:
                     del lines[namespace]
         for line in lines.values():
             line.sweep(self.serde)

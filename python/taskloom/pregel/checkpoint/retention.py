@@ -48,17 +48,18 @@ class Retention:
         moment = time.gmtime(max(0.0, time.time() - self.max_age))
         return time.strftime("%Y-%m-%dT%H:%M:%S", moment)
 
-    def excess(self, stamps: Sequence[str]) -> int:
+    def excess(self, stamps: Sequence[str], count: int) -> int:
         """Return how many of the oldest checkpoints are to be dropped.
 
         Args:
-            stamps: the time stamps of all, oldest first.
+            stamps: the time stamps of the oldest ones, oldest first: at least of as many as are
+                beyond `keep_last`. What is too old among the rest is dropped another time.
+            count: how many checkpoints there are.
         """
-        last = len(stamps) - 1
-        drop = 0 if self.keep_last is None else max(0, last + 1 - self.keep_last)
+        drop = 0 if self.keep_last is None else max(0, count - self.keep_last)
         cutoff = self.cutoff()
         if cutoff is not None:
-            while drop < last and stamps[drop] < cutoff:
+            while drop < min(len(stamps), count - 1) and stamps[drop] < cutoff:
                 drop += 1
         return drop
 
