@@ -30,7 +30,7 @@ class Store:
         self.lines = Lines()
         self.epoch = -1
         self._changes = -1
-        self._synchronous = synchronous
+        self._synchronous: Synchronous = synchronous
         self._path = None if isinstance(conn, sqlite3.Connection) else os.fspath(conn)
         self._process = os.getpid()
         self._connection = conn if isinstance(conn, sqlite3.Connection) else self._open()
