@@ -3,6 +3,7 @@
 topology    processors, caches and memory nodes; placing workers and the order of stealing
 affinity    processors and real-time classes for the calling thread
 resources   what a task needs; limits that tasks share
+config      every setting of an executor, from the program, the environment or a file
 admission   holds back what does not fit, without starving it
 container   what the control groups allow the process
 adaptive    how many workers should be active, by measured throughput
