@@ -16,6 +16,24 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="store_true", help="print the version and stop")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND")
 
+    run = commands.add_parser(
+        "run",
+        help="run a graph or flow function of a Python file",
+        description="Run a graph, a plan, or a function that builds one, and print what became "
+        "of each node. Exit status 1 if a node failed.",
+    )
+    run.add_argument(
+        "target",
+        metavar="FILE[:NAME]",
+        help="without NAME: the only graph of the file, else its function `flow`",
+    )
+    run.add_argument(
+        "arguments", nargs="*", metavar="NAME=VALUE", help="arguments of the flow function"
+    )
+    run.add_argument(
+        "--serial", action="store_true", help="run on one thread, in the plan's fixed order"
+    )
+
     doctor = commands.add_parser("doctor", help="what this Python and this machine offer")
     doctor.add_argument("--json", action="store_true", help="print JSON instead of text")
 
@@ -46,6 +64,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 0
     try:
         match options.command:
+            case "run":
+                from taskloom.cli.run import run
+
+                return run(options.target, options.arguments, serial=options.serial)
             case "doctor":
                 from taskloom.cli.doctor import doctor
 
