@@ -20,7 +20,9 @@ __all__ = [
     "DeadlineMissed",
     "GraphError",
     "OptionError",
+    "ProcessDied",
     "QueueFull",
+    "RemoteError",
     "RunAborted",
     "RunFailed",
     "TaskloomError",
@@ -164,6 +166,42 @@ class DeadlineMissed(TaskloomError, TimeoutError):
     >>> import taskloom
     >>> issubclass(taskloom.errors.DeadlineMissed, TimeoutError)
     True
+    """
+
+
+@final
+class ProcessDied(TaskloomError):
+    """The process of a task ended before the task did; no other task is affected.
+
+    `task` is the task's name, `pid` the process, `exit_code` what it exited with, negative for the
+    signal that killed it.
+
+    >>> import os
+    >>> from taskloom.places.process import ProcessPlace
+    >>> with ProcessPlace(1) as place:
+    ...     error = place.submit(os._exit, (3,)).exception()
+    >>> type(error), error.exit_code
+    (<class 'taskloom.errors.ProcessDied'>, 3)
+    """
+
+    task: str = ""
+    pid: int = 0
+    exit_code: int = 0
+
+
+@final
+class RemoteError(TaskloomError):
+    """Stands for an error of another process that could not be sent: its type and text, quoted.
+
+    >>> from taskloom.places.process import ProcessPlace
+    >>> def fail():
+    ...     error = ValueError("carries a lock")
+    ...     error.lock = __import__("threading").Lock()
+    ...     raise error
+    >>> with ProcessPlace(1) as place:
+    ...     place.submit(fail).result()
+    Traceback (most recent call last):
+    taskloom.errors.RemoteError: ValueError: carries a lock
     """
 
 

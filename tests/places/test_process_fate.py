@@ -10,8 +10,8 @@ from pathlib import Path
 import process_tasks as tasks
 import pytest
 from latches import Latch
+from taskloom.errors import ProcessDied
 from taskloom.places.process import ProcessPlace
-from taskloom.places.process_task import ProcessDied
 
 
 def is_running(pid: int) -> bool:

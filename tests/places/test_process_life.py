@@ -10,12 +10,12 @@ import subprocess
 import sys
 import threading
 import weakref
-from concurrent.futures import BrokenExecutor
 from pathlib import Path
 
 import process_tasks as tasks
 import pytest
 from latches import Latch
+from taskloom.errors import BrokenExecutor
 from taskloom.places.process import ProcessPlace
 
 HEAD = f"""

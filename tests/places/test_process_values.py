@@ -8,7 +8,7 @@ import traceback
 import numpy as np
 import process_tasks as tasks
 import pytest
-from taskloom.places.failure import RemoteError
+from taskloom.errors import RemoteError
 from taskloom.places.process import ProcessPlace
 
 

@@ -13,20 +13,10 @@ import traceback
 from dataclasses import dataclass
 from types import TracebackType
 
+from taskloom.errors import RemoteError
 from taskloom.places.wire import dumps
 
 _DEEPEST = 32  # links of a chain of causes that are sent
-
-
-class RemoteError(Exception):
-    """Stands for an error of a worker process that could not be sent to the parent.
-
-    Its message is the original's type and text; its traceback leads to the original's line.
-
-    Example:
-        >>> str(RemoteError("mail.Bounced: no such user"))
-        'mail.Bounced: no such user'
-    """
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,12 +19,12 @@ import threading
 import time
 from collections import deque
 from collections.abc import Sequence
-from concurrent.futures import BrokenExecutor
 from typing import Final
 
+from taskloom.errors import BrokenExecutor, ProcessDied
 from taskloom.places import failure, wire
 from taskloom.places.child import Child, describe_exit
-from taskloom.places.process_task import ProcessDied, ProcessTask
+from taskloom.places.process_task import ProcessTask
 
 _log = logging.getLogger("taskloom")
 _STARTS_THAT_MAY_FAIL: Final = 3  # in a row, before the place counts as broken
@@ -301,7 +301,10 @@ class Manager:
         exit_code = child.reap()
         child.close()
         if task is not None:
-            task.settle(None, ProcessDied(task.name, child.pid, exit_code))
+            how = f"process {child.pid} {describe_exit(exit_code)}"
+            died = ProcessDied(f"{how} while it ran task {task.name!r}")
+            died.task, died.pid, died.exit_code = task.name, child.pid, exit_code
+            task.settle(None, died)
         elif not child.ready and not was_killed:
             self._failed_starts += 1
             if self._failed_starts >= _STARTS_THAT_MAY_FAIL:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import threading
 from collections.abc import Callable, Sequence
-from concurrent.futures import BrokenExecutor, Future, InvalidStateError
+from concurrent.futures import Future, InvalidStateError
 from concurrent.futures._base import (
     CANCELLED,
     CANCELLED_AND_NOTIFIED,
@@ -15,36 +15,11 @@ from concurrent.futures._base import (
 )
 from typing import TYPE_CHECKING, Any
 
-from taskloom.places.child import describe_exit
+from taskloom.errors import BrokenExecutor
 
 if TYPE_CHECKING:
     from taskloom.places import wire
     from taskloom.places.child import Child
-
-
-class ProcessDied(RuntimeError):
-    """The process of a task ended before the task did; other tasks are not affected.
-
-    Attributes:
-        task: the task's name.
-        pid: the process's id.
-        exit_code: what it exited with; negative for the signal that killed it.
-
-    Example:
-        >>> error = ProcessDied("resize", 4711, -11)
-        >>> str(error)
-        "process 4711 was killed by signal 11 (SIGSEGV) while it ran task 'resize'"
-    """
-
-    def __init__(self, task: str, pid: int, exit_code: int) -> None:
-        super().__init__(task, pid, exit_code)
-        self.task = task
-        self.pid = pid
-        self.exit_code = exit_code
-
-    def __str__(self) -> str:
-        how = describe_exit(self.exit_code)
-        return f"process {self.pid} {how} while it ran task {self.task!r}"
 
 
 class ProcessTask(Future[Any]):
