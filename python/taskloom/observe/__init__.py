@@ -1,0 +1,1 @@
+"""Looking at what runs: reports of statistics."""
