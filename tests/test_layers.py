@@ -20,6 +20,8 @@ PACKAGE = ROOT / "python" / "taskloom"
 PYTHON_LAYERS = (
     "_taskloom",
     "errors",
+    "_bridge",
+    "_workers",
     "_ambient",
     "retry",
     "task",
@@ -62,7 +64,7 @@ RUST_LAYERS = {
         "run",
         "channel",
     ),
-    "python": ("call", "errors", "handles", "future", "executor", "plan", "run", "coro"),
+    "python": ("errors", "call", "context", "handles", "future", "pool", "plan", "run", "coro"),
 }
 
 

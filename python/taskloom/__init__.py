@@ -15,9 +15,14 @@ from types import ModuleType
 TYPE_CHECKING = False  # typing's own costs an import; type checkers know the name
 if TYPE_CHECKING:
     from taskloom import errors as errors
+    from taskloom._taskloom import Future as Future
     from taskloom._taskloom import Node as Node
     from taskloom._taskloom import Plan as Plan
     from taskloom._taskloom import __version__ as __version__
+    from taskloom.executor import Executor as Executor
+    from taskloom.executor import default_executor as default_executor
+    from taskloom.executor import worker_count as worker_count
+    from taskloom.executor import worker_index as worker_index
     from taskloom.graph import Graph as Graph
     from taskloom.retry import Retry as Retry
     from taskloom.run import Run as Run
@@ -27,6 +32,8 @@ if TYPE_CHECKING:
 
 # Public name: the module that defines it.
 _HOME = {
+    "Executor": "executor",
+    "Future": "_taskloom",
     "Graph": "graph",
     "Node": "_taskloom",
     "Plan": "_taskloom",
@@ -34,8 +41,11 @@ _HOME = {
     "Run": "run",
     "Task": "task",
     "__version__": "_taskloom",
+    "default_executor": "executor",
     "run": "run",
     "task": "task",
+    "worker_count": "executor",
+    "worker_index": "executor",
 }
 
 # Public modules that are reached as attributes without an import of their own.

@@ -4,7 +4,8 @@
 //!
 //! ```text
 //! PENDING ──claim──▶ RUNNING ──publish──▶ DONE | FAILED
-//!    └──claim_to_cancel──▶ CANCELLING ──publish──▶ CANCELLED
+//!    │                  │ settle_running (a promise: its owner sets the result)
+//!    └──claim_to_settle─┴─▶ SETTLING ──publish──▶ CANCELLED | DONE | FAILED
 //! ```
 //!
 //! - `AWAITED`: a thread sleeps on the word; who publishes wakes it.
@@ -29,7 +30,7 @@ const OBSERVED: u32 = 16;
 pub enum State {
     Pending = 0,
     Running = 1,
-    Cancelling = 2,
+    Settling = 2,
     Done = 3,
     Failed = 4,
     Cancelled = 5,
@@ -40,7 +41,7 @@ impl State {
         match word & STATE {
             0 => State::Pending,
             1 => State::Running,
-            2 => State::Cancelling,
+            2 => State::Settling,
             3 => State::Done,
             4 => State::Failed,
             _ => State::Cancelled,
@@ -92,20 +93,33 @@ impl Completion {
         self.leave_pending(State::Running)
     }
 
-    /// Takes the right to cancel it instead.
+    /// Takes the right to end it without running it: to cancel it, or to set a promise's result.
     #[must_use]
-    pub fn claim_to_cancel(&self) -> bool {
-        self.leave_pending(State::Cancelling)
+    pub fn claim_to_settle(&self) -> bool {
+        self.leave_pending(State::Settling)
+    }
+
+    /// Takes the right to end what runs; for a promise, whose owner may set its result from any
+    /// thread after having marked it as running.
+    #[must_use]
+    pub fn settle_running(&self) -> bool {
+        self.transit(State::Running, State::Settling)
     }
 
     #[inline]
     fn leave_pending(&self, to: State) -> bool {
+        self.transit(State::Pending, to)
+    }
+
+    #[inline]
+    fn transit(&self, from: State, to: State) -> bool {
         let mut word = self.state.word.load(Relaxed);
-        while State::of(word) == State::Pending {
+        while State::of(word) == from {
+            let next = word & !STATE | to as u32;
             match self
                 .state
                 .word
-                .compare_exchange_weak(word, word | to as u32, AcqRel, Relaxed)
+                .compare_exchange_weak(word, next, AcqRel, Relaxed)
             {
                 Ok(_) => return true,
                 Err(current) => word = current,
@@ -184,7 +198,7 @@ mod tests {
         let completion = Completion::new();
         assert!(completion.claim());
         assert!(!completion.claim());
-        assert!(!completion.claim_to_cancel());
+        assert!(!completion.claim_to_settle());
         assert!(completion.try_publish(State::Done));
         assert_eq!(completion.state(), State::Done);
     }
@@ -193,9 +207,9 @@ mod tests {
     fn an_observed_future_is_published_by_its_observers() {
         let completion = Completion::new();
         assert_eq!(completion.observe(), State::Pending);
-        assert!(completion.claim_to_cancel());
+        assert!(completion.claim_to_settle());
         assert!(!completion.try_publish(State::Cancelled));
-        assert_eq!(completion.state(), State::Cancelling);
+        assert_eq!(completion.state(), State::Settling);
         completion.publish_observed(State::Cancelled);
         assert_eq!(completion.observe(), State::Cancelled);
     }
@@ -239,7 +253,7 @@ mod loom_models {
             let completion = Arc::new(Completion::new());
             let runner = Arc::clone(&completion);
             let thread = loom::thread::spawn(move || runner.claim());
-            let cancelled = completion.claim_to_cancel();
+            let cancelled = completion.claim_to_settle();
             let ran = thread.join().unwrap_or(false);
             assert!(ran != cancelled);
         });

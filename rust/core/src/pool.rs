@@ -41,6 +41,9 @@ pub struct Settings {
     pub max_spares: usize,
     /// Whether the interpreter can be held by one thread only.
     pub gated: bool,
+    /// Whether what a worker submits goes to its own deque. Where one thread runs at a time there
+    /// is nothing to gain, and one queue keeps the order of submission exactly.
+    pub local_queues: bool,
     /// How many submitted jobs may be queued; None for any number.
     pub bound: Option<usize>,
     pub order: Order,
@@ -123,7 +126,8 @@ impl Pool {
         }
     }
 
-    /// As `submit`, for a job from outside, which the bound may refuse. Attached.
+    /// As `submit`, for a user's job: the bound may refuse it, unless a worker of this pool
+    /// submits it (a worker that waited for room could wait for itself). Attached.
     #[inline]
     pub fn submit_bounded(
         self: &Arc<Self>,
@@ -131,9 +135,14 @@ impl Pool {
         band: usize,
         deadline: Option<u64>,
     ) -> Result<(), Full> {
+        let mine = self.is_current();
+        if mine && deadline.is_none() && band == DEFAULT_BAND && self.push_local(job) {
+            self.announce(1);
+            return Ok(());
+        }
         let bound = match self.settings.bound {
-            Some(bound) => bound.saturating_sub(self.local.load(Relaxed)),
-            None => usize::MAX,
+            Some(bound) if !mine => bound.saturating_sub(self.local.load(Relaxed)),
+            _ => usize::MAX,
         };
         let len = self.injector.push(job, band, deadline, bound)?;
         self.announce(len);
@@ -172,7 +181,16 @@ impl Pool {
         }
     }
 
+    /// Whether this thread is one of the pool's workers.
+    #[inline]
+    pub fn is_current(&self) -> bool {
+        Worker::with_current(|worker| worker.is_some_and(|w| std::ptr::eq(&*w.pool, self)))
+    }
+
     fn push_local(&self, job: Job) -> bool {
+        if !self.settings.local_queues {
+            return false;
+        }
         Worker::with_current(|worker| match worker {
             Some(worker) if std::ptr::eq(&*worker.pool, self) => {
                 self.local.fetch_add(1, SeqCst);
@@ -219,6 +237,13 @@ impl Pool {
             self.settings.max_workers.saturating_sub(threads.count)
         };
         self.unstarted.store(unstarted, Relaxed);
+    }
+
+    /// A thread that the host had started for `index` will not work after all.
+    pub fn worker_failed(&self, index: usize) {
+        self.worker_gone(index);
+        let _ = self.sleep.end_search();
+        self.pass_on();
     }
 
     fn worker_gone(&self, index: usize) {
@@ -286,6 +311,7 @@ impl Pool {
             attached: Cell::new(true),
             ticks: Cell::new(0),
             steal_from: Cell::new(index),
+            may_block: Cell::new(false),
         };
         CURRENT.with(|current| current.set(&worker));
         worker.run();
@@ -340,6 +366,7 @@ pub struct Worker {
     attached: Cell<bool>,
     ticks: Cell<u32>,
     steal_from: Cell<usize>,
+    may_block: Cell<bool>,
 }
 
 impl Worker {
@@ -394,6 +421,16 @@ impl Worker {
         let result = wait();
         self.pool.blocked.fetch_sub(1, SeqCst);
         result
+    }
+
+    /// Says that the job at hand is about to block in a way that the pool cannot see: until the job
+    /// ends, a spare may take this worker's place. Attached.
+    pub fn may_block(&self) {
+        if !self.may_block.replace(true) {
+            self.flush_late();
+            self.pool.blocked.fetch_add(1, SeqCst);
+            self.pool.pass_on();
+        }
     }
 
     fn is_superfluous(&self) -> bool {
@@ -455,6 +492,9 @@ impl Worker {
                 self.flush_late();
                 // SAFETY: taken out of a queue, so executed once.
                 unsafe { job.execute(self) };
+                if self.may_block.replace(false) {
+                    pool.blocked.fetch_sub(1, SeqCst);
+                }
                 if !self.is_superfluous() {
                     continue;
                 }

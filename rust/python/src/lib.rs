@@ -1,10 +1,14 @@
 //! `taskloom._taskloom`: the binding of the engine to CPython.
 
-mod errors;
-mod plan;
-mod run;
-
 use pyo3::prelude::*;
+
+mod call;
+mod context;
+mod errors;
+mod future;
+mod plan;
+mod pool;
+mod run;
 
 #[pymodule(gil_used = false)]
 mod _taskloom {
@@ -16,7 +20,12 @@ mod _taskloom {
     use crate::run::RunCore;
 
     #[pymodule_init]
-    fn init(m: &Bound<'_, PyModule>) -> PyResult<()> {
-        m.add("__version__", env!("CARGO_PKG_VERSION"))
+    fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {
+        let py = module.py();
+        module.add("__version__", env!("CARGO_PKG_VERSION"))?;
+        call::note_main_thread(py)?;
+        context::self_test(py)?;
+        future::register(module)?;
+        pool::register(module)
     }
 }

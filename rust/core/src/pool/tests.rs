@@ -38,6 +38,7 @@ fn start(max_workers: usize, gated: bool, bound: Option<usize>) -> (Arc<Pool>, A
             max_workers,
             max_spares: 4,
             gated,
+            local_queues: !gated,
             bound,
             order: Order::default(),
         },

@@ -1,0 +1,202 @@
+"""The threads of a pool, and what happens to them at exit and after a fork.
+
+Workers are `threading.Thread` objects that call into the engine: so they have names, one thread
+state for life, appear in `threading.enumerate()`, can be joined, and profilers see them. They are
+daemons, because `threading` joins the others without a limit; they are joined here instead,
+from `threading._register_atexit`, before the interpreter begins to take itself down.
+"""
+
+from __future__ import annotations
+
+import itertools
+import os
+import sys
+import threading
+import time
+import weakref
+from collections.abc import Callable
+from typing import Any, Protocol
+
+from taskloom import _taskloom
+
+__all__ = ["Workers", "is_exiting", "live", "register"]
+
+# How long exit waits before it names what it waits for, in seconds.
+NAMED_AFTER = 10.0
+
+_exiting = False
+_lock = threading.Lock()
+_serial = itertools.count().__next__
+
+
+class Entry(Protocol):
+    """What a worker's thread calls: works until the pool is closed and drained."""
+
+    def __call__(self) -> None: ...
+    def give_up(self) -> None:
+        """Leaves without having worked."""
+
+
+class Closable(Protocol):
+    """An executor, as far as exit and fork are concerned."""
+
+    def close(self) -> None:
+        """Takes no more tasks."""
+
+    def _after_fork(self) -> None: ...
+
+
+class Workers:
+    """The threads of one pool: starts them, keeps them for joining, prepares each once."""
+
+    def __init__(
+        self,
+        prefix: str,
+        initializer: Callable[..., object] | None,
+        initargs: tuple[Any, ...],
+        exit_timeout: float | None,
+    ) -> None:
+        # The end is the standard library's own name, which log filters look for.
+        self.prefix = prefix or f"taskloom.ThreadPoolExecutor-{_serial()}"
+        self.initializer = initializer
+        self.initargs = initargs
+        self.exit_timeout = exit_timeout
+        self.threads: set[threading.Thread] = set()
+        # Set by the executor; called with a message when the initializer has failed.
+        self.on_broken: Callable[[str], None] | None = None
+        with _lock:
+            _all.add(self)
+
+    def start(self, index: int, entry: Entry) -> None:
+        """Starts the thread of one worker; the pool calls this when it wants one."""
+        thread = threading.Thread(
+            target=self._main, args=(entry,), name=f"{self.prefix}_{index}", daemon=True
+        )
+        self.threads.add(thread)
+        try:
+            thread.start()
+        except BaseException:
+            self.threads.discard(thread)
+            raise
+
+    def _main(self, entry: Entry) -> None:
+        if self.initializer is not None:
+            try:
+                self.initializer(*self.initargs)
+            except BaseException:
+                import logging
+
+                logging.getLogger("concurrent.futures").critical(
+                    "Exception in initializer:", exc_info=True
+                )
+                if self.on_broken is not None:
+                    self.on_broken(
+                        "a worker's initializer failed, so the executor is not usable anymore"
+                    )
+                entry.give_up()
+                return
+        entry()
+
+    def forget(self) -> None:
+        """Drops the threads, which do not exist in this process any more."""
+        self.threads = set()
+
+
+_all: weakref.WeakSet[Workers] = weakref.WeakSet()
+_executors: weakref.WeakSet[Any] = weakref.WeakSet()
+
+
+def register(executor: Closable) -> None:
+    """Makes an executor known to exit and fork."""
+    with _lock:
+        _executors.add(executor)
+    if _exiting:
+        executor.close()
+
+
+def live() -> list[Any]:
+    """The executors that exist."""
+    with _lock:
+        return list(_executors)
+
+
+def is_exiting() -> bool:
+    """Whether the interpreter has begun to exit."""
+    return _exiting
+
+
+def describe(thread: threading.Thread) -> str:
+    """What a worker is doing, from its stack: the outermost function that it was given."""
+    frame = sys._current_frames().get(thread.ident or 0)
+    task = None
+    while frame is not None:
+        if frame.f_code is Workers._main.__code__:
+            break
+        task, frame = frame, frame.f_back
+    if task is None:
+        return f"{thread.name}: (native code)"
+    code = task.f_code
+    return f"{thread.name}: {code.co_qualname} ({code.co_filename}:{task.f_lineno})"
+
+
+def _busy(threads: list[threading.Thread]) -> str:
+    return "".join(f"\n  {describe(thread)}" for thread in threads if thread.is_alive())
+
+
+def _join(workers: Workers) -> None:
+    started = time.monotonic()
+    limit = workers.exit_timeout
+    named = False
+    while threads := [thread for thread in list(workers.threads) if thread.is_alive()]:
+        waited = time.monotonic() - started
+        if limit is not None and waited >= limit:
+            print(
+                f"taskloom: abandoned at exit after {limit:g} s:{_busy(threads)}",
+                file=sys.stderr,
+            )
+            return
+        if waited >= NAMED_AFTER and not named:
+            named = True
+            print(f"taskloom: exit is waiting for:{_busy(threads)}", file=sys.stderr, flush=True)
+        until = min(NAMED_AFTER if not named else float("inf"), limit or float("inf"))
+        left = until - waited
+        threads[0].join(None if left == float("inf") else max(left, 0.001))
+
+
+def _at_exit() -> None:
+    global _exiting  # noqa: PLW0603
+    _exiting = True
+    for executor in live():
+        executor.close()
+    with _lock:
+        everybody = list(_all)
+    for workers in everybody:
+        _join(workers)
+
+
+def _before_fork() -> None:
+    _lock.acquire()
+
+
+def _after_fork_in_parent() -> None:
+    _lock.release()
+
+
+def _after_fork_in_child() -> None:
+    _lock.release()
+    _taskloom.after_fork_in_child()
+    for workers in list(_all):
+        workers.forget()
+    for executor in list(_executors):
+        executor._after_fork()
+
+
+# The private hook is where concurrent.futures joins its own workers: earlier than `atexit`, while
+# threads can still be started and joined.
+threading._register_atexit(_at_exit)  # type: ignore[attr-defined]
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(
+        before=_before_fork,
+        after_in_parent=_after_fork_in_parent,
+        after_in_child=_after_fork_in_child,
+    )

@@ -1,0 +1,268 @@
+"""The executor: a `concurrent.futures.ThreadPoolExecutor` in its manners, native in its speed."""
+
+from __future__ import annotations
+
+import itertools
+import os
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, Literal, ParamSpec, TypeVar, final
+
+from taskloom import _taskloom
+from taskloom._taskloom import Future
+from taskloom._workers import Workers, is_exiting, register
+from taskloom.errors import OptionError
+
+__all__ = ["Executor", "Future", "default_executor", "worker_count", "worker_index"]
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+worker_index = _taskloom.worker_index
+worker_count = _taskloom.worker_count
+
+
+def _available_cpus() -> int:
+    try:
+        return len(os.sched_getaffinity(0))
+    except AttributeError:  # not on macOS and Windows
+        return os.cpu_count() or 1
+
+
+@final
+class Executor(_taskloom.Pool, ThreadPoolExecutor):
+    """Runs tasks on a pool of native work-stealing threads.
+
+    A true `concurrent.futures.Executor`: `submit`, `map`, `shutdown` and `with` work as they do for
+    `ThreadPoolExecutor`, which it is an instance of, so it serves as an event loop's default
+    executor. A task's keyword arguments are the function's own, always; options travel in a view,
+    `executor.options(...)`.
+
+    Parameters
+    ----------
+    max_workers
+        How many tasks run side by side; by default `min(32, CPUs + 4)`, as in the standard library.
+        Threads are started when they are first needed.
+    thread_name_prefix
+        Workers are named `<prefix>_<index>`.
+    initializer, initargs
+        Called as `initializer(*initargs)` by each worker before its first task. If it raises, the
+        executor is broken: what is pending and what is submitted later fails with `BrokenExecutor`.
+    inline
+        If true, a thread from outside that waits for a task that was not started runs it itself.
+        Refused together with `initializer`, which that thread would not have run.
+    max_queue_depth
+        How many submitted tasks may wait; None for any number.
+    when_full
+        What a submit to a full queue does: `"block"` waits for room (but raises `QueueFull` on a
+        thread that runs an event loop, and never makes a worker wait), `"reject"` raises
+        `QueueFull`.
+    exit_timeout
+        Seconds that the interpreter's exit waits for running tasks before it abandons them; None
+        waits until they are done. After ten seconds it says what it waits for.
+
+    Errors
+    ------
+    `ValueError` and `TypeError` for values that make no sense, with the value and what would do.
+
+    Example
+    -------
+    >>> from taskloom import Executor
+    >>> with Executor(max_workers=2) as executor:
+    ...     future = executor.submit(pow, 2, 10)
+    ...     squares = list(executor.map(lambda n: n * n, range(5)))
+    >>> future.result(), squares
+    (1024, [0, 1, 4, 9, 16])
+    """
+
+    _workers: Workers
+    _max_workers: int
+
+    def __new__(
+        cls,
+        max_workers: int | None = None,
+        *,
+        thread_name_prefix: str = "",
+        initializer: Callable[..., object] | None = None,
+        initargs: tuple[Any, ...] = (),
+        inline: bool = False,
+        max_queue_depth: int | None = 10_000,
+        when_full: Literal["block", "reject"] = "block",
+        exit_timeout: float | None = None,
+    ) -> Executor:
+        if max_workers is None:
+            max_workers = min(32, _available_cpus() + 4)
+        if max_workers <= 0:
+            raise ValueError("max_workers must be greater than 0")
+        if initializer is not None and not callable(initializer):
+            raise TypeError("initializer must be a callable")
+        if inline and initializer is not None:
+            raise OptionError(
+                "inline=True lets threads from outside run tasks, and those have not run the "
+                "initializer; drop one of the two"
+            )
+        if max_queue_depth is not None and max_queue_depth < 1:
+            raise ValueError(
+                f"max_queue_depth={max_queue_depth!r} must be at least 1, or None for no bound"
+            )
+        if exit_timeout is not None and exit_timeout < 0:
+            raise ValueError(f"exit_timeout={exit_timeout!r} must be seconds, 0 or more, or None")
+        workers = Workers(thread_name_prefix, initializer, initargs, exit_timeout)
+        self: Executor = super().__new__(
+            cls, max_workers, max_queue_depth, when_full, inline, workers.start
+        )
+        if initializer is not None:
+            workers.on_broken = self.break_
+        self._workers = workers
+        self._max_workers = max_workers
+        register(self)
+        return self
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        # Everything was done in __new__; ThreadPoolExecutor's own must not run.
+        pass
+
+    # What users and tests of ThreadPoolExecutor look at.
+    @property
+    def _threads(self) -> set[threading.Thread]:  # type: ignore[override]
+        return self._workers.threads
+
+    @property
+    def _shutdown(self) -> bool:  # type: ignore[override]
+        return self.is_closed
+
+    @property
+    def _broken(self) -> str | Literal[False]:  # type: ignore[override]
+        return self.broken or False
+
+    def _after_fork(self) -> None:
+        self.renew_after_fork()
+
+    def __repr__(self) -> str:
+        state = "closed" if self.is_closed else f"{self.queue_depth} queued"
+        return f"<taskloom.Executor max_workers={self._max_workers} {state}>"
+
+    def map(
+        self,
+        fn: Callable[..., R],
+        *iterables: Iterable[Any],
+        timeout: float | None = None,
+        chunksize: int = 1,
+        buffersize: int | None = None,
+    ) -> Iterator[R]:
+        """Calls `fn` on the items of the iterables side by side; yields the results in order.
+
+        Parameters
+        ----------
+        timeout
+            Seconds from this call after which the iterator raises `TimeoutError`.
+        chunksize
+            How many items one task handles: more make small calls cheaper.
+        buffersize
+            How many tasks are submitted ahead of the results taken; None submits all at once,
+            before this returns. A bound also makes the reading of the iterables lazy.
+
+        Raises what `fn` raised when its result is due; what is still queued is then cancelled.
+
+        >>> from taskloom import Executor
+        >>> with Executor(2) as executor:
+        ...     list(executor.map(pow, [2, 3], [5, 2], chunksize=2))
+        [32, 9]
+        """
+        if chunksize < 1:
+            raise ValueError(f"chunksize must be at least 1, not {chunksize!r}")
+        if buffersize is not None and not isinstance(buffersize, int):
+            raise TypeError("buffersize must be an integer or None")
+        if buffersize is not None and buffersize < 1:
+            raise ValueError("buffersize must be None or > 0")
+        end_time = None if timeout is None else time.monotonic() + timeout
+        calls: Iterator[Any] = zip(*iterables, strict=False)
+        if chunksize > 1:
+            chunks = _chunks(calls, chunksize)
+            ahead = (self.submit(_call_chunk, fn, chunk) for chunk in chunks)
+            results: Iterator[Any] = _in_order(ahead, buffersize, end_time)
+            return itertools.chain.from_iterable(results)
+        return _in_order((self.submit(fn, *args) for args in calls), buffersize, end_time)
+
+    def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
+        """Takes no more tasks; what was submitted is still run.
+
+        Parameters
+        ----------
+        wait
+            Return when everything has run and the workers have left, rather than at once.
+        cancel_futures
+            Cancel what was not started.
+
+        >>> from taskloom import Executor
+        >>> executor = Executor(1)
+        >>> executor.shutdown()
+        >>> executor.submit(print)
+        Traceback (most recent call last):
+        RuntimeError: cannot schedule new futures after shutdown
+        """
+        self.close()
+        if cancel_futures:
+            self.cancel_queued()
+        if wait:
+            for thread in list(self._workers.threads):
+                thread.join()
+
+
+def _chunks(calls: Iterator[Any], size: int) -> Iterator[list[Any]]:
+    while chunk := list(itertools.islice(calls, size)):
+        yield chunk
+
+
+def _call_chunk(fn: Callable[..., R], chunk: list[tuple[Any, ...]]) -> list[R]:
+    return [fn(*args) for args in chunk]
+
+
+def _in_order(
+    futures: Iterator[Future[R]], ahead: int | None, end_time: float | None
+) -> Iterator[R]:
+    """The results of futures in order; the first `ahead` are submitted before this returns."""
+    window = deque(itertools.islice(futures, ahead))
+
+    def results() -> Iterator[R]:
+        try:
+            while window:
+                # No name here may hold the result, or it would live until the next turn.
+                yield _take(window, futures, end_time)
+        finally:
+            for future in window:
+                future.cancel()
+
+    return results()
+
+
+def _take(window: deque[Future[R]], futures: Iterator[Future[R]], end_time: float | None) -> R:
+    """The next result, with one more future submitted in place of the one taken."""
+    future = window.popleft()
+    try:
+        result = future.result(None if end_time is None else end_time - time.monotonic())
+    finally:
+        future.cancel()
+        # An error's traceback refers to this frame, and the future to the error.
+        del future
+    window.extend(itertools.islice(futures, 1))
+    return result
+
+
+_default: Executor | None = None
+
+
+def default_executor() -> Executor:
+    """The executor that `taskloom.run` uses, made on first use.
+
+    >>> import taskloom
+    >>> taskloom.default_executor() is taskloom.default_executor()
+    True
+    """
+    global _default  # noqa: PLW0603
+    if _default is None or (_default.is_closed and not is_exiting()):
+        _default = Executor(thread_name_prefix="taskloom")
+    return _default

@@ -1,0 +1,313 @@
+//! Running a future's call, and telling the world how it ended.
+
+use super::{FutureObject, Object};
+use crate::{call, context, errors};
+use pyo3::ffi;
+use pyo3::prelude::*;
+use pyo3::types::PyList;
+use std::cell::RefCell;
+use std::ptr::null_mut;
+use std::sync::atomic::Ordering::Relaxed;
+use taskloom_core::completion::State;
+use taskloom_core::job::Job;
+use taskloom_core::pool::Worker;
+
+/// The job of a queued future. The queue's reference to the future is the job's to drop.
+///
+/// # Safety
+/// `data` is a future with a reference that the job owns; the worker is attached.
+pub unsafe fn execute(data: *const (), worker: &Worker) {
+    let future = data.cast::<FutureObject>().cast_mut();
+    // SAFETY: as the contract says; whoever claims owns the call.
+    unsafe {
+        if !(*future).completion.claim() {
+            // Cancelled, or run by who waited for it.
+            ffi::Py_DECREF(future.cast());
+            return;
+        }
+        let end = if context::enter_outermost((*future).context) {
+            run_call(future)
+        } else {
+            fail(future)
+        };
+        (*future).end.store(end as u32, Relaxed);
+        FutureObject::clear_call(future);
+        if ffi::Py_REFCNT(future.cast()) == 1 {
+            // Nobody will look any more, and nobody waits: let go of the outcome at once.
+            publish(future, Python::assume_attached());
+            ffi::Py_DECREF(future.cast());
+        } else {
+            worker.set_late(Job::new(data, publish_late));
+        }
+    }
+}
+
+/// Runs a future on the thread that waits for it, which has claimed it, in a context of its own.
+pub fn run_inline(future: &FutureObject, py: Python<'_>) {
+    let this = std::ptr::from_ref(future).cast_mut();
+    // SAFETY: attached and claimed by the caller.
+    unsafe {
+        let end = if ffi::Py_EnterRecursiveCall(
+            c" while running a task that is waited for".as_ptr(),
+        ) != 0
+        {
+            fail(this)
+        } else {
+            let result = context::run_nested(py, (*this).context, || vectorcall(this));
+            ffi::Py_LeaveRecursiveCall();
+            settle(this, result)
+        };
+        (*this).end.store(end as u32, Relaxed);
+        FutureObject::clear_call(this);
+        publish(this, py);
+    }
+}
+
+/// # Safety
+/// Attached, claimed by the caller.
+#[inline]
+unsafe fn vectorcall(this: *mut FutureObject) -> Object {
+    // SAFETY: the inputs are live, preceded by a scratch slot, and as many as the shape says.
+    unsafe {
+        let shape = (*this).shape;
+        let inputs = FutureObject::inputs(this);
+        let positional = usize::from(shape.positional);
+        let kwnames = if shape.inputs == shape.positional {
+            null_mut()
+        } else {
+            *inputs.add(usize::from(shape.inputs) - 1)
+        };
+        ffi::PyObject_Vectorcall(
+            (*this).callable,
+            inputs,
+            positional | ffi::PY_VECTORCALL_ARGUMENTS_OFFSET,
+            kwnames,
+        )
+    }
+}
+
+/// # Safety
+/// Attached, claimed by the caller.
+#[inline]
+unsafe fn run_call(this: *mut FutureObject) -> State {
+    // SAFETY: as the caller promises.
+    unsafe { settle(this, vectorcall(this)) }
+}
+
+/// Stores how a call ended: its result, or the exception that it left behind.
+///
+/// # Safety
+/// Attached, claimed by the caller; `result` is a new reference or null.
+#[inline]
+unsafe fn settle(this: *mut FutureObject, result: Object) -> State {
+    // SAFETY: as the caller promises.
+    unsafe {
+        if result.is_null() {
+            return fail(this);
+        }
+        (*this).outcome = result;
+        if ffi::PyObject_IS_GC(result) != 0 && ffi::PyObject_GC_IsTracked(result) != 0 {
+            FutureObject::track(this);
+        }
+        State::Done
+    }
+}
+
+/// # Safety
+/// Attached with an exception set, claimed by the caller.
+#[cold]
+unsafe fn fail(this: *mut FutureObject) -> State {
+    // SAFETY: as the caller promises.
+    unsafe {
+        (*this).outcome = call::take_exception(Python::assume_attached()).into_ptr();
+        // An exception refers to frames, which may refer to the future.
+        FutureObject::track(this);
+        State::Failed
+    }
+}
+
+/// How it ended, as stored by whoever ran it.
+fn end_of(future: &FutureObject) -> State {
+    match future.end.load(Relaxed) {
+        end if end == State::Done as u32 => State::Done,
+        end if end == State::Failed as u32 => State::Failed,
+        _ => State::Cancelled,
+    }
+}
+
+thread_local! {
+    /// Futures whose last reference of ours could not be dropped detached.
+    static GARBAGE: RefCell<Vec<*mut FutureObject>> = const { RefCell::new(Vec::new()) };
+}
+
+/// Whether this thread still holds references that it could not drop.
+pub fn has_garbage() -> bool {
+    GARBAGE.with_borrow(|garbage| !garbage.is_empty())
+}
+
+/// Drops them. Attached.
+pub fn drop_garbage() {
+    // One at a time: a drop runs arbitrary code.
+    while let Some(future) = GARBAGE.with_borrow_mut(Vec::pop) {
+        // SAFETY: the reference was kept for this, and the thread is attached.
+        unsafe { ffi::Py_DECREF(future.cast()) };
+    }
+}
+
+/// # Safety
+/// As `execute`, after it; may be called detached.
+unsafe fn publish_late(data: *const (), worker: &Worker) {
+    let future = data.cast::<FutureObject>().cast_mut();
+    // SAFETY: the job's reference keeps the future alive.
+    unsafe {
+        let end = end_of(&*future);
+        if worker.is_attached() {
+            publish(future, Python::assume_attached());
+            ffi::Py_DECREF(future.cast());
+            return;
+        }
+        if !(*future).completion.try_publish(end) {
+            worker.pool().host().attach();
+            publish(future, Python::assume_attached());
+            ffi::Py_DECREF(future.cast());
+            worker.pool().host().detach();
+            return;
+        }
+    }
+    GARBAGE.with_borrow_mut(|garbage| garbage.push(future));
+}
+
+/// Ends a future that the caller has claimed and whose `end` is stored.
+///
+/// # Safety
+/// `future` is live and stays so.
+#[inline]
+pub unsafe fn publish(future: *mut FutureObject, py: Python<'_>) {
+    // SAFETY: live, as the caller promises.
+    let future = unsafe { &*future };
+    let end = end_of(future);
+    if !future.completion.try_publish(end) {
+        publish_observed(future, end, py);
+    }
+}
+
+#[cold]
+fn publish_observed(future: &FutureObject, end: State, py: Python<'_>) {
+    let observers = future.observers_or_new();
+    let publish = || future.completion.publish_observed(end);
+    if let Some(pair) = observers.publish_or_condition(py, publish) {
+        let this = as_object(future, py);
+        let told = tell_waiters(
+            &pair.condition.into_bound(py),
+            &pair.waiters.into_bound(py),
+            &this,
+            end,
+            publish,
+        );
+        if let Err(error) = told {
+            if !future.completion.state().is_over() {
+                future.completion.publish_observed(end);
+            }
+            call::write_unraisable(py, error, Some(&this));
+        }
+    }
+    for callback in observers.take_callbacks() {
+        call_back(future, callback, py);
+    }
+}
+
+fn tell_waiters(
+    condition: &Bound<'_, PyAny>,
+    waiters: &Bound<'_, PyList>,
+    future: &Bound<'_, PyAny>,
+    end: State,
+    publish: impl FnOnce(),
+) -> PyResult<()> {
+    let py = condition.py();
+    condition.call_method0("acquire")?;
+    publish();
+    let method = match end {
+        State::Failed => "add_exception",
+        State::Cancelled => "add_cancelled",
+        _ => "add_result",
+    };
+    let mut first = Ok(());
+    for waiter in waiters.iter() {
+        let told = waiter.call_method1(method, (future,)).map(drop);
+        first = first.and(told);
+    }
+    let notified = condition.call_method0("notify_all").map(drop);
+    let released = condition.call_method0("release").map(drop);
+    let _ = py;
+    first.and(notified).and(released)
+}
+
+/// Calls a callback; what it raises is logged, as the standard library does.
+pub fn call_back(future: &FutureObject, callback: Py<PyAny>, py: Python<'_>) {
+    let this = as_object(future, py);
+    if let Err(error) = callback.call1(py, (&this,)) {
+        if error.is_instance_of::<pyo3::exceptions::PyException>(py) {
+            errors::log_callback_error(py, &this, error);
+        } else {
+            call::write_unraisable(py, error, Some(&this));
+        }
+    }
+}
+
+/// The object of a future.
+pub fn as_object<'py>(future: &FutureObject, py: Python<'py>) -> Bound<'py, PyAny> {
+    let pointer = std::ptr::from_ref(future).cast_mut().cast();
+    // SAFETY: a live object; the reference is a new one.
+    unsafe { Bound::from_borrowed_ptr(py, pointer) }
+}
+
+/// Ends a future that the caller has settled, with an outcome given as a new reference.
+pub fn finish(future: &FutureObject, end: State, outcome: Option<Py<PyAny>>, py: Python<'_>) {
+    let this = std::ptr::from_ref(future).cast_mut();
+    // SAFETY: the caller has claimed the future, and it is alive for this call.
+    unsafe {
+        FutureObject::clear_call(this);
+        if let Some(outcome) = outcome {
+            (*this).outcome = outcome.into_ptr();
+            FutureObject::track(this);
+        }
+        future.end.store(end as u32, Relaxed);
+        publish(this, py);
+    }
+}
+
+/// Fails a future whose process was left behind by a fork: nobody will run it here.
+#[cold]
+pub fn abandon(future: &FutureObject, py: Python<'_>) {
+    if future.completion.claim_to_settle() || future.completion.settle_running() {
+        let error = errors::broken_executor(
+            py,
+            "the executor of this future belongs to the parent process: \
+             a forked child cannot wait for it, submit the task again here",
+        );
+        finish(future, State::Failed, Some(error), py);
+    }
+}
+
+/// Fails a future that nobody will run, such as one of an executor that broke.
+pub fn fail_with(future: &FutureObject, error: Py<PyAny>, py: Python<'_>) {
+    if future.completion.claim_to_settle() {
+        finish(future, State::Failed, Some(error), py);
+    }
+}
+
+/// Cancels a future that was not started. True if it is cancelled now.
+pub fn cancel(future: &FutureObject, py: Python<'_>) -> bool {
+    if future.completion.claim_to_settle() {
+        finish(future, State::Cancelled, None, py);
+        return true;
+    }
+    // Somebody else may be cancelling it at this moment: that is over without the interpreter's
+    // help or needs it, so give it the chance.
+    loop {
+        match future.state(py) {
+            State::Settling => py.detach(std::thread::yield_now),
+            state => return state == State::Cancelled,
+        }
+    }
+}

@@ -1,0 +1,375 @@
+//! The future: one native object that holds a call until it is run and its outcome after.
+//!
+//! `FutureBase` is laid out here; the public `Future` is a class over it and
+//! `concurrent.futures.Future`, so that `isinstance` holds while none of that class's attributes
+//! are ever created. What the standard library reaches for stands beside the object, in an
+//! `Observers` record that is made on demand.
+//!
+//! Who may touch what:
+//!
+//! - `completion` decides. Whoever claims the future owns `callable`, `context`, the inputs and
+//!   `outcome` until it is published; then `outcome` is immutable and everybody's to read.
+//! - `pool` and `shape` are set before the object is shared and never change.
+//! - `observers` is set once, by compare-exchange.
+//!
+//! The garbage collector sees the object only when it can be part of a cycle: a queued future is
+//! held by its queue, from outside, and a finished one refers only to its outcome. So it is tracked
+//! when its outcome is, when it gets observers, or when it gets attributes.
+
+mod execute;
+mod methods;
+mod observers;
+mod standard;
+
+pub use execute::{cancel, drop_garbage, execute, fail_with, has_garbage};
+pub use methods::register;
+
+use observers::Observers;
+use pyo3::ffi;
+use pyo3::prelude::*;
+use pyo3::sync::PyOnceLock;
+use std::ffi::c_void;
+use std::os::raw::c_int;
+use std::ptr::null_mut;
+use std::sync::atomic::Ordering::{AcqRel, Acquire};
+use std::sync::atomic::{AtomicPtr, AtomicU32};
+use taskloom_core::completion::{Completion, State};
+
+pub type Object = *mut ffi::PyObject;
+
+/// Counts the forks that led to this process: a future of another generation will never be run.
+pub static GENERATION: AtomicU32 = AtomicU32::new(0);
+
+/// How the inputs are laid out, and what kind of future it is.
+#[derive(Clone, Copy)]
+struct Shape {
+    /// Positional arguments.
+    positional: u16,
+    /// Inputs in all: positional, values of keywords, and the tuple of their names if there are any.
+    inputs: u16,
+    /// The fork generation, modulo 256.
+    generation: u8,
+    flags: u8,
+}
+
+/// Runs on the thread that asks for the result, if it was not started yet.
+const INLINE: u8 = 1;
+/// Made by `Future()`: nobody runs it, its owner sets the outcome.
+const PROMISE: u8 = 2;
+
+#[repr(C)]
+pub struct FutureObject {
+    base: ffi::PyObject,
+    completion: Completion,
+    /// How it ended, once whoever ran it knows; a `State`.
+    end: AtomicU32,
+    shape: Shape,
+    outcome: Object,
+    callable: Object,
+    context: Object,
+    /// Whose workers run it: an identity, never followed.
+    pool: *const (),
+    observers: AtomicPtr<Observers>,
+    /// From CPython 3.12 on, the inputs lie behind the object, in the space it was made with.
+    #[cfg(not(Py_3_12))]
+    inputs: *mut Object,
+}
+
+#[cfg(Py_3_12)]
+unsafe extern "C" {
+    fn PyUnstable_Object_GC_NewWithExtraData(
+        class: *mut ffi::PyTypeObject,
+        extra_size: usize,
+    ) -> *mut ffi::PyObject;
+}
+
+/// The public class, kept alive for ever.
+static CLASS: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
+static CLASS_POINTER: AtomicPtr<ffi::PyTypeObject> = AtomicPtr::new(null_mut());
+
+/// Replaces a reference field by null and drops what was there.
+///
+/// # Safety
+/// Attached; the caller owns the field.
+unsafe fn clear(field: *mut Object) {
+    // SAFETY: the caller owns the field; it is empty before the drop runs arbitrary code.
+    unsafe {
+        let object = std::ptr::replace(field, null_mut());
+        if !object.is_null() {
+            ffi::Py_DECREF(object);
+        }
+    }
+}
+
+impl FutureObject {
+    /// A new future for `callable` with room for inputs; null with an exception set on failure.
+    ///
+    /// # Safety
+    /// Attached. The caller fills the inputs with owned references at once.
+    #[inline]
+    unsafe fn allocate(shape: Shape, pool: *const ()) -> *mut FutureObject {
+        let class = CLASS_POINTER.load(Acquire);
+        // One slot before the inputs is scratch for PY_VECTORCALL_ARGUMENTS_OFFSET.
+        let slots = usize::from(shape.inputs) + 1;
+        // SAFETY: the class is ours and of this layout; all fields are written before use. A fresh
+        // object is not tracked on 3.12+, and is untracked here before that.
+        unsafe {
+            #[cfg(Py_3_12)]
+            let object = PyUnstable_Object_GC_NewWithExtraData(class, slots * size_of::<Object>());
+            #[cfg(not(Py_3_12))]
+            let object = ffi::PyType_GenericAlloc(class, 0);
+            let future = object.cast::<FutureObject>();
+            if future.is_null() {
+                return future;
+            }
+            (&raw mut (*future).completion).write(Completion::new());
+            (&raw mut (*future).end).write(AtomicU32::new(0));
+            (&raw mut (*future).shape).write(shape);
+            (*future).outcome = null_mut();
+            (*future).callable = null_mut();
+            (*future).context = null_mut();
+            (*future).pool = pool;
+            (&raw mut (*future).observers).write(AtomicPtr::new(null_mut()));
+            #[cfg(not(Py_3_12))]
+            {
+                ffi::PyObject_GC_UnTrack(object.cast());
+                (*future).inputs = ffi::PyMem_Calloc(slots, size_of::<Object>()).cast();
+                if (*future).inputs.is_null() {
+                    ffi::Py_DECREF(object);
+                    ffi::PyErr_NoMemory();
+                    return null_mut();
+                }
+            }
+            future
+        }
+    }
+
+    /// The inputs; the slot before the first is scratch.
+    ///
+    /// # Safety
+    /// `this` is a live future.
+    #[inline]
+    unsafe fn inputs(this: *mut FutureObject) -> *mut Object {
+        // SAFETY: the extra space starts right behind the object and holds the scratch slot first.
+        unsafe {
+            #[cfg(Py_3_12)]
+            return this.add(1).cast::<Object>().add(1);
+            #[cfg(not(Py_3_12))]
+            return (*this).inputs.add(1);
+        }
+    }
+
+    /// Drops the call: callable, inputs and context. For whoever claimed the future.
+    ///
+    /// # Safety
+    /// Attached, and the caller owns these fields.
+    unsafe fn clear_call(this: *mut FutureObject) {
+        // SAFETY: as the caller promises.
+        unsafe {
+            clear(&raw mut (*this).callable);
+            #[cfg(not(Py_3_12))]
+            if (*this).inputs.is_null() {
+                return;
+            }
+            let inputs = FutureObject::inputs(this);
+            for index in 0..usize::from((*this).shape.inputs) {
+                clear(inputs.add(index));
+            }
+            clear(&raw mut (*this).context);
+        }
+    }
+
+    /// Makes the object visible to the garbage collector.
+    ///
+    /// # Safety
+    /// Attached; `this` is a live future.
+    unsafe fn track(this: *mut FutureObject) {
+        // SAFETY: a live object with a collector's header.
+        unsafe {
+            if ffi::PyObject_GC_IsTracked(this.cast()) == 0 {
+                ffi::PyObject_GC_Track(this.cast());
+            }
+        }
+    }
+
+    fn observers(&self) -> Option<&Observers> {
+        // SAFETY: null or a box that lives as long as the object.
+        unsafe { self.observers.load(Acquire).as_ref() }
+    }
+
+    /// The observers, made now if there were none.
+    fn observers_or_new(&self) -> &Observers {
+        if let Some(observers) = self.observers() {
+            return observers;
+        }
+        let fresh = Box::into_raw(Box::new(Observers::default()));
+        let made = self
+            .observers
+            .compare_exchange(null_mut(), fresh, AcqRel, Acquire);
+        // SAFETY: the future is live and attached; the box that lost was never shared.
+        unsafe {
+            FutureObject::track(std::ptr::from_ref(self).cast_mut());
+            match made {
+                Ok(_) => &*fresh,
+                Err(other) => {
+                    drop(Box::from_raw(fresh));
+                    &*other
+                }
+            }
+        }
+    }
+
+    /// Where the future is, after having failed it if a fork left it behind.
+    fn state(&self, py: Python<'_>) -> State {
+        let state = self.completion.state();
+        if !state.is_over() && self.is_left_behind() {
+            execute::abandon(self, py);
+            return self.completion.state();
+        }
+        state
+    }
+
+    /// Whether the process that would have run it is this one's parent.
+    fn is_left_behind(&self) -> bool {
+        let generation = GENERATION.load(std::sync::atomic::Ordering::Relaxed);
+        self.shape.flags & PROMISE == 0 && self.shape.generation != generation as u8
+    }
+}
+
+/// Whether `self.observers` can be reached is up to the caller; the rest is `visit` on every field.
+unsafe extern "C" fn traverse(this: Object, visit: ffi::visitproc, arg: *mut c_void) -> c_int {
+    let future = this.cast::<FutureObject>();
+    macro_rules! visit {
+        ($object:expr) => {
+            let object: Object = $object;
+            if !object.is_null() {
+                let stop = visit(object, arg);
+                if stop != 0 {
+                    return stop;
+                }
+            }
+        };
+    }
+    // SAFETY: the collector calls this on live futures while nothing else runs, and `visit` is its
+    // own callback on what we refer to.
+    unsafe {
+        visit!(ffi::Py_TYPE(this).cast());
+        visit!((*future).outcome);
+        visit!((*future).callable);
+        visit!((*future).context);
+        #[cfg(not(Py_3_12))]
+        if (*future).inputs.is_null() {
+            return 0;
+        }
+        let inputs = FutureObject::inputs(future);
+        for index in 0..usize::from((*future).shape.inputs) {
+            visit!(*inputs.add(index));
+        }
+        if let Some(observers) = (*future).observers() {
+            for object in observers.referents() {
+                visit!(object);
+            }
+        }
+    }
+    0
+}
+
+unsafe extern "C" fn tp_clear(this: Object) -> c_int {
+    let future = this.cast::<FutureObject>();
+    // SAFETY: the collector found the object unreachable, so nobody else uses its fields.
+    unsafe {
+        FutureObject::clear_call(future);
+        clear(&raw mut (*future).outcome);
+        if let Some(observers) = (*future).observers() {
+            observers.clear();
+        }
+    }
+    0
+}
+
+unsafe extern "C" fn dealloc(this: Object) {
+    let future = this.cast::<FutureObject>();
+    // SAFETY: the last reference is gone. The subclass's dealloc, which calls this one, has
+    // dropped attributes and weak references and untracked the object.
+    unsafe {
+        let class = ffi::Py_TYPE(this);
+        if ffi::PyObject_GC_IsTracked(this) != 0 {
+            ffi::PyObject_GC_UnTrack(this.cast());
+        }
+        FutureObject::clear_call(future);
+        clear(&raw mut (*future).outcome);
+        let observers = (*future).observers.swap(null_mut(), AcqRel);
+        if !observers.is_null() {
+            drop(Box::from_raw(observers));
+        }
+        #[cfg(not(Py_3_12))]
+        ffi::PyMem_Free((*future).inputs.cast());
+        if let Some(free) = (*class).tp_free {
+            free(this.cast());
+        }
+    }
+}
+
+/// What a new future is made for.
+pub struct Call {
+    pub callable: Object,
+    pub context: Object,
+    pub pool: *const (),
+    pub inline: bool,
+}
+
+/// Makes a pending future for `call.callable(*args, **kwargs)`, with `args` and `kwnames` as in a
+/// vectorcall. Takes over the reference to the context; null with an exception set on failure.
+///
+/// # Safety
+/// Attached; `args` points to live references, as many as `positional` and `kwnames` say.
+#[inline]
+pub unsafe fn new(
+    call: &Call,
+    args: *const Object,
+    positional: usize,
+    kwnames: Object,
+) -> *mut FutureObject {
+    // SAFETY: as the caller promises; every reference stored is a new one, but for the context's.
+    unsafe {
+        let keywords = if kwnames.is_null() {
+            0
+        } else {
+            ffi::PyTuple_GET_SIZE(kwnames) as usize
+        };
+        let values = positional + keywords;
+        let inputs = values + usize::from(keywords > 0);
+        let (Ok(positional), Ok(all)) = (u16::try_from(positional), u16::try_from(inputs)) else {
+            ffi::Py_DECREF(call.context);
+            let message = c"a task takes at most 65,000 arguments: pass a list instead";
+            ffi::PyErr_SetString(ffi::PyExc_TypeError, message.as_ptr());
+            return null_mut();
+        };
+        let shape = Shape {
+            positional,
+            inputs: all,
+            generation: GENERATION.load(std::sync::atomic::Ordering::Relaxed) as u8,
+            flags: if call.inline { INLINE } else { 0 },
+        };
+        let future = FutureObject::allocate(shape, call.pool);
+        if future.is_null() {
+            ffi::Py_DECREF(call.context);
+            return null_mut();
+        }
+        ffi::Py_INCREF(call.callable);
+        (*future).callable = call.callable;
+        (*future).context = call.context;
+        let slots = FutureObject::inputs(future);
+        *slots.sub(1) = null_mut();
+        for index in 0..values {
+            let value = *args.add(index);
+            ffi::Py_INCREF(value);
+            *slots.add(index) = value;
+        }
+        if keywords > 0 {
+            ffi::Py_INCREF(kwnames);
+            *slots.add(values) = kwnames;
+        }
+        future
+    }
+}

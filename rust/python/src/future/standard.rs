@@ -1,0 +1,142 @@
+//! What the standard library reaches for in a future, served on demand.
+
+use super::execute::as_object;
+use super::observers::Condition;
+use super::{FutureObject, Object};
+use pyo3::prelude::*;
+use pyo3::types::PyList;
+use std::ffi::c_void;
+use std::ptr::null_mut;
+use taskloom_core::completion::State;
+use taskloom_core::pool::Worker;
+
+/// The name of a state in `concurrent.futures`.
+pub fn state_name(state: State) -> &'static str {
+    match state {
+        State::Pending | State::Settling => "PENDING",
+        State::Running => "RUNNING",
+        State::Cancelled => "CANCELLED_AND_NOTIFIED",
+        State::Done | State::Failed => "FINISHED",
+    }
+}
+
+/// The outcome of a future that is over: its value or its exception.
+pub fn outcome(future: &FutureObject, py: Python<'_>) -> Option<Py<PyAny>> {
+    // SAFETY: published, so immutable, and alive as long as the future.
+    unsafe { Bound::from_borrowed_ptr_or_opt(py, future.outcome) }.map(Bound::unbind)
+}
+
+fn outcome_of(future: &FutureObject, state: State, py: Python<'_>) -> Py<PyAny> {
+    if future.state(py) == state {
+        outcome(future, py).unwrap_or_else(|| py.None())
+    } else {
+        py.None()
+    }
+}
+
+fn condition(future: &FutureObject, py: Python<'_>) -> PyResult<Condition> {
+    let pair = future.observers_or_new().condition(py)?;
+    // After this, whoever ends the future does it under the condition.
+    let over = future.completion.observe().is_over();
+    // A worker that asks for the condition of something unfinished is about to block on it.
+    if !over {
+        Worker::with_current(|worker| {
+            if let Some(worker) = worker {
+                worker.may_block();
+            }
+        });
+    }
+    Ok(pair)
+}
+
+fn getter(
+    this: Object,
+    body: impl FnOnce(&FutureObject, Python<'_>) -> PyResult<Py<PyAny>>,
+) -> Object {
+    // SAFETY: the interpreter calls getters attached, on live objects of the class.
+    let (py, future) = unsafe { (Python::assume_attached(), &*this.cast::<FutureObject>()) };
+    match body(future, py) {
+        Ok(object) => object.into_ptr(),
+        Err(error) => {
+            error.restore(py);
+            null_mut()
+        }
+    }
+}
+
+pub unsafe extern "C" fn get_state(this: Object, _: *mut c_void) -> Object {
+    getter(this, |future, py| {
+        let name = state_name(future.state(py));
+        Ok(name.into_pyobject(py)?.into_any().unbind())
+    })
+}
+
+pub unsafe extern "C" fn get_condition(this: Object, _: *mut c_void) -> Object {
+    getter(this, |future, py| {
+        let _ = future.state(py);
+        Ok(condition(future, py)?.condition)
+    })
+}
+
+pub unsafe extern "C" fn get_waiters(this: Object, _: *mut c_void) -> Object {
+    getter(this, |future, py| {
+        Ok(condition(future, py)?.waiters.into_any())
+    })
+}
+
+pub unsafe extern "C" fn get_result(this: Object, _: *mut c_void) -> Object {
+    getter(this, |future, py| Ok(outcome_of(future, State::Done, py)))
+}
+
+pub unsafe extern "C" fn get_exception(this: Object, _: *mut c_void) -> Object {
+    getter(this, |future, py| Ok(outcome_of(future, State::Failed, py)))
+}
+
+pub unsafe extern "C" fn get_callbacks(this: Object, _: *mut c_void) -> Object {
+    getter(this, |future, py| {
+        let callbacks = future
+            .observers()
+            .map(|observers| observers.callbacks(py))
+            .unwrap_or_default();
+        Ok(PyList::new(py, callbacks)?.into_any().unbind())
+    })
+}
+
+pub unsafe extern "C" fn get_snapshot(this: Object, _: Object) -> Object {
+    getter(this, |future, py| {
+        let state = future.state(py);
+        let snapshot = (
+            state.is_over(),
+            state == State::Cancelled,
+            outcome_of(future, State::Done, py),
+            outcome_of(future, State::Failed, py),
+        );
+        Ok(snapshot.into_pyobject(py)?.into_any().unbind())
+    })
+}
+
+/// `<Future at 0x... state=finished returned int>`, as the standard library writes it.
+pub fn repr(future: &FutureObject, py: Python<'_>) -> PyResult<Py<PyAny>> {
+    let this = as_object(future, py);
+    let state = future.state(py);
+    let mut text = format!(
+        "<Future at {:#x} state={}",
+        this.as_ptr() as usize,
+        match state {
+            State::Cancelled => "cancelled",
+            State::Done | State::Failed => "finished",
+            State::Running => "running",
+            State::Pending | State::Settling => "pending",
+        }
+    );
+    if let (State::Done | State::Failed, Some(outcome)) = (state, outcome(future, py)) {
+        let verb = if state == State::Done {
+            "returned"
+        } else {
+            "raised"
+        };
+        text += &format!(" {verb} {}", outcome.bind(py).get_type().name()?);
+    }
+    text.push('>');
+    Ok(text.into_pyobject(py)?.into_any().unbind())
+}

@@ -1,0 +1,620 @@
+//! The pool's Python face: `_taskloom.Pool`, the native base of `taskloom.Executor`.
+
+use crate::future::{self, Call, FutureObject, Object};
+use crate::{call, context, errors};
+use parking_lot::Mutex;
+use pyo3::exceptions::{PyRuntimeError, PyTypeError, PyValueError};
+use pyo3::ffi;
+use pyo3::prelude::*;
+use pyo3::types::PyList;
+use std::ptr::null_mut;
+use std::sync::Arc;
+use std::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, SeqCst};
+use std::sync::atomic::{AtomicPtr, AtomicU32};
+use std::time::Duration;
+use taskloom_core::job::Job;
+use taskloom_core::pool::{Full, Host, Pool as Core, Settings, Worker};
+use taskloom_core::ready::{BANDS, DEFAULT_BAND, Order};
+
+/// The interpreter as the pool sees it.
+struct Interpreter {
+    /// Called with an index and an entry; starts a thread that calls the entry.
+    start_thread: Py<PyAny>,
+    core: std::sync::OnceLock<std::sync::Weak<Core>>,
+}
+
+/// The pool owns one, and the making of the pool needs another.
+struct Handle(Arc<Interpreter>);
+
+impl Host for Handle {
+    fn spawn(&self, index: usize) -> bool {
+        let Some(core) = self.0.core.get().and_then(std::sync::Weak::upgrade) else {
+            return false;
+        };
+        Python::attach(|py| {
+            let entry = match Bound::new(py, WorkerEntry { core, index }) {
+                Ok(entry) => entry,
+                Err(error) => {
+                    call::write_unraisable(py, error, None);
+                    return false;
+                }
+            };
+            match self.0.start_thread.call1(py, (index, entry)) {
+                Ok(_) => true,
+                Err(error) => {
+                    // Out of threads, or exiting. With other workers alive the work goes on.
+                    call::write_unraisable(py, error, Some(self.0.start_thread.bind(py)));
+                    false
+                }
+            }
+        })
+    }
+
+    fn attach(&self) {
+        call::attach();
+        future::drop_garbage();
+    }
+
+    fn detach(&self) {
+        call::detach();
+    }
+
+    fn is_untidy(&self) -> bool {
+        future::has_garbage() || context::is_entered()
+    }
+
+    fn tidy(&self) {
+        future::drop_garbage();
+        context::leave();
+    }
+
+    fn now(&self) -> u64 {
+        taskloom_core::clock::ticks()
+    }
+}
+
+/// What a worker's thread calls, once.
+#[pyclass(frozen, module = "taskloom._taskloom")]
+struct WorkerEntry {
+    core: Arc<Core>,
+    index: usize,
+}
+
+#[pymethods]
+impl WorkerEntry {
+    fn __call__(&self) {
+        self.core.work(self.index);
+        future::drop_garbage();
+        context::leave();
+    }
+
+    /// Leaves without having worked: the thread could not be prepared.
+    fn give_up(&self) {
+        self.core.worker_failed(self.index);
+    }
+}
+
+const CLOSED: u32 = 1;
+const BROKEN: u32 = 2;
+
+/// What a pool is until a fork replaces it.
+struct Shared {
+    core: Arc<Core>,
+    flags: AtomicU32,
+    broken: Mutex<String>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum WhenFull {
+    Block,
+    Reject,
+}
+
+#[pyclass(subclass, frozen, module = "taskloom._taskloom")]
+pub struct Pool {
+    shared: AtomicPtr<Shared>,
+    max_workers: usize,
+    bound: Option<usize>,
+    when_full: WhenFull,
+    inline: bool,
+    start_thread: Py<PyAny>,
+}
+
+/// How many spares a pool may start while its workers block.
+const MAX_SPARES: usize = 64;
+
+impl Pool {
+    #[inline]
+    fn shared(&self) -> &Shared {
+        // SAFETY: never null; replaced only in a forked child, which has one thread, and what it
+        // replaces there is leaked.
+        unsafe { &*self.shared.load(Acquire) }
+    }
+
+    /// The engine's pool.
+    pub fn core(&self) -> &Arc<Core> {
+        &self.shared().core
+    }
+
+    fn identity(&self) -> *const () {
+        Arc::as_ptr(self.core()).cast()
+    }
+
+    fn make(max_workers: usize, bound: Option<usize>, start_thread: Py<PyAny>) -> *mut Shared {
+        let gated = cfg!(not(Py_GIL_DISABLED));
+        let interpreter = Arc::new(Interpreter {
+            start_thread,
+            core: std::sync::OnceLock::new(),
+        });
+        let settings = Settings {
+            max_workers,
+            max_spares: MAX_SPARES,
+            gated,
+            local_queues: !gated && max_workers > 1,
+            bound,
+            order: Order::default(),
+        };
+        let core = Core::new(Box::new(Handle(Arc::clone(&interpreter))), settings);
+        let _ = interpreter.core.set(Arc::downgrade(&core));
+        Box::into_raw(Box::new(Shared {
+            core,
+            flags: AtomicU32::new(0),
+            broken: Mutex::new(String::new()),
+        }))
+    }
+
+    /// Why this pool takes no tasks.
+    #[cold]
+    fn refusal(&self, py: Python<'_>, flags: u32) -> PyErr {
+        if flags & BROKEN != 0 {
+            let message = self.shared().broken.lock().clone();
+            return PyErr::from_value(errors::broken_executor(py, &message).into_bound(py));
+        }
+        let exiting = py
+            .import("taskloom._workers")
+            .and_then(|module| module.call_method0("is_exiting"))
+            .and_then(|answer| answer.extract::<bool>());
+        let message = match exiting {
+            Ok(true) => "cannot schedule new futures after interpreter shutdown",
+            _ => "cannot schedule new futures after shutdown",
+        };
+        PyRuntimeError::new_err(message)
+    }
+
+    /// Makes a future and queues it. Null with an exception set if it was refused.
+    ///
+    /// # Safety
+    /// Attached; `args` holds the callable and as many positional arguments as `count` says, then
+    /// the values of the keywords in `kwnames`.
+    #[inline]
+    unsafe fn submit_call(
+        &self,
+        args: *const Object,
+        count: usize,
+        kwnames: Object,
+        band: usize,
+        deadline: Option<u64>,
+    ) -> Object {
+        let shared = self.shared();
+        // SAFETY: as the caller promises.
+        unsafe {
+            let flags = shared.flags.load(Relaxed);
+            if flags != 0 {
+                let py = Python::assume_attached();
+                self.refusal(py, flags).restore(py);
+                return null_mut();
+            }
+            let context = context::capture();
+            if context.is_null() {
+                return null_mut();
+            }
+            let call = Call {
+                callable: *args,
+                context,
+                pool: self.identity(),
+                inline: self.inline,
+            };
+            let future = future::new(&call, args.add(1), count - 1, kwnames);
+            if future.is_null() {
+                return null_mut();
+            }
+            // One reference for the queue, one for the caller.
+            ffi::Py_INCREF(future.cast());
+            let job = Job::new(future.cast(), future::execute);
+            if shared.core.submit_bounded(job, band, deadline).is_err() {
+                let py = Python::assume_attached();
+                if let Err(error) = self.wait_and_submit(py, job, band, deadline) {
+                    ffi::Py_DECREF(future.cast());
+                    ffi::Py_DECREF(future.cast());
+                    error.restore(py);
+                    return null_mut();
+                }
+            }
+            future.cast()
+        }
+    }
+
+    /// The queue is full: waits for room, or refuses.
+    #[cold]
+    fn wait_and_submit(
+        &self,
+        py: Python<'_>,
+        job: Job,
+        band: usize,
+        deadline: Option<u64>,
+    ) -> PyResult<()> {
+        self.wait_for_room(py)?;
+        while let Err(Full) = self.core().submit_bounded(job, band, deadline) {
+            self.wait_for_room(py)?;
+        }
+        Ok(())
+    }
+
+    fn wait_for_room(&self, py: Python<'_>) -> PyResult<()> {
+        let bound = self.bound.unwrap_or(usize::MAX);
+        if self.when_full == WhenFull::Reject {
+            return Err(errors::queue_full(
+                py,
+                &format!("the queue is full: {bound} tasks wait (max_queue_depth={bound})"),
+            ));
+        }
+        if has_running_loop(py) {
+            return Err(errors::queue_full(
+                py,
+                &format!(
+                    "the queue is full: {bound} tasks wait (max_queue_depth={bound}), and waiting \
+                     for room would block the event loop that runs on this thread; await some of \
+                     the futures first, or raise max_queue_depth"
+                ),
+            ));
+        }
+        let core = Arc::clone(self.core());
+        // The slice lets a closing be noticed that came before the wait.
+        call::wait_detached(py, Some(Duration::from_millis(100)), |slice| {
+            core.wait_for_room(slice)
+        })?;
+        match self.shared().flags.load(Relaxed) {
+            0 => Ok(()),
+            flags => Err(self.refusal(py, flags)),
+        }
+    }
+}
+
+/// Whether an asyncio loop runs on this thread (false if asyncio was never imported).
+fn has_running_loop(py: Python<'_>) -> bool {
+    let running = (|| {
+        let modules = py.import("sys")?.getattr("modules")?;
+        let asyncio = modules.call_method1("get", ("asyncio",))?;
+        if asyncio.is_none() {
+            return Ok(false);
+        }
+        let running = asyncio.call_method0("_get_running_loop")?;
+        PyResult::Ok(!running.is_none())
+    })();
+    running.unwrap_or(false)
+}
+
+#[pymethods]
+impl Pool {
+    #[new]
+    #[pyo3(signature = (max_workers, bound, when_full, inline, start_thread))]
+    fn new(
+        max_workers: usize,
+        bound: Option<usize>,
+        when_full: &str,
+        inline: bool,
+        start_thread: Py<PyAny>,
+        py: Python<'_>,
+    ) -> PyResult<Self> {
+        if max_workers == 0 || max_workers > 10_000 {
+            return Err(PyValueError::new_err(
+                "max_workers must be from 1 to 10,000",
+            ));
+        }
+        let when_full = match when_full {
+            "block" => WhenFull::Block,
+            "reject" => WhenFull::Reject,
+            other => {
+                return Err(PyValueError::new_err(format!(
+                    "when_full must be \"block\" or \"reject\", not {other:?}"
+                )));
+            }
+        };
+        let shared = Pool::make(max_workers, bound, start_thread.clone_ref(py));
+        Ok(Pool {
+            shared: AtomicPtr::new(shared),
+            max_workers,
+            bound,
+            when_full,
+            inline,
+            start_thread,
+        })
+    }
+
+    /// Calls `fn(item)` for each item, handed over in one go; returns the futures.
+    fn submit_many<'py>(
+        &self,
+        py: Python<'py>,
+        function: &Bound<'py, PyAny>,
+        items: &Bound<'py, PyAny>,
+    ) -> PyResult<Bound<'py, PyList>> {
+        let flags = self.shared().flags.load(Relaxed);
+        if flags != 0 {
+            return Err(self.refusal(py, flags));
+        }
+        let futures = PyList::empty(py);
+        let mut jobs: Vec<Job> = Vec::new();
+        for item in items.try_iter()? {
+            let item = item?;
+            let context = context::capture();
+            if context.is_null() {
+                return Err(PyErr::fetch(py));
+            }
+            let call = Call {
+                callable: function.as_ptr(),
+                context,
+                pool: self.identity(),
+                inline: self.inline,
+            };
+            // SAFETY: one live argument, no keywords.
+            let future = unsafe { future::new(&call, &item.as_ptr(), 1, null_mut()) };
+            // SAFETY: null with an exception, or a new reference.
+            let future = unsafe { Bound::from_owned_ptr_or_err(py, future.cast())? };
+            futures.append(&future)?;
+            // SAFETY: the job owns the reference taken here, and `execute` drops it.
+            jobs.push(unsafe { Job::new(future.as_ptr().cast(), future::execute) });
+        }
+        for job in &jobs {
+            // SAFETY: live, since the list holds it: this is the queue's reference.
+            unsafe { ffi::Py_INCREF(job.data().cast_mut().cast()) };
+        }
+        let mut rest = &jobs[..];
+        let outcome = loop {
+            let taken = self.core().submit_many(rest, DEFAULT_BAND);
+            rest = &rest[taken..];
+            if rest.is_empty() {
+                break Ok(());
+            }
+            if let Err(error) = self.wait_for_room(py) {
+                break Err(error);
+            }
+        };
+        if let Err(error) = outcome {
+            let value = error.value(py).clone().into_any();
+            for job in rest {
+                refuse(*job, &value);
+            }
+            if rest.len() == jobs.len() {
+                return Err(error);
+            }
+        }
+        Ok(futures)
+    }
+
+    /// Takes no more tasks; workers leave when nothing is queued.
+    fn close(&self) {
+        self.shared().flags.fetch_or(CLOSED, SeqCst);
+        self.core().close();
+    }
+
+    /// Cancels what is queued and returns how many tasks that were.
+    fn cancel_queued(&self, py: Python<'_>) -> usize {
+        let mut cancelled = 0;
+        for job in self.core().drain() {
+            if !job.is_made_of(future::execute) {
+                // A run's ticket: the run is not the queue's to cancel.
+                self.core().submit(job, DEFAULT_BAND);
+                continue;
+            }
+            let pointer = job.data().cast_mut().cast();
+            // SAFETY: the drained job's own reference.
+            let future = unsafe { Bound::from_owned_ptr(py, pointer) };
+            // SAFETY: a job made of `execute` points to a future.
+            let native = unsafe { &*future.as_ptr().cast::<FutureObject>() };
+            cancelled += usize::from(future::cancel(native, py));
+        }
+        cancelled
+    }
+
+    /// Fails what is queued, and everything submitted from now on.
+    fn break_(&self, py: Python<'_>, message: String) {
+        let error = errors::broken_executor(py, &message);
+        *self.shared().broken.lock() = message;
+        self.shared().flags.fetch_or(BROKEN, SeqCst);
+        self.core().close();
+        for job in self.core().drain() {
+            if job.is_made_of(future::execute) {
+                refuse(job, error.bind(py));
+            } else {
+                self.core().submit(job, DEFAULT_BAND);
+            }
+        }
+    }
+
+    /// After a fork, in the child: a fresh pool without threads. The old one is leaked, since its
+    /// threads, which may have held its locks, are gone.
+    fn renew_after_fork(&self, py: Python<'_>) {
+        let flags = self.shared().flags.load(Relaxed);
+        let fresh = Pool::make(
+            self.max_workers,
+            self.bound,
+            self.start_thread.clone_ref(py),
+        );
+        self.shared.swap(fresh, AcqRel);
+        self.shared().flags.store(flags & CLOSED, Relaxed);
+    }
+
+    #[getter]
+    fn is_closed(&self) -> bool {
+        self.shared().flags.load(Relaxed) != 0
+    }
+
+    /// Why the pool is broken; empty if it is not.
+    #[getter]
+    fn broken(&self) -> String {
+        self.shared().broken.lock().clone()
+    }
+
+    /// How many tasks wait to be taken.
+    #[getter]
+    fn queue_depth(&self) -> usize {
+        self.core().queued()
+    }
+
+    /// Whether this thread is one of the pool's workers.
+    #[getter]
+    fn is_current(&self) -> bool {
+        self.core().is_current()
+    }
+}
+
+impl Drop for Pool {
+    fn drop(&mut self) {
+        let shared = self.shared.swap(null_mut(), AcqRel);
+        // SAFETY: made by `make`, and nobody can reach it through this object any more.
+        let shared = unsafe { Box::from_raw(shared) };
+        // Workers finish what is queued and leave.
+        shared.core.close();
+    }
+}
+
+/// Fails a queued future that will not be run, and drops the queue's reference.
+fn refuse(job: Job, error: &Bound<'_, PyAny>) {
+    let py = error.py();
+    // SAFETY: the job's own reference.
+    let future = unsafe { Bound::from_owned_ptr(py, job.data().cast_mut().cast()) };
+    // SAFETY: the callers pass jobs made of `execute`, which point to futures.
+    let native = unsafe { &*future.as_ptr().cast::<FutureObject>() };
+    future::fail_with(native, error.clone().unbind(), py);
+}
+
+/// `Pool.submit(fn, /, *args, **kwargs)`.
+unsafe extern "C" fn submit(
+    this: Object,
+    args: *const Object,
+    count: isize,
+    kwnames: Object,
+) -> Object {
+    // SAFETY: a method of `Pool` or of a subclass, called attached by the interpreter.
+    unsafe {
+        let py = Python::assume_attached();
+        if count < 1 {
+            PyTypeError::new_err("submit() needs a function to run: submit(fn, *args, **kwargs)")
+                .restore(py);
+            return null_mut();
+        }
+        let pool = Bound::from_borrowed_ptr(py, this).cast_into_unchecked::<Pool>();
+        pool.get()
+            .submit_call(args, count as usize, kwnames, DEFAULT_BAND, None)
+    }
+}
+
+/// An executor seen through options: `executor.options(priority=...)`.
+#[pyclass(subclass, frozen, module = "taskloom._taskloom")]
+pub struct Submitter {
+    pool: Py<Pool>,
+    band: usize,
+}
+
+#[pymethods]
+impl Submitter {
+    #[new]
+    fn new(pool: Py<Pool>, band: usize) -> PyResult<Self> {
+        if band >= BANDS {
+            return Err(PyValueError::new_err(format!("a band is below {BANDS}")));
+        }
+        Ok(Submitter { pool, band })
+    }
+
+    fn __traverse__(&self, visit: pyo3::PyVisit<'_>) -> Result<(), pyo3::PyTraverseError> {
+        visit.call(&self.pool)
+    }
+}
+
+/// `Submitter.submit(fn, /, *args, **kwargs)`.
+unsafe extern "C" fn submit_with(
+    this: Object,
+    args: *const Object,
+    count: isize,
+    kwnames: Object,
+) -> Object {
+    // SAFETY: a method of `Submitter` or of a subclass, called attached by the interpreter.
+    unsafe {
+        let py = Python::assume_attached();
+        if count < 1 {
+            PyTypeError::new_err("submit() needs a function to run: submit(fn, *args, **kwargs)")
+                .restore(py);
+            return null_mut();
+        }
+        let view = Bound::from_borrowed_ptr(py, this).cast_into_unchecked::<Submitter>();
+        let view = view.get();
+        view.pool
+            .get()
+            .submit_call(args, count as usize, kwnames, view.band, None)
+    }
+}
+
+/// The number of the worker that this thread is, or None outside of a pool.
+///
+/// Regular workers have numbers below `worker_count()`. A spare, which stands in for a worker that
+/// blocks, has one from there on.
+///
+/// >>> import taskloom
+/// >>> with taskloom.Executor(1) as executor:
+/// ...     executor.submit(taskloom.worker_index).result()
+/// 0
+#[pyfunction]
+fn worker_index() -> Option<usize> {
+    Worker::with_current(|worker| worker.map(Worker::index))
+}
+
+/// How many regular workers the pool has that this thread works for, or None outside of a pool.
+///
+/// >>> import taskloom
+/// >>> with taskloom.Executor(3) as executor:
+/// ...     executor.submit(taskloom.worker_count).result()
+/// 3
+#[pyfunction]
+fn worker_count() -> Option<usize> {
+    Worker::with_current(|worker| worker.map(|w| w.pool().max_workers()))
+}
+
+/// To be called in a forked child: futures of the parent are from another generation.
+#[pyfunction]
+fn after_fork_in_child(py: Python<'_>) -> PyResult<()> {
+    future::GENERATION.fetch_add(1, Relaxed);
+    call::note_main_thread(py)
+}
+
+type FastMethod = unsafe extern "C" fn(Object, *const Object, isize, Object) -> Object;
+
+/// Adds a method with the vectorcall convention, which PyO3 does not offer: no tuple, no dict.
+fn add_fast_method<T: pyo3::PyTypeInfo>(py: Python<'_>, method: FastMethod) -> PyResult<()> {
+    let class = py.get_type::<T>();
+    let def = Box::leak(Box::new(ffi::PyMethodDef {
+        ml_name: c"submit".as_ptr(),
+        ml_meth: ffi::PyMethodDefPointer {
+            PyCFunctionFastWithKeywords: method,
+        },
+        ml_flags: ffi::METH_FASTCALL | ffi::METH_KEYWORDS,
+        ml_doc: c"submit($self, fn, /, *args, **kwargs)\n--\n\nQueues fn(*args, **kwargs) and returns its Future."
+            .as_ptr(),
+    }));
+    // SAFETY: the definition is leaked, as the descriptor needs; the class is a heap type.
+    let descriptor = unsafe {
+        Bound::from_owned_ptr_or_err(py, ffi::PyDescr_NewMethod(class.as_type_ptr(), def))?
+    };
+    class.setattr("submit", descriptor)
+}
+
+pub fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
+    let py = module.py();
+    module.add_class::<Pool>()?;
+    module.add_class::<Submitter>()?;
+    add_fast_method::<Pool>(py, submit)?;
+    add_fast_method::<Submitter>(py, submit_with)?;
+    module.add_function(wrap_pyfunction!(worker_index, module)?)?;
+    module.add_function(wrap_pyfunction!(worker_count, module)?)?;
+    module.add_function(wrap_pyfunction!(after_fork_in_child, module)?)?;
+    Ok(())
+}
