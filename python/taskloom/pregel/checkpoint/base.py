@@ -18,7 +18,17 @@ import copy
 import random
 from collections.abc import AsyncIterator, Collection, Iterator, Mapping, Sequence
 from itertools import islice
-from typing import Any, Generic, Literal, NamedTuple, NotRequired, TypeAlias, TypedDict, TypeVar
+from typing import (
+    Any,
+    Generic,
+    Literal,
+    NamedTuple,
+    NotRequired,
+    TypeAlias,
+    TypedDict,
+    TypeVar,
+    final,
+)
 
 from taskloom.pregel.checkpoint.ids import checkpoint_id, timestamp
 from taskloom.pregel.checkpoint.serde.base import SerializerProtocol
@@ -59,7 +69,11 @@ EXCLUDED_METADATA_KEYS = frozenset(
 
 
 class CheckpointMetadata(TypedDict, total=False):
-    """What is known about a checkpoint besides its content. Further keys are kept."""
+    """What is known about a checkpoint besides its content. Further keys are kept.
+
+    Example:
+        >>> known: CheckpointMetadata = {"source": "loop", "step": 3, "parents": {}}
+    """
 
     source: Literal["input", "loop", "update", "fork"]
     """Made by the input of a run, by a superstep, by an update by hand, or as a copy."""
@@ -74,7 +88,13 @@ class CheckpointMetadata(TypedDict, total=False):
 
 
 class Checkpoint(TypedDict):
-    """The state of a graph between two supersteps."""
+    """The state of a graph between two supersteps.
+
+    Example:
+        >>> checkpoint = empty_checkpoint()
+        >>> checkpoint["channel_values"], checkpoint["channel_versions"]
+        ({}, {})
+    """
 
     v: int
     """The version of this format."""
@@ -92,8 +112,15 @@ class Checkpoint(TypedDict):
     """The cells that the step before this checkpoint wrote."""
 
 
+@final
 class CheckpointTuple(NamedTuple):
-    """A checkpoint with all that belongs to it."""
+    """A checkpoint with all that belongs to it.
+
+    Example:
+        >>> config = {"configurable": {"thread_id": "1", "checkpoint_ns": ""}}
+        >>> CheckpointTuple(config, empty_checkpoint(), {"step": -1}).metadata["step"]
+        -1
+    """
 
     config: Config
     checkpoint: Checkpoint
