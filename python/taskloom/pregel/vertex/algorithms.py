@@ -22,6 +22,7 @@ from taskloom.pregel.vertex.program import (
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
+
     from taskloom.pregel.vertex.edges import EdgeList
 
 

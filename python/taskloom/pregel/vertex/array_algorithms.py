@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+
 from taskloom.pregel.vertex.edges import EdgeList
 from taskloom.pregel.vertex.vector import VectorProgram, VectorStep
 

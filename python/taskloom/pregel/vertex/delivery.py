@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+
 from taskloom.pregel.vertex.edges import EdgeList
 from taskloom.pregel.vertex.fold import Fold
 

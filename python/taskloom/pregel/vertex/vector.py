@@ -9,6 +9,7 @@ from typing import Any, final
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+
 from taskloom.pregel.vertex.delivery import Along, Delivery, identity_for, ufunc_of
 from taskloom.pregel.vertex.edges import EdgeList
 from taskloom.pregel.vertex.fold import Fold, identity_of
