@@ -135,16 +135,21 @@ impl Pool {
         band: usize,
         deadline: Option<u64>,
     ) -> Result<(), Full> {
-        let mine = self.is_current();
-        if mine && deadline.is_none() && band == DEFAULT_BAND && self.push_local(job) {
+        if deadline.is_none() && band == DEFAULT_BAND && self.push_local(job) {
             self.announce(1);
             return Ok(());
         }
         let bound = match self.settings.bound {
-            Some(bound) if !mine => bound.saturating_sub(self.local.load(Relaxed)),
-            _ => usize::MAX,
+            Some(bound) => bound.saturating_sub(self.local.load(Relaxed)),
+            None => usize::MAX,
         };
-        let len = self.injector.push(job, band, deadline, bound)?;
+        let len = match self.injector.push(job, band, deadline, bound) {
+            Ok(len) => len,
+            Err(Full) if self.is_current() => {
+                self.injector.push(job, band, deadline, usize::MAX)?
+            }
+            Err(Full) => return Err(Full),
+        };
         self.announce(len);
         Ok(())
     }
@@ -401,6 +406,12 @@ impl Worker {
         // One at a time: a job that executes others inline flushes between them.
         self.flush_late();
         self.late.set(Some(job));
+    }
+
+    /// Whether more work is queued, so that this worker will not run dry after its job.
+    #[inline]
+    pub fn has_more(&self) -> bool {
+        self.pool.has_work()
     }
 
     /// Executes a late job now.

@@ -32,8 +32,8 @@ pub unsafe fn execute(data: *const (), worker: &Worker) {
         };
         (*future).end.store(end as u32, Relaxed);
         FutureObject::clear_call(future);
-        if ffi::Py_REFCNT(future.cast()) == 1 {
-            // Nobody will look any more, and nobody waits: let go of the outcome at once.
+        if worker.has_more() || ffi::Py_REFCNT(future.cast()) == 1 {
+            // There is no interpreter to hand over yet, or nobody to hand it to.
             publish(future, Python::assume_attached());
             ffi::Py_DECREF(future.cast());
         } else {
