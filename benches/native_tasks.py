@@ -57,6 +57,16 @@ def share_of_ideal(
 def add_contenders(
     workload: Workload, task: Callable[[Any], object], make: Callable[[], Any]
 ) -> None:
+    @workload.contender("taskloom.submit_many")
+    def batch() -> Contender:
+        with taskloom.Executor(2) as executor:
+
+            def everything(arguments: Iterable[Any]) -> None:
+                for future in executor.submit_many(task, arguments):
+                    future.result()
+
+            yield share_of_ideal(task, make(), everything)
+
     @workload.contender("taskloom.map")
     def mapped() -> Contender:
         with taskloom.Executor(2) as executor:

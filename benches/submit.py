@@ -43,6 +43,17 @@ def throughput_ours() -> Contender:
         yield lambda: submit_all(executor, ALIVE)
 
 
+@throughput.contender("taskloom.submit_many", per=ALIVE)
+def throughput_batch() -> Contender:
+    with taskloom.Executor(1, max_queue_depth=None) as executor:
+
+        def batch() -> None:
+            for future in executor.submit_many(abs, range(ALIVE)):
+                future.result()
+
+        yield batch
+
+
 @throughput.contender("ThreadPoolExecutor", per=PEER_ALIVE, note="100,000 alive")
 def throughput_threads() -> Contender:
     with ThreadPoolExecutor(1) as executor:
