@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import random
+
 import ormsgpack
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from taskloom.pregel.checkpoint.patch import Chain, Patch, diff
 
-LONG = st.lists(st.integers(0, 2**40), min_size=100, max_size=200)
+LONG = st.integers(0, 2**32).map(
+    lambda seed: [random.Random(seed + place).getrandbits(40) for place in range(150)]
+)
 
 
 @settings(max_examples=200, deadline=None)

@@ -13,6 +13,7 @@ from types import TracebackType
 from typing import Any, TypeAlias
 
 from taskloom.pregel.checkpoint.base import (
+    EXCLUDED_METADATA_KEYS,
     WRITES_IDX_MAP,
     BaseCheckpointSaver,
     ChannelVersions,
@@ -136,6 +137,7 @@ class InMemorySaver(BaseCheckpointSaver[int]):
     ) -> None:
         super().__init__(serde=serde or JsonPlusSerializer(allowed_msgpack_modules=True))
         self._retention = Retention(keep_last=keep_last, max_age=max_age)
+        self._retires = bool(self._retention)
         self._threads: dict[str, dict[str, _Line]] = {}
         self._lock = threading.RLock()
 
@@ -173,7 +175,9 @@ class InMemorySaver(BaseCheckpointSaver[int]):
         """Store a checkpoint; see `BaseCheckpointSaver.put`."""
         where = config["configurable"]
         thread_id, namespace = where["thread_id"], where.get("checkpoint_ns", "")
-        known = get_checkpoint_metadata(config, metadata)
+        known = metadata
+        if "metadata" in config or not where.keys() <= EXCLUDED_METADATA_KEYS:
+            known = get_checkpoint_metadata(config, metadata)
         id = checkpoint["id"]
         rest = checkpoint.copy()
         contents = rest["channel_values"]
@@ -182,7 +186,10 @@ class InMemorySaver(BaseCheckpointSaver[int]):
         frame: Frame | None = None
         packed = None if wide else self.serde.dumps_typed([rest, known])
         with self._lock:
-            line = self._line(thread_id, namespace)
+            try:
+                line = self._threads[thread_id][namespace]
+            except KeyError:
+                line = self._line(thread_id, namespace)
             for cell, version in new_versions.items():
                 if cell in contents:
                     self._store(line, cell, version, contents[cell])
@@ -197,7 +204,7 @@ class InMemorySaver(BaseCheckpointSaver[int]):
             line.records[id] = (packed, frame, where.get("checkpoint_id"), rest["ts"])
             if namespace and (parents := metadata.get("parents")):
                 line.root = max(line.root, parents.get("", ""))
-            if self._retention:
+            if self._retires:
                 self._retire(thread_id, line)
         return {
             "configurable": {
