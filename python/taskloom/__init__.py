@@ -19,6 +19,13 @@ if TYPE_CHECKING:
     from taskloom._taskloom import Node as Node
     from taskloom._taskloom import Plan as Plan
     from taskloom._taskloom import __version__ as __version__
+    from taskloom.channel import Channel as Channel
+    from taskloom.channel import ChannelStats as ChannelStats
+    from taskloom.channel import Receiver as Receiver
+    from taskloom.channel import Selected as Selected
+    from taskloom.channel import Sender as Sender
+    from taskloom.channel import select as select
+    from taskloom.errors import Cancelled as Cancelled
     from taskloom.executor import Executor as Executor
     from taskloom.executor import default_executor as default_executor
     from taskloom.executor import worker_count as worker_count
@@ -27,25 +34,88 @@ if TYPE_CHECKING:
     from taskloom.retry import Retry as Retry
     from taskloom.run import Run as Run
     from taskloom.run import run as run
+    from taskloom.scope.aio import aio as aio
+    from taskloom.scope.aio import aio_loop as aio_loop
+    from taskloom.scope.cancellation import CancelScope as CancelScope
+    from taskloom.scope.cancellation import cancelled as cancelled
+    from taskloom.scope.cancellation import checkpoint as checkpoint
+    from taskloom.scope.cancellation import current_time as current_time
+    from taskloom.scope.cancellation import fail_after as fail_after
+    from taskloom.scope.cancellation import move_on_after as move_on_after
+    from taskloom.scope.cancellation import shield as shield
+    from taskloom.scope.combinators import as_completed as as_completed
+    from taskloom.scope.combinators import first_completed as first_completed
+    from taskloom.scope.combinators import gather as gather
+    from taskloom.scope.combinators import timeout as timeout
+    from taskloom.scope.coroutines import maybe_yield as maybe_yield
+    from taskloom.scope.coroutines import run_coroutine as run_coroutine
+    from taskloom.scope.coroutines import sleep as sleep
+    from taskloom.scope.coroutines import sleep_forever as sleep_forever
+    from taskloom.scope.coroutines import yield_now as yield_now
+    from taskloom.scope.pipeline import Stage as Stage
+    from taskloom.scope.pipeline import stage as stage
+    from taskloom.scope.primitives import CapacityLimiter as CapacityLimiter
+    from taskloom.scope.primitives import Condition as Condition
+    from taskloom.scope.primitives import Event as Event
+    from taskloom.scope.primitives import Lock as Lock
+    from taskloom.scope.primitives import Semaphore as Semaphore
+    from taskloom.scope.primitives import WaitStats as WaitStats
+    from taskloom.scope.scope import Scope as Scope
+    from taskloom.scope.scope import ScopeOptions as ScopeOptions
     from taskloom.task import Task as Task
     from taskloom.task import task as task
 
 # Public name: the module that defines it.
 _HOME = {
+    "CancelScope": "scope.cancellation",
+    "Cancelled": "errors",
+    "CapacityLimiter": "scope.primitives",
+    "Channel": "channel",
+    "ChannelStats": "channel",
+    "Condition": "scope.primitives",
+    "Event": "scope.primitives",
     "Executor": "executor",
     "Future": "_taskloom",
     "Graph": "graph",
+    "Lock": "scope.primitives",
     "Node": "_taskloom",
     "Plan": "_taskloom",
+    "Receiver": "channel",
     "Retry": "retry",
     "Run": "run",
+    "Scope": "scope.scope",
+    "ScopeOptions": "scope.scope",
+    "Selected": "channel",
+    "Semaphore": "scope.primitives",
+    "Sender": "channel",
+    "Stage": "scope.pipeline",
     "Task": "task",
+    "WaitStats": "scope.primitives",
     "__version__": "_taskloom",
+    "aio": "scope.aio",
+    "aio_loop": "scope.aio",
+    "as_completed": "scope.combinators",
+    "cancelled": "scope.cancellation",
+    "checkpoint": "scope.cancellation",
+    "current_time": "scope.cancellation",
     "default_executor": "executor",
+    "fail_after": "scope.cancellation",
+    "first_completed": "scope.combinators",
+    "gather": "scope.combinators",
+    "maybe_yield": "scope.coroutines",
+    "move_on_after": "scope.cancellation",
     "run": "run",
+    "run_coroutine": "scope.coroutines",
+    "select": "channel",
+    "shield": "scope.cancellation",
+    "sleep": "scope.coroutines",
+    "sleep_forever": "scope.coroutines",
+    "stage": "scope.pipeline",
     "task": "task",
+    "timeout": "scope.combinators",
     "worker_count": "executor",
     "worker_index": "executor",
+    "yield_now": "scope.coroutines",
 }
 
 # Public modules that are reached as attributes without an import of their own.

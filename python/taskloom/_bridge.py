@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Generator
 from typing import TYPE_CHECKING, Any, TypeVar
+
+from taskloom import _taskloom
 
 if TYPE_CHECKING:
     from taskloom._taskloom import Future
@@ -14,19 +17,21 @@ R = TypeVar("R")
 
 
 def await_future(future: Future[R]) -> Generator[Any, Any, R]:
-    """What `await future` runs: at once if it is done, else through the running asyncio loop.
+    """What `await future` runs: at once if it is done, else through whatever runs the caller.
 
-    Cancelling the awaiting task cancels the future.
+    On an asyncio loop cancelling the awaiting task cancels the future, as asyncio users expect. In
+    a coroutine of taskloom's, and under trio, it does not: there the future's own scope decides.
     """
     if future.done():
         return future.result()
-    import asyncio
-
-    try:
-        loop = asyncio.get_running_loop()
-    except RuntimeError:
-        raise RuntimeError(
-            "this future can be awaited where an asyncio event loop runs; elsewhere, "
-            "call its result()"
-        ) from None
-    return (yield from asyncio.wrap_future(future, loop=loop).__await__())
+    if not _taskloom.in_coroutine():
+        asyncio = sys.modules.get("asyncio")
+        loop = asyncio._get_running_loop() if asyncio is not None else None
+        if asyncio is not None and loop is not None:
+            result: R = yield from asyncio.wrap_future(future, loop=loop).__await__()
+            return result
+    wait = _taskloom.Wait()
+    end = wait.setter
+    future.add_done_callback(end.set)
+    yield from wait.__await__()
+    return future.result()

@@ -15,9 +15,12 @@ if TYPE_CHECKING:
 
 __all__ = [
     "BrokenExecutor",
+    "BrokenResourceError",
     "Cancelled",
+    "ClosedResourceError",
     "CycleError",
     "DeadlineMissed",
+    "EndOfStream",
     "GraphError",
     "OptionError",
     "ProcessDied",
@@ -27,6 +30,7 @@ __all__ = [
     "RunFailed",
     "TaskloomError",
     "ValueFreedError",
+    "WouldBlock",
 ]
 
 
@@ -202,6 +206,65 @@ class RemoteError(TaskloomError):
     ...     place.submit(fail).result()
     Traceback (most recent call last):
     taskloom.errors.RemoteError: ValueError: carries a lock
+    """
+
+
+@final
+class EndOfStream(TaskloomError):
+    """A channel is drained and its last sender was closed. From `select`, `index` says which.
+
+    >>> import taskloom
+    >>> send, receive = taskloom.Channel(1).split()
+    >>> send.close()
+    >>> with receive:
+    ...     receive.receive_nowait()
+    Traceback (most recent call last):
+    taskloom.errors.EndOfStream: the channel's last sender was closed
+    """
+
+    index: int | None = None
+
+
+@final
+class ClosedResourceError(TaskloomError):
+    """This end of the channel was closed.
+
+    >>> import taskloom
+    >>> send, receive = taskloom.Channel(1).split()
+    >>> receive.close()
+    >>> send.close()
+    >>> send.send_nowait(1)
+    Traceback (most recent call last):
+    taskloom.errors.ClosedResourceError: this sender is closed
+    """
+
+
+@final
+class BrokenResourceError(TaskloomError):
+    """A channel's last receiver was closed. From `select`, `index` says which.
+
+    >>> import taskloom
+    >>> send, receive = taskloom.Channel(1).split()
+    >>> receive.close()
+    >>> with send:
+    ...     send.send_nowait(1)
+    Traceback (most recent call last):
+    taskloom.errors.BrokenResourceError: the channel's last receiver was closed
+    """
+
+    index: int | None = None
+
+
+@final
+class WouldBlock(TaskloomError):
+    """What was asked for cannot be done at once.
+
+    >>> import taskloom
+    >>> send, receive = taskloom.Channel(1).split()
+    >>> with send, receive:
+    ...     receive.receive_nowait()
+    Traceback (most recent call last):
+    taskloom.errors.WouldBlock: the channel is empty
     """
 
 

@@ -333,7 +333,7 @@ mod tests {
     }
 
     #[test]
-    fn model_a_child_made_while_its_parent_is_cancelled_is_cancelled() {
+    fn loom_model_a_child_made_while_its_parent_is_cancelled_is_cancelled() {
         model(|| {
             let root = Token::new();
             let other = {
@@ -347,7 +347,7 @@ mod tests {
     }
 
     #[test]
-    fn model_a_shield_lifted_while_the_parent_is_cancelled_lets_it_through() {
+    fn loom_model_a_shield_lifted_while_the_parent_is_cancelled_lets_it_through() {
         model(|| {
             let root = Token::new();
             let child = root.child(true);
@@ -362,7 +362,7 @@ mod tests {
     }
 
     #[test]
-    fn model_a_callback_is_called_once_or_was_refused() {
+    fn loom_model_a_callback_is_called_once_or_was_refused() {
         model(|| {
             let (root, calls) = (Token::new(), std::sync::Arc::new(Calls::default()));
             let other = {

@@ -4,6 +4,7 @@ use pyo3::prelude::*;
 
 mod call;
 mod context;
+mod coro;
 mod errors;
 mod future;
 mod plan;
@@ -25,6 +26,7 @@ mod _taskloom {
         module.add("__version__", env!("CARGO_PKG_VERSION"))?;
         call::note_main_thread(py)?;
         context::self_test(py)?;
+        coro::register(module)?;
         future::register(module)?;
         pool::register(module)
     }

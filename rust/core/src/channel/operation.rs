@@ -69,6 +69,11 @@ impl<T, W: Wake> Receiving<T, W> {
         ready.map_or(Poll::Pending, Poll::Ready)
     }
 
+    /// Whether it is queued, or was served and not polled since.
+    pub fn has_waited(&self) -> bool {
+        self.ticket.is_some()
+    }
+
     /// Whether it waits for something that is not there yet.
     pub fn is_pending(&self) -> bool {
         matches!(&self.ticket, Some((_, waiter)) if !waiter.is_served())
@@ -120,21 +125,44 @@ impl<T, W: Wake> Sending<T, W> {
             self.ticket = None;
             return Poll::Ready(matches!(outcome, Outcome::Sent));
         }
-        let load = match self.load.take() {
-            None => return Poll::Ready(true),
-            Some(Load::One(None)) => return Poll::Ready(true),
-            Some(Load::One(Some(item))) => match channel.try_send(item) {
-                Ok(()) => return Poll::Ready(true),
-                Err(SendError::Broken(_)) => return Poll::Ready(false),
-                Err(SendError::Full(item)) => Load::One(Some(item)),
-            },
-            Some(Load::Many(mut items)) => match channel.try_send_many(&mut items) {
-                None => return Poll::Ready(items.is_empty()),
-                Some(_) if items.is_empty() => return Poll::Ready(true),
-                Some(_) => Load::Many(items),
-            },
+        if let Poll::Ready(sent) = self.poll_now(channel) {
+            return Poll::Ready(sent);
+        }
+        let Some(load) = self.load.take() else {
+            return Poll::Ready(true);
         };
         self.enqueue(channel, load, Waiter::new(wake()))
+    }
+
+    /// As `poll`, without queueing.
+    pub fn poll_now(&mut self, channel: &Channel<T, W>) -> Poll<bool> {
+        match self.load.take() {
+            None | Some(Load::One(None)) => Poll::Ready(true),
+            Some(Load::One(Some(item))) => match channel.try_send(item) {
+                Ok(()) => Poll::Ready(true),
+                Err(SendError::Broken(_)) => Poll::Ready(false),
+                Err(SendError::Full(item)) => {
+                    self.load = Some(Load::One(Some(item)));
+                    Poll::Pending
+                }
+            },
+            Some(Load::Many(mut items)) => match channel.try_send_many(&mut items) {
+                None => Poll::Ready(items.is_empty()),
+                Some(_) if items.is_empty() => Poll::Ready(true),
+                Some(_) => {
+                    self.load = Some(Load::Many(items));
+                    Poll::Pending
+                }
+            },
+        }
+    }
+
+    /// The item, if this is a send of one item that was not polled.
+    pub fn take_one(&mut self) -> Option<T> {
+        match &mut self.load {
+            Some(Load::One(item)) => item.take(),
+            _ => None,
+        }
     }
 
     fn enqueue(

@@ -249,7 +249,7 @@ fn drain(c: &Ints) -> Vec<u32> {
 }
 
 #[test]
-fn model_a_receive_that_is_left_while_an_item_is_sent() {
+fn loom_model_a_receive_that_is_left_while_an_item_is_sent() {
     model(|| {
         let c = Arc::new(channel(1));
         let other = {
@@ -269,7 +269,7 @@ fn model_a_receive_that_is_left_while_an_item_is_sent() {
 }
 
 #[test]
-fn model_a_send_that_is_left_while_its_item_is_received() {
+fn loom_model_a_send_that_is_left_while_its_item_is_received() {
     model(|| {
         let c = Arc::new(channel(0));
         let other = {
@@ -288,7 +288,7 @@ fn model_a_send_that_is_left_while_its_item_is_received() {
 }
 
 #[test]
-fn model_a_wake_is_never_missed() {
+fn loom_model_a_wake_is_never_missed() {
     model(|| {
         let c = Arc::new(channel(1));
         let wakes = Count::new();
@@ -313,7 +313,7 @@ fn model_a_wake_is_never_missed() {
 }
 
 #[test]
-fn model_a_select_happens_in_exactly_one_channel() {
+fn loom_model_a_select_happens_in_exactly_one_channel() {
     model(|| {
         let (a, b) = (Arc::new(channel(1)), Arc::new(channel(1)));
         let other = {
@@ -340,7 +340,7 @@ fn model_a_select_happens_in_exactly_one_channel() {
 }
 
 #[test]
-fn model_two_selects_that_meet_in_two_channels_neither_block_nor_lose() {
+fn loom_model_two_selects_that_meet_in_two_channels_neither_block_nor_lose() {
     model(|| {
         let (a, b) = (Arc::new(channel(0)), Arc::new(channel(0)));
         let other = {
@@ -371,7 +371,7 @@ fn model_two_selects_that_meet_in_two_channels_neither_block_nor_lose() {
 }
 
 #[test]
-fn model_a_batch_that_is_left_halfway_has_sent_a_prefix() {
+fn loom_model_a_batch_that_is_left_halfway_has_sent_a_prefix() {
     model(|| {
         let c = Arc::new(channel(0));
         let other = {

@@ -1,0 +1,11 @@
+"""Structured concurrency: scopes, cancellation, and what works between coroutines and threads.
+
+cancellation  cancel scopes, deadlines, shields, checkpoints
+scope         Scope: nothing spawned in it outlives it
+children      how a scope's children run, wherever it was entered
+coroutines    run_coroutine, and the loop for one thread
+combinators   gather, first_completed, as_completed, timeout
+primitives    Event, Lock, Semaphore, Condition, CapacityLimiter
+aio           asyncio code on a background loop
+hosts         where foreign event loops wait
+"""

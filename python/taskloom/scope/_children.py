@@ -1,0 +1,184 @@
+"""How a scope's children run: on a taskloom loop or pool, on an asyncio loop, or under trio.
+
+A coroutine runs where the scope was entered: a scope of a pool's coroutine has its children on that
+pool, one entered on an asyncio loop has them on that loop. A plain function runs on the executor.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+from collections.abc import Callable
+from concurrent.futures import Executor
+from functools import partial
+from typing import TYPE_CHECKING, Any, Protocol
+
+from taskloom import _taskloom
+from taskloom.errors import Cancelled
+from taskloom.scope._hosts import running_loop, running_trio
+
+if TYPE_CHECKING:
+    from taskloom.scope.scope import Child, Scope
+
+__all__ = ["Host", "host_here", "is_coroutine_function"]
+
+Call = Callable[..., Any]
+
+
+def is_coroutine_function(function: Call) -> bool:
+    """Whether calling it gives a coroutine: `async def`, a partial of one, an object with one."""
+    while isinstance(function, partial):
+        function = function.func
+    code = getattr(function, "__code__", None)
+    if code is not None:
+        return bool(code.co_flags & (inspect.CO_COROUTINE | inspect.CO_ITERABLE_COROUTINE))
+    return inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(
+        getattr(function, "__call__", None)  # noqa: B004
+    )
+
+
+class Host(Protocol):
+    """Where a scope's coroutines run."""
+
+    def spawn(self, child: Child, fn: Call, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        """Starts a coroutine function; the child is told how it ended."""
+
+    async def enter(self) -> None:
+        """Called when the scope is entered."""
+
+    async def leave(self) -> None:
+        """Called when all children have ended."""
+
+
+class TaskloomHost:
+    """Children are coroutines of the same loop or pool."""
+
+    def __init__(self, home: _taskloom.Home) -> None:
+        self.home = home
+
+    def spawn(self, child: Child, fn: Call, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        child.handle = self.home.spawn(
+            fn, args, kwargs or None, child.scope.token, child.context(), child.ended, child.future
+        )
+
+    async def enter(self) -> None:
+        pass
+
+    async def leave(self) -> None:
+        pass
+
+
+class AsyncioHost:
+    """Children are tasks of the asyncio loop that the scope was entered on."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self.loop = loop
+        self.tasks: set[asyncio.Task[None]] = set()
+
+    def spawn(self, child: Child, fn: Call, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        def start() -> None:
+            task = self.loop.create_task(self._run(child, fn, args, kwargs))
+            self.tasks.add(task)
+            task.add_done_callback(self.tasks.discard)
+
+        if running_loop() is self.loop:
+            start()
+        else:
+            self.loop.call_soon_threadsafe(start)
+
+    async def _run(
+        self, child: Child, fn: Call, args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> None:
+        from taskloom.scope.cancellation import CancelScope
+
+        variable = _taskloom.token_variable.set(child.scope.token)
+        try:
+            with CancelScope() as own:
+                child.handle = own
+                # The scope's own token decides; this one only carries the child's own cancelling.
+                child.ended(await fn(*args, **kwargs), None)
+                return
+            child.ended(None, Cancelled("the task was cancelled"))
+        except asyncio.CancelledError as error:
+            cancelled = Cancelled("the asyncio task was cancelled")
+            cancelled.__cause__ = error
+            child.ended(None, cancelled)
+        except BaseException as error:
+            child.ended(None, error)
+        finally:
+            _taskloom.token_variable.reset(variable)
+
+    async def enter(self) -> None:
+        pass
+
+    async def leave(self) -> None:
+        pass
+
+
+class TrioHost:
+    """Children are tasks of a trio nursery that lives as long as the scope."""
+
+    def __init__(self) -> None:
+        import trio
+
+        self.manager = trio.open_nursery()
+        self.token = trio.lowlevel.current_trio_token()
+        self.nursery: trio.Nursery | None = None
+
+    def spawn(self, child: Child, fn: Call, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        import trio
+
+        assert self.nursery is not None
+        nursery = self.nursery
+
+        def start() -> None:
+            nursery.start_soon(partial(self._run, child, fn, args, kwargs))
+
+        if trio.lowlevel.in_trio_run():
+            start()
+        else:
+            self.token.run_sync_soon(start)
+
+    async def _run(
+        self, child: Child, fn: Call, args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> None:
+        import trio
+
+        _taskloom.token_variable.set(child.scope.token)
+        with trio.CancelScope() as cancel_scope:
+            registration = child.scope.token.on_cancel(
+                lambda: self.token.run_sync_soon(cancel_scope.cancel)
+            )
+            if registration is None:
+                cancel_scope.cancel()
+            try:
+                child.ended(await fn(*args, **kwargs), None)
+            except trio.Cancelled:
+                child.ended(None, Cancelled("the trio task was cancelled"))
+                raise
+            except BaseException as error:
+                child.ended(None, error)
+            finally:
+                if registration is not None:
+                    registration.forget()
+
+    async def enter(self) -> None:
+        self.nursery = await self.manager.__aenter__()
+
+    async def leave(self) -> None:
+        await self.manager.__aexit__(None, None, None)
+
+
+def host_here(scope: Scope, executor: Executor | None) -> Host | None:
+    """The host of the code that calls; None where no coroutine can run."""
+    home = _taskloom.current_home()
+    if home is None and executor is not None:
+        home = getattr(executor, "coroutine_home", None)
+    if home is not None:
+        return TaskloomHost(home)
+    loop = running_loop()
+    if loop is not None:
+        return AsyncioHost(loop)
+    if running_trio():
+        return TrioHost()
+    return None

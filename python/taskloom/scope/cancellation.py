@@ -1,0 +1,393 @@
+"""Cancel scopes: a region of code that can be cancelled as one, with an optional deadline.
+
+Cancellation is level-triggered, as trio's: once a scope is cancelled, every await of taskloom's in
+it raises `Cancelled`, again and again, until the scope is left; `checkpoint()` does so in plain
+functions. A shielded scope does not feel the scopes around it. The scope that was cancelled catches
+the exception; one that only lies inside another that was cancelled lets it pass.
+
+Code on an asyncio loop awaits other things than ours. There a cancelled scope also cancels the
+asyncio task, again and again while it waits, and takes that back (`uncancel`) when it is left.
+"""
+
+from __future__ import annotations
+
+import math
+import sys
+import weakref
+from contextvars import Token as VariableToken
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Self, final
+
+from taskloom import _taskloom
+from taskloom.errors import Cancelled
+from taskloom.scope._hosts import running_loop
+
+if TYPE_CHECKING:
+    import asyncio
+
+__all__ = [
+    "CancelScope",
+    "cancelled",
+    "checkpoint",
+    "current_time",
+    "fail_after",
+    "move_on_after",
+    "shield",
+]
+
+
+def current_time() -> float:
+    """Seconds on the clock that deadlines are measured by; virtual in tests that ask for it.
+
+    >>> import taskloom
+    >>> taskloom.current_time() <= taskloom.current_time()
+    True
+    """
+    return _taskloom.clock()
+
+
+def cancelled() -> bool:
+    """Whether the innermost scope here is cancelled.
+
+    >>> import taskloom
+    >>> with taskloom.CancelScope() as scope:
+    ...     before = taskloom.cancelled()
+    ...     scope.cancel()
+    ...     before, taskloom.cancelled()
+    (False, True)
+    """
+    token = _taskloom.current_token()
+    return token is not None and token.cancelled
+
+
+def checkpoint() -> None:
+    """Raises `Cancelled` if the innermost scope here is cancelled: for plain functions in a loop.
+
+    >>> import taskloom
+    >>> with taskloom.CancelScope() as scope:
+    ...     scope.cancel()
+    ...     taskloom.checkpoint()
+    ...     print("not reached")
+    >>> scope.cancelled_caught
+    True
+    """
+    _taskloom.checkpoint_if_cancelled()
+
+
+class _AsyncioDelivery:
+    """Cancels the asyncio task that entered a scope for as long as that is cancelled.
+
+    Only the innermost scope of a task delivers: one that is shielded inside it keeps it quiet.
+    """
+
+    __slots__ = ("active", "around", "before", "loop", "sent", "task")
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, task: asyncio.Task[Any]) -> None:
+        self.loop = loop
+        self.task = task
+        self.active = True
+        self.sent = 0
+        self.before = task.cancelling()
+        self.around = _innermost.get(task)
+        _innermost[task] = self
+
+    def start(self) -> None:
+        """May be called from any thread."""
+        if running_loop() is self.loop:
+            self.loop.call_soon(self.deliver)
+        elif not self.loop.is_closed():
+            self.loop.call_soon_threadsafe(self.deliver)
+
+    def deliver(self) -> None:
+        if not self.active or self.task.done() or _innermost.get(self.task) is not self:
+            return
+        # A task that runs, or is about to, comes to its next await by itself.
+        if getattr(self.task, "_fut_waiter", None) is not None and self.task.cancel():
+            self.sent += 1
+        self.loop.call_soon(self.deliver)
+
+    def stop(self) -> bool:
+        """Ends delivery and takes back what was sent.
+
+        True if a CancelledError that comes out is this scope's: it sent one, and nobody else did.
+        """
+        self.active = False
+        if self.around is None:
+            _innermost.pop(self.task, None)
+        else:
+            _innermost[self.task] = self.around
+            self.around.start_if_cancelled()
+        for _ in range(self.sent):
+            self.task.uncancel()
+        return self.sent > 0 and self.task.cancelling() <= self.before
+
+    def start_if_cancelled(self) -> None:
+        token = _taskloom.current_token()
+        if token is not None and token.cancelled:
+            self.start()
+
+
+_innermost: weakref.WeakKeyDictionary[asyncio.Task[Any], _AsyncioDelivery] = (
+    weakref.WeakKeyDictionary()
+)
+
+
+@final
+class CancelScope:
+    """A region that can be cancelled: `with CancelScope() as scope: ...`, then `scope.cancel()`.
+
+    `deadline` is a time on `current_time()`'s clock at which it is cancelled by itself; a scope
+    inside another one ends at the earlier of the two. `shield=True` keeps what happens around it
+    away: for cleanup that awaits. `cancel` may be called from any thread. Use it once.
+
+    >>> import taskloom
+    >>> async def main():
+    ...     with taskloom.CancelScope(deadline=taskloom.current_time() + 0.01) as scope:
+    ...         await taskloom.sleep(60)
+    ...     return scope.cancelled_caught
+    >>> taskloom.run_coroutine(main)
+    True
+    """
+
+    __slots__ = (
+        "_caught",
+        "_deadline",
+        "_delivery",
+        "_entered",
+        "_previous",
+        "_registration",
+        "_shield",
+        "_timer",
+        "_token",
+        "_unentered_reason",
+    )
+
+    def __init__(self, *, deadline: float = math.inf, shield: bool = False) -> None:
+        self._deadline = deadline
+        self._shield = shield
+        self._entered = False
+        self._caught = False
+        self._token: _taskloom.Token | None = None
+        self._previous: _taskloom.Token | VariableToken[_taskloom.Token] | None = None
+        self._timer: _taskloom.TokenDeadline | None = None
+        self._delivery: _AsyncioDelivery | None = None
+        self._registration: _taskloom.TokenCallback | None = None
+        self._unentered_reason: tuple[str | None] | None = None
+
+    @property
+    def token(self) -> _taskloom.Token:
+        """The scope's cancel token, once it was entered."""
+        if self._token is None:
+            raise RuntimeError("this scope has not been entered")
+        return self._token
+
+    @property
+    def cancel_called(self) -> bool:
+        """Whether this scope itself was cancelled, or its deadline has passed."""
+        if self._token is None:
+            return self._unentered_reason is not None
+        return self._token.asked
+
+    @property
+    def cancelled_caught(self) -> bool:
+        """Whether the scope was left by its own cancellation."""
+        return self._caught
+
+    @property
+    def deadline(self) -> float:
+        """When it is cancelled by itself, on `current_time()`'s clock; may be changed."""
+        return self._deadline
+
+    @deadline.setter
+    def deadline(self, value: float) -> None:
+        self._deadline = value
+        if self._token is not None and self._entered:
+            self._set_timer()
+
+    @property
+    def shield(self) -> bool:
+        """Whether what happens around it is kept away; may be changed."""
+        return self._shield
+
+    @shield.setter
+    def shield(self, value: bool) -> None:
+        self._shield = value
+        if self._token is not None:
+            self._token.shielded = value
+
+    def cancel(self, reason: str | None = None) -> None:
+        """Cancels everything in the scope; from any thread. `reason` is what `Cancelled` says."""
+        if self._token is None:
+            self._unentered_reason = (reason,)
+        else:
+            self._token.cancel(reason)
+
+    def _set_timer(self) -> None:
+        if self._timer is not None:
+            self._timer.forget()
+            self._timer = None
+        if self._deadline == -math.inf or self._deadline <= _taskloom.clock():
+            self.token.cancel("deadline")
+        elif self._deadline != math.inf:
+            self._timer = self.token.cancel_at(self._deadline)
+
+    def __enter__(self) -> Self:
+        if self._token is not None:
+            raise RuntimeError("a CancelScope can be entered once: make a new one")
+        parent = _taskloom.current_token()
+        token = self._token = _taskloom.Token(parent, shielded=self._shield)
+        self._entered = True
+        if _taskloom.in_coroutine():
+            self._previous = _taskloom.replace_token(token)
+        else:
+            self._previous = _taskloom.token_variable.set(token)
+            loop = running_loop()
+            if loop is not None:
+                self._enter_asyncio(loop, token)
+        if self._unentered_reason is not None:
+            token.cancel(self._unentered_reason[0])
+        if self._deadline != math.inf:
+            self._set_timer()
+        return self
+
+    def _enter_asyncio(self, loop: asyncio.AbstractEventLoop, token: _taskloom.Token) -> None:
+        task = sys.modules["asyncio"].current_task(loop)
+        if task is None:
+            return
+        delivery = self._delivery = _AsyncioDelivery(loop, task)
+        self._registration = token.on_cancel(delivery.start)
+        if self._registration is None:
+            delivery.start()
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> bool:
+        self._entered = False
+        if self._timer is not None:
+            self._timer.forget()
+        previous = self._previous
+        if isinstance(previous, _taskloom.Token):
+            _taskloom.replace_token(previous)
+        elif previous is not None:
+            _taskloom.token_variable.reset(previous)
+        sent = False
+        if self._delivery is not None:
+            if self._registration is not None:
+                self._registration.forget()
+            sent = self._delivery.stop()
+        return error is not None and self._catch(error, sent)
+
+    def _catch(self, error: BaseException, sent: bool) -> bool:
+        """Whether the error is this scope's own cancellation; raises what is left of a group."""
+        token = self.token
+        if not token.cancelled:
+            return False
+        if not self._shield:
+            around = _taskloom.current_token()
+            if around is not None and around.cancelled:
+                return False
+        ours: tuple[type[BaseException], ...] = (Cancelled,)
+        if sent:
+            ours = (Cancelled, sys.modules["asyncio"].CancelledError)
+        if isinstance(error, ours):
+            self._caught = True
+            return True
+        if isinstance(error, BaseExceptionGroup):
+            matched, rest = error.split(ours)
+            if matched is None:
+                return False
+            self._caught = True
+            if rest is None:
+                return True
+            rest.__cause__ = error.__cause__
+            rest.__suppress_context__ = True
+            raise rest
+        return False
+
+    def __repr__(self) -> str:
+        if self._token is None:
+            state = "not entered"
+        elif self._token.cancelled:
+            state = "cancelled"
+        else:
+            state = "entered" if self._entered else "left"
+        return f"<CancelScope: {state}>"
+
+
+def move_on_after(seconds: float | None, *, shield: bool = False) -> CancelScope:
+    """A scope that is cancelled after `seconds` (None: never): then the code after it goes on.
+
+    >>> import taskloom
+    >>> async def main():
+    ...     with taskloom.move_on_after(0.01) as scope:
+    ...         await taskloom.sleep(60)
+    ...     return scope.cancelled_caught
+    >>> taskloom.run_coroutine(main)
+    True
+    """
+    deadline = math.inf if seconds is None else _taskloom.clock() + seconds
+    return CancelScope(deadline=deadline, shield=shield)
+
+
+@final
+class _FailAfter:
+    """A scope that turns its own timeout into TimeoutError."""
+
+    __slots__ = ("_scope", "_seconds")
+
+    def __init__(self, seconds: float | None, shield: bool) -> None:
+        self._seconds = seconds
+        self._scope = move_on_after(seconds, shield=shield)
+
+    def __enter__(self) -> CancelScope:
+        return self._scope.__enter__()
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> bool:
+        caught = self._scope.__exit__(kind, error, traceback)
+        if self._scope.cancelled_caught and _taskloom.clock() >= self._scope.deadline:
+            raise TimeoutError(f"took longer than {self._seconds} s")
+        return caught
+
+
+def fail_after(seconds: float | None, *, shield: bool = False) -> _FailAfter:
+    """As `move_on_after`, but raises TimeoutError when time has run out.
+
+    >>> import taskloom
+    >>> async def main():
+    ...     with taskloom.fail_after(0.01):
+    ...         await taskloom.sleep(60)
+    >>> taskloom.run_coroutine(main)
+    Traceback (most recent call last):
+    TimeoutError: took longer than 0.01 s
+    """
+    return _FailAfter(seconds, shield)
+
+
+def shield() -> CancelScope:
+    """A scope that cancellation from around does not reach: for cleanup that awaits.
+
+    Give it a deadline (`taskloom.move_on_after(5, shield=True)`) if the cleanup may hang.
+
+    >>> import taskloom
+    >>> async def main(log):
+    ...     with taskloom.CancelScope() as scope:
+    ...         scope.cancel()
+    ...         try:
+    ...             await taskloom.sleep(60)
+    ...         finally:
+    ...             with taskloom.shield():
+    ...                 await taskloom.sleep(0)
+    ...                 log.append("cleaned up")
+    ...     return log
+    >>> taskloom.run_coroutine(main, [])
+    ['cleaned up']
+    """
+    return CancelScope(shield=True)

@@ -1,0 +1,561 @@
+"""Scope: a block that nothing spawned in it outlives.
+
+What a scope guarantees, however it is left:
+
+1. Every child has ended when the block is over, also when the body raised, the scope was cancelled,
+   or the code around it was. While it waits for them it cannot be interrupted, only its children
+   can: they feel every cancellation that the scope feels.
+2. The first error cancels the scope (unless `on_error="continue"`), and all errors come out as one
+   exception group, children's in the order in which they happened, the body's first.
+3. A child that ends by being cancelled is no error.
+"""
+
+from __future__ import annotations
+
+import contextvars
+import math
+import threading
+from collections.abc import Awaitable, Callable, Coroutine, Generator
+from concurrent.futures import Executor
+from functools import partial
+from types import TracebackType
+from typing import Any, Literal, ParamSpec, Self, TypeVar, final, overload
+
+from taskloom import _taskloom
+from taskloom._taskloom import Channel, Future, Receiver, Sender
+from taskloom.errors import Cancelled, OptionError
+from taskloom.scope._children import (
+    AsyncioHost,
+    Host,
+    TaskloomHost,
+    host_here,
+    is_coroutine_function,
+)
+from taskloom.scope.cancellation import CancelScope
+from taskloom.scope.pipeline import Stage, start_pipeline
+
+__all__ = ["Scope", "ScopeOptions"]
+
+P = ParamSpec("P")
+R = TypeVar("R")
+Call = Callable[..., Any]
+
+
+class Child:
+    """One spawned call, as its scope keeps it."""
+
+    __slots__ = ("abandoned", "future", "handle", "over", "scope")
+
+    def __init__(self, scope: Scope) -> None:
+        self.scope = scope
+        self.future: Future[Any] = Future()
+        self.handle: _taskloom.TaskHandle | CancelScope | None = None
+        self.over = False
+        self.abandoned = False
+
+    def context(self) -> contextvars.Context:
+        return contextvars.copy_context()
+
+    def cancel_if_asked(self, future: object) -> None:
+        """The future was settled: by its user's `cancel()`, if the call is not over."""
+        if not self.over and self.handle is not None:
+            self.handle.cancel()
+
+    def ended(self, value: Any, error: BaseException | None) -> None:
+        """The call is over; called once, on whatever thread it ran."""
+        self.over = True
+        future = self.future
+        cancelled = future.cancelled()
+        if error is None:
+            if not cancelled:
+                future.set_result(value)
+        elif isinstance(error, Cancelled):
+            if not cancelled and future.cancel():
+                future.set_running_or_notify_cancel()
+        else:
+            if not cancelled:
+                future.set_exception(error)
+            self.scope._child_failed(error)
+        if not self.abandoned:
+            self.scope._child_over()
+
+
+class _Join:
+    """Awaited: until no child is left. As an object, so that a scope's `join()` may be ignored."""
+
+    __slots__ = ("_scope",)
+
+    def __init__(self, scope: Scope) -> None:
+        self._scope = scope
+
+    def __await__(self) -> Generator[Any, Any, None]:
+        return self._scope._wait_idle().__await__()
+
+
+@final
+class Scope:
+    """A block that nothing spawned in it outlives.
+
+    Enter it with `async with` in a coroutine (on a taskloom pool, an asyncio loop or trio), or with
+    `with` in plain code. `spawn(fn, *args, **kwargs)` starts a plain function on the executor, or a
+    coroutine function where the scope was entered (in plain code: on the executor). Leaving the
+    block waits for all of them.
+
+    Parameters
+    ----------
+    executor
+        Where plain functions run; by default `taskloom.default_executor()`.
+    on_error
+        `"cancel"`: the first error cancels the rest. `"continue"`: the others go on. Both raise all
+        errors as an `ExceptionGroup` in the end.
+    deadline
+        A time on `taskloom.current_time()`'s clock at which the scope is cancelled.
+    shield
+        Keep cancellation from around the scope away from it.
+    name
+        For error messages.
+
+    >>> import taskloom
+    >>> async def double(n):
+    ...     await taskloom.sleep(0)
+    ...     return 2 * n
+    >>> async def main():
+    ...     async with taskloom.Scope() as scope:
+    ...         futures = [scope.spawn(double, n) for n in range(3)]
+    ...     return [future.result() for future in futures]
+    >>> taskloom.run_coroutine(main)
+    [0, 2, 4]
+    """
+
+    def __init__(
+        self,
+        executor: Executor | None = None,
+        *,
+        on_error: Literal["cancel", "continue"] = "cancel",
+        deadline: float = math.inf,
+        shield: bool = False,
+        name: str | None = None,
+    ) -> None:
+        if on_error not in ("cancel", "continue"):
+            raise OptionError(f"Scope(on_error={on_error!r}): 'cancel' or 'continue'")
+        self._executor = executor
+        self._on_error = on_error
+        self._name = name
+        self._cancel_scope = CancelScope(deadline=deadline, shield=shield)
+        self._lock = threading.Lock()
+        self._live = 0
+        self._waiters: list[_taskloom.Setter] = []
+        self._errors: list[BaseException] = []
+        self._host: Host | None = None
+        self._open = False
+        self._sync = False
+
+    # What is spawned
+
+    @overload
+    def spawn(
+        self, fn: Callable[P, Coroutine[Any, Any, R]], /, *args: P.args, **kwargs: P.kwargs
+    ) -> Future[R]: ...
+    @overload
+    def spawn(self, fn: Callable[P, R], /, *args: P.args, **kwargs: P.kwargs) -> Future[R]: ...
+    def spawn(self, fn: Call, /, *args: Any, **kwargs: Any) -> Future[Any]:
+        """Starts `fn(*args, **kwargs)` as a child of this scope; from any thread.
+
+        Returns a future that can be awaited, waited for, cancelled, or ignored: an error comes out
+        of the scope in any case. RuntimeError if the scope is not open.
+
+        >>> import taskloom
+        >>> with taskloom.Scope() as scope:
+        ...     future = scope.spawn(pow, 2, 10)
+        >>> future.result()
+        1024
+        """
+        return self._spawn(fn, args, kwargs, False)
+
+    def _spawn(
+        self, fn: Call, args: tuple[Any, ...], kwargs: dict[str, Any], abandon: bool
+    ) -> Future[Any]:
+        if not callable(fn):
+            raise TypeError(f"spawn(fn, *args): fn must be callable, not {fn!r}")
+        child = Child(self)
+        with self._lock:
+            if not self._open:
+                raise RuntimeError("this scope is not open: nothing can be spawned in it")
+            self._live += 1
+        try:
+            if not is_coroutine_function(fn):
+                self._call(child, fn, args, kwargs, abandon)
+            elif self._host is None:
+                raise RuntimeError(
+                    "a coroutine function was spawned in a scope of plain code whose executor "
+                    "cannot run coroutines: use a taskloom.Executor"
+                )
+            else:
+                self._host.spawn(child, fn, args, kwargs)
+        except BaseException:
+            self._child_over()
+            raise
+        child.future.add_done_callback(child.cancel_if_asked)
+        return child.future
+
+    def _call(
+        self, child: Child, fn: Call, args: tuple[Any, ...], kwargs: dict[str, Any], abandon: bool
+    ) -> None:
+        host = self._host
+        if not self._has_threads() and host is not None:
+
+            async def call() -> Any:
+                return fn(*args, **kwargs)
+
+            host.spawn(child, call, (), {})
+            return
+        executor = self._executor
+        if executor is None:
+            from taskloom.executor import default_executor
+
+            executor = default_executor()
+        own = CancelScope()
+        child.handle = own
+        child.abandoned = abandon
+        executor.submit(_run_function, child, own, self.token, partial(fn, *args, **kwargs))
+        if abandon:
+            self._child_over()
+
+    def options(self, *, abandon: bool = False) -> ScopeOptions:
+        """A view of this scope whose children have options.
+
+        abandon
+            For plain functions: leaving the scope does not wait for the thread.
+
+        >>> import taskloom, threading
+        >>> release = threading.Event()
+        >>> with taskloom.Scope() as scope:
+        ...     future = scope.options(abandon=True).spawn(release.wait)
+        >>> future.done()
+        False
+        >>> release.set()
+        >>> future.result()
+        True
+        """
+        return ScopeOptions(self, abandon)
+
+    def produce(
+        self, channel: Channel[R], fn: Callable[[Sender[R]], object], n: int = 1
+    ) -> list[Future[Any]]:
+        """Spawns `n` times `fn(sender)`, each with a sending end of its own that is closed after.
+
+        >>> import taskloom
+        >>> channel = taskloom.Channel(4)
+        >>> with taskloom.Scope() as scope, channel.receiver() as receiver:
+        ...     _ = scope.produce(channel, lambda sender: sender.send_many_blocking("abc"))
+        ...     sorted(receiver)
+        ['a', 'b', 'c']
+        """
+        ends = [channel.sender() for _ in range(n)]
+        return [self._spawn_with(fn, end) for end in ends]
+
+    def consume(
+        self, channel: Channel[R], fn: Callable[[Receiver[R]], object], n: int = 1
+    ) -> list[Future[Any]]:
+        """Spawns `n` times `fn(receiver)`, each with a receiving end of its own, closed after.
+
+        >>> import taskloom
+        >>> channel = taskloom.Channel(4)
+        >>> with taskloom.Scope() as scope, channel.sender() as sender:
+        ...     futures = scope.consume(channel, lambda receiver: sum(receiver))
+        ...     sender.send_many_blocking([1, 2, 3])
+        >>> futures[0].result()
+        6
+        """
+        ends = [channel.receiver() for _ in range(n)]
+        return [self._spawn_with(fn, end) for end in ends]
+
+    def _spawn_with(self, fn: Call, end: Sender[Any] | Receiver[Any]) -> Future[Any]:
+        try:
+            if is_coroutine_function(fn):
+                return self.spawn(_with_end_async, fn, end)
+            return self.spawn(_with_end, fn, end)
+        except BaseException:
+            end.close()
+            raise
+
+    def pipeline(self, source: Any, *stages: Stage) -> Receiver[Any]:
+        """Lets the items of `source` run through the stages; returns where the results come out.
+
+        `source` is an iterable, an async iterable, or a `Receiver`. Iterate over the result and
+        close it (`with`); leaving early stops the pipeline with `BrokenResourceError` in its
+        stages, so cancel the scope if that is meant. Example: `taskloom.stage`.
+
+        >>> import taskloom
+        >>> with taskloom.Scope() as scope:
+        ...     with scope.pipeline(range(4), taskloom.stage(lambda n: n * n, 2)) as results:
+        ...         sorted(results)
+        [0, 1, 4, 9]
+        """
+        return start_pipeline(self, source, stages)
+
+    def _has_threads(self) -> bool:
+        """Whether plain functions may block: they have a thread."""
+        host = self._host
+        return not (
+            self._executor is None and isinstance(host, TaskloomHost) and host.home.is_seeded
+        )
+
+    def _has_coroutines(self) -> bool:
+        return self._host is not None
+
+    # How it ends
+
+    @property
+    def token(self) -> _taskloom.Token:
+        """The scope's cancel token."""
+        return self._cancel_scope.token
+
+    @property
+    def cancel_scope(self) -> CancelScope:
+        """The cancel scope around the body and all children."""
+        return self._cancel_scope
+
+    @property
+    def cancelled(self) -> bool:
+        """Whether the scope is cancelled: itself, by its deadline, or from around it."""
+        token = self._cancel_scope._token
+        return self._cancel_scope.cancel_called if token is None else token.cancelled
+
+    def cancel(self, reason: str | None = None) -> None:
+        """Cancels the body and all children; from any thread.
+
+        >>> import taskloom
+        >>> async def main():
+        ...     async with taskloom.Scope() as scope:
+        ...         future = scope.spawn(taskloom.sleep_forever)
+        ...         scope.cancel("enough")
+        ...     return future.cancelled()
+        >>> taskloom.run_coroutine(main)
+        True
+        """
+        self._cancel_scope.cancel(reason)
+
+    def join(self) -> Awaitable[None]:
+        """Waits until no child is left, without leaving: await it; in plain code it blocks.
+
+        >>> import taskloom
+        >>> with taskloom.Scope() as scope:
+        ...     future = scope.spawn(len, "abc")
+        ...     _ = scope.join()
+        ...     future.done()
+        True
+        """
+        if self._sync:
+            while (wait := self._idle_wait()) is not None:
+                wait.wait()
+        return _Join(self)
+
+    def _idle_wait(self) -> _taskloom.Wait | None:
+        with self._lock:
+            if self._live == 0:
+                return None
+            wait = _taskloom.Wait()
+            self._waiters.append(wait.setter)
+            return wait
+
+    async def _wait_idle(self) -> None:
+        while (wait := self._idle_wait()) is not None:
+            await wait
+
+    def _child_failed(self, error: BaseException) -> None:
+        with self._lock:
+            self._errors.append(error)
+        if self._on_error == "cancel":
+            self._cancel_scope.cancel("another task of the scope failed")
+
+    def _child_over(self) -> None:
+        with self._lock:
+            self._live -= 1
+            if self._live > 0 or not self._waiters:
+                return
+            waiters, self._waiters = self._waiters, []
+        for waiter in waiters:
+            waiter.set()
+
+    def _begin(self) -> None:
+        self._cancel_scope.__enter__()
+        self._open = True
+
+    def _body_ended(self, error: BaseException | None) -> list[BaseException]:
+        """What the body raised, if that is for the group; its error cancels the rest."""
+        if error is None:
+            return []
+        self._cancel_scope.cancel("the body of the scope failed")
+        return [] if isinstance(error, self._cancellations()) else [error]
+
+    def _cancellations(self) -> tuple[type[BaseException], ...]:
+        if isinstance(self._host, AsyncioHost):
+            from asyncio import CancelledError
+
+            return (Cancelled, CancelledError)
+        return (Cancelled,)
+
+    def _finish(
+        self,
+        body: list[BaseException],
+        error: BaseException | None,
+        interrupt: BaseException | None,
+    ) -> bool:
+        """Leaves the cancel scope with all that happened. True if nothing is to be raised."""
+        with self._lock:
+            self._open = False
+            errors = body + self._errors
+        outcome: BaseException | None = interrupt or error
+        if errors:
+            where = f" of {self._name}" if self._name else ""
+            outcome = BaseExceptionGroup(f"unhandled errors in a scope{where}", errors)
+        if self._cancel_scope.__exit__(None if outcome is None else type(outcome), outcome, None):
+            return True
+        if outcome is None or outcome is error:
+            return False
+        # A group stands for what is in it: the context would repeat one of them.
+        try:
+            raise outcome
+        finally:
+            outcome.__suppress_context__ = True
+            del outcome, errors, body
+
+    def __enter__(self) -> Self:
+        self._sync = True
+        self._host = host_here(self, self._executor)
+        if not isinstance(self._host, TaskloomHost | None) or _taskloom.in_coroutine():
+            raise RuntimeError("enter a Scope with `async with` where an event loop runs")
+        self._begin()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> bool:
+        body = self._body_ended(error)
+        interrupt: BaseException | None = None
+        variable = _taskloom.token_variable.set(_taskloom.Token(None))
+        while True:
+            try:
+                while (wait := self._idle_wait()) is not None:
+                    wait.wait()
+                break
+            except (
+                BaseException
+            ) as caught:  # Ctrl-C: cancel, and wait for the children all the same
+                interrupt = caught
+                self._cancel_scope.cancel(f"interrupted by {type(caught).__name__}")
+        _taskloom.token_variable.reset(variable)
+        if interrupt is not None and not isinstance(interrupt, Cancelled):
+            body = [*body, interrupt]
+        return self._finish(body, error, interrupt)
+
+    async def __aenter__(self) -> Self:
+        self._host = host_here(self, None)
+        if self._host is None:
+            raise RuntimeError("`async with Scope()` needs a running coroutine")
+        self._begin()
+        await self._host.enter()
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> bool:
+        body = self._body_ended(error)
+        interrupt: BaseException | None = None
+        while True:
+            try:
+                # Shielded: the children feel a cancellation from around, this wait does not.
+                with CancelScope(shield=True):
+                    await self._wait_idle()
+                if self._host is not None:
+                    await self._host.leave()
+                break
+            except BaseException as caught:
+                # Only a foreign event loop can get in here: its cancellation goes on afterwards.
+                interrupt = caught
+                self._cancel_scope.cancel("the task of the scope was cancelled")
+                if not isinstance(caught, self._cancellations()):
+                    body = [*body, caught]
+                    break
+        return self._finish(body, error, interrupt)
+
+    def __repr__(self) -> str:
+        state = "cancelled" if self.cancelled else "open" if self._open else "closed"
+        return f"<Scope {self._name or ''}: {state}, {self._live} children>"
+
+
+@final
+class ScopeOptions:
+    """A view of a scope whose children have options; `Scope.options` gives it.
+
+    >>> import taskloom
+    >>> with taskloom.Scope() as scope:
+    ...     view = scope.options(abandon=False)
+    ...     future = view.spawn(abs, -1)
+    >>> future.result()
+    1
+    """
+
+    __slots__ = ("_abandon", "_scope")
+
+    def __init__(self, scope: Scope, abandon: bool) -> None:
+        self._scope = scope
+        self._abandon = abandon
+
+    @overload
+    def spawn(
+        self, fn: Callable[P, Coroutine[Any, Any, R]], /, *args: P.args, **kwargs: P.kwargs
+    ) -> Future[R]: ...
+    @overload
+    def spawn(self, fn: Callable[P, R], /, *args: P.args, **kwargs: P.kwargs) -> Future[R]: ...
+    def spawn(self, fn: Call, /, *args: Any, **kwargs: Any) -> Future[Any]:
+        """As `Scope.spawn`, with this view's options.
+
+        >>> import taskloom
+        >>> with taskloom.Scope() as scope:
+        ...     future = scope.options().spawn(abs, -1)
+        >>> future.result()
+        1
+        """
+        return self._scope._spawn(fn, args, kwargs, self._abandon)
+
+
+async def _with_end_async(fn: Call, end: Sender[Any] | Receiver[Any]) -> Any:
+    with end:
+        return await fn(end)
+
+
+def _with_end(fn: Call, end: Sender[Any] | Receiver[Any]) -> Any:
+    with end:
+        return fn(end)
+
+
+def _run_function(
+    child: Child,
+    own: CancelScope,
+    token: _taskloom.Token,
+    call: Callable[[], Any],
+) -> None:
+    """A plain function on a thread, inside its scope."""
+    variable = _taskloom.token_variable.set(token)
+    value: Any = None
+    error: BaseException | None = None
+    try:
+        with own:
+            if own.token.cancelled:
+                raise Cancelled("cancelled before it was started")
+            value = call()
+        if own.cancelled_caught:
+            value, error = None, Cancelled("the task was cancelled")
+    except BaseException as caught:
+        value, error = None, caught
+    finally:
+        _taskloom.token_variable.reset(variable)
+    child.ended(value, error)

@@ -1,0 +1,224 @@
+//! Where a coroutine is queued when it can go on.
+
+use super::sleep::real_clock;
+use super::task::{self, Body, Task};
+use super::token::Token;
+use parking_lot::Mutex;
+use pyo3::exceptions::PyRuntimeError;
+use pyo3::prelude::*;
+use pyo3::types::{PyDict, PyTuple};
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::Duration;
+use taskloom_core::latch::Event;
+use taskloom_core::sync::Wait;
+use taskloom_core::timer::Clock;
+
+/// A home: this thread's own loop, or a pool.
+#[derive(Clone)]
+pub enum Home {
+    Local(Arc<Local>),
+}
+
+impl Home {
+    /// Queues a task that is counted as queued. Attached.
+    pub fn queue(&self, task: Arc<Task>) {
+        match self {
+            Home::Local(local) => local.queue(task),
+        }
+    }
+
+    /// One task more lives here.
+    pub fn begin(&self) {
+        match self {
+            Home::Local(local) => local.state.lock().live += 1,
+        }
+    }
+
+    /// One task of this home has ended.
+    pub fn over(&self) {
+        match self {
+            Home::Local(local) => local.state.lock().live -= 1,
+        }
+    }
+
+    /// The clock that this home's tasks sleep by.
+    pub fn clock(&self) -> Arc<Clock> {
+        match self {
+            Home::Local(local) => Arc::clone(&local.clock),
+        }
+    }
+}
+
+struct State {
+    ready: VecDeque<Arc<Task>>,
+    /// The state of the random choice; None for first come, first served.
+    random: Option<u64>,
+    live: usize,
+}
+
+/// One thread's own queue.
+pub struct Local {
+    state: Mutex<State>,
+    clock: Arc<Clock>,
+    woken: Event,
+}
+
+impl Local {
+    fn queue(&self, task: Arc<Task>) {
+        self.state.lock().ready.push_back(task);
+        self.woken.set();
+    }
+
+    fn next(&self) -> Option<Arc<Task>> {
+        let mut state = self.state.lock();
+        let count = state.ready.len() as u64;
+        match state.random {
+            Some(seed) if count > 1 => {
+                let (seed, chosen) = splitmix(seed);
+                state.random = Some(seed);
+                state.ready.remove((chosen % count) as usize)
+            }
+            _ => state.ready.pop_front(),
+        }
+    }
+}
+
+/// The next number of a SplitMix64 sequence (Steele, Lea and Flood, 2014).
+fn splitmix(seed: u64) -> (u64, u64) {
+    let seed = seed.wrapping_add(0x9E37_79B9_7F4A_7C15);
+    let mut z = seed;
+    z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+    z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+    (seed, z ^ (z >> 31))
+}
+
+/// Runs coroutines on the calling thread alone: in order, or in an order that a seed decides; on
+/// real time, or on virtual time that jumps to the next deadline whenever nothing can go on.
+#[pyclass(frozen, module = "taskloom._taskloom")]
+pub struct LocalLoop(Arc<Local>);
+
+#[pymethods]
+impl LocalLoop {
+    #[new]
+    #[pyo3(signature = (*, seed = None, virtual_time = false))]
+    fn new(seed: Option<u64>, virtual_time: bool) -> PyResult<Self> {
+        let clock = if virtual_time {
+            Clock::still()
+        } else {
+            real_clock()
+        };
+        Ok(LocalLoop(Arc::new(Local {
+            state: Mutex::new(State {
+                ready: VecDeque::new(),
+                random: seed,
+                live: 0,
+            }),
+            clock,
+            woken: Event::new(),
+        })))
+    }
+
+    /// Where its coroutines are spawned.
+    #[getter]
+    fn home(&self) -> HomeObject {
+        HomeObject(Home::Local(Arc::clone(&self.0)))
+    }
+
+    /// Steps what can go on until no task is left. RuntimeError if all wait and nothing can ever
+    /// wake them (on virtual time, where no other thread is waited for).
+    fn run(&self, py: Python<'_>) -> PyResult<()> {
+        let local = &self.0;
+        loop {
+            local.woken.reset();
+            while let Some(task) = local.next() {
+                task.step(py);
+            }
+            let live = local.state.lock().live;
+            if live == 0 {
+                return Ok(());
+            }
+            py.check_signals()?;
+            if local.clock.is_virtual() {
+                match local.clock.next() {
+                    Some(next) => local.clock.advance(next),
+                    None if local.state.lock().ready.is_empty() => {
+                        return Err(PyRuntimeError::new_err(format!(
+                            "deadlock: {live} coroutines wait and nothing can wake them"
+                        )));
+                    }
+                    None => {}
+                }
+                continue;
+            }
+            if py.detach(|| local.woken.wait(Some(Duration::from_millis(50)))) != Wait::Woken {
+                py.check_signals()?;
+            }
+        }
+    }
+
+    /// Seconds on this loop's clock.
+    fn time(&self) -> f64 {
+        self.0.clock.now() as f64 * 1e-9
+    }
+
+    /// How many coroutines have not ended.
+    fn live(&self) -> usize {
+        self.0.state.lock().live
+    }
+}
+
+/// Where coroutines are spawned: what a scope keeps of the place where it was entered.
+#[pyclass(frozen, name = "Home", module = "taskloom._taskloom")]
+pub struct HomeObject(pub Home);
+
+#[pymethods]
+impl HomeObject {
+    /// Queues `function(*arguments, **keywords)`, a call that makes a coroutine.
+    #[pyo3(signature = (function, arguments, keywords, token, context, ended, handle))]
+    #[allow(clippy::too_many_arguments)]
+    fn spawn(
+        &self,
+        function: Py<PyAny>,
+        arguments: Py<PyTuple>,
+        keywords: Option<Py<PyDict>>,
+        token: &Token,
+        context: Option<Py<PyAny>>,
+        ended: Py<PyAny>,
+        handle: Option<Py<PyAny>>,
+    ) -> TaskHandle {
+        let body = Body::Call(function, arguments, keywords);
+        let token = token.0.clone();
+        let task = Task::new(self.0.clone(), body, context, token, ended, handle);
+        self.0.begin();
+        self.0.queue(Arc::clone(&task));
+        TaskHandle(task)
+    }
+
+    /// Whether it is one thread's own loop on virtual time, where nothing may block.
+    #[getter]
+    fn is_seeded(&self) -> bool {
+        match &self.0 {
+            Home::Local(local) => local.clock.is_virtual(),
+        }
+    }
+}
+
+/// A coroutine on its way, to be cancelled.
+#[pyclass(frozen, module = "taskloom._taskloom")]
+pub struct TaskHandle(Arc<Task>);
+
+#[pymethods]
+impl TaskHandle {
+    /// Cancels this coroutine alone, from any thread.
+    #[pyo3(signature = (reason = None))]
+    fn cancel(&self, reason: Option<&str>) {
+        self.0.cancel(reason.map(Into::into));
+    }
+}
+
+/// Where the coroutine that calls lives; None if taskloom does not drive the caller.
+#[pyfunction]
+pub fn current_home() -> Option<HomeObject> {
+    Some(HomeObject(task::current()?.home().clone()))
+}

@@ -1,0 +1,203 @@
+//! Waiting for time: sleep, giving way, and the clock in force.
+
+use super::suspend::{self, Operation, Suspended, Waker, awaitable};
+use super::task;
+use parking_lot::Mutex;
+use pyo3::exceptions::PyRuntimeError;
+use pyo3::prelude::*;
+use std::sync::{Arc, OnceLock};
+use std::task::Poll;
+use std::time::Duration;
+use taskloom_core::channel::Wake;
+use taskloom_core::timer::{Clock, Deadline, Expire};
+
+static REAL: OnceLock<Arc<Clock>> = OnceLock::new();
+
+/// Real time. Its thread starts with the first deadline.
+pub fn real_clock() -> Arc<Clock> {
+    Arc::clone(REAL.get_or_init(Clock::real))
+}
+
+/// The clock that the calling code sleeps by.
+pub fn clock_here() -> Arc<Clock> {
+    match task::current() {
+        Some(task) => task.home().clock(),
+        None => real_clock(),
+    }
+}
+
+/// Seconds on the clock in force here: real time outside of tests.
+#[pyfunction]
+pub fn clock() -> f64 {
+    clock_here().now() as f64 * 1e-9
+}
+
+/// Ends the timer's thread, before the interpreter does.
+#[pyfunction]
+pub fn stop_timer(py: Python<'_>) {
+    if let Some(clock) = REAL.get() {
+        py.detach(|| clock.stop());
+    }
+}
+
+/// Wakes its owner at the time.
+struct Alarm {
+    waker: Mutex<Option<Waker>>,
+}
+
+impl Expire for Alarm {
+    fn expire(&self) {
+        // A task's home may have to start a thread, and a foreign loop's callable is Python.
+        Python::attach(|_| {
+            let waker = self.waker.lock().take();
+            if let Some(waker) = waker {
+                waker.wake();
+            }
+        });
+    }
+}
+
+/// A wait until a time; `until` None is for ever.
+pub struct Sleeping {
+    seconds: f64,
+    set: Option<(Arc<Clock>, u64, Deadline)>,
+}
+
+impl Operation for Sleeping {
+    fn poll(&mut self, py: Python<'_>, wake: impl FnOnce() -> Waker) -> Poll<PyResult<Py<PyAny>>> {
+        let clock = clock_here();
+        let at = clock
+            .now()
+            .saturating_add(suspend::nanoseconds(self.seconds.max(0.0)));
+        let alarm = Arc::new(Alarm {
+            waker: Mutex::new(Some(wake())),
+        });
+        match clock.set(at, alarm) {
+            Some(deadline) => {
+                self.set = Some((clock, at, deadline));
+                self.poll_now(py)
+            }
+            None => Poll::Ready(Err(PyRuntimeError::new_err(
+                "cannot sleep: the interpreter is shutting down",
+            ))),
+        }
+    }
+
+    fn poll_now(&mut self, py: Python<'_>) -> Poll<PyResult<Py<PyAny>>> {
+        match &self.set {
+            Some((clock, at, _)) if clock.now() >= *at => {
+                self.leave(py);
+                Poll::Ready(Ok(py.None()))
+            }
+            _ => Poll::Pending,
+        }
+    }
+
+    fn leave(&mut self, _py: Python<'_>) {
+        if let Some((clock, _, deadline)) = self.set.take() {
+            clock.forget(deadline);
+        }
+    }
+}
+
+/// The awaitable that `sleep` gives.
+#[pyclass(module = "taskloom._taskloom")]
+pub struct Sleep {
+    state: Suspended<Sleeping>,
+}
+
+awaitable!(Sleep {});
+
+/// Suspends the calling coroutine for `seconds`, the time of other coroutines: await it.
+///
+/// >>> import taskloom
+/// >>> async def main():
+/// ...     await taskloom.sleep(0.001)
+/// >>> taskloom.run_coroutine(main)
+#[pyfunction]
+pub fn sleep(seconds: f64) -> Sleep {
+    Sleep {
+        state: Suspended::new(Sleeping { seconds, set: None }),
+    }
+}
+
+/// Blocks the calling thread for `seconds`, or until its scope is cancelled.
+#[pyfunction]
+pub fn sleep_blocking(py: Python<'_>, seconds: f64) -> PyResult<()> {
+    let mut operation = Sleeping { seconds, set: None };
+    suspend::block(py, &mut operation, None)?;
+    Ok(())
+}
+
+/// Gives way once.
+pub struct Yielding {
+    gave_way: bool,
+}
+
+impl Operation for Yielding {
+    fn poll(&mut self, py: Python<'_>, wake: impl FnOnce() -> Waker) -> Poll<PyResult<Py<PyAny>>> {
+        if self.gave_way {
+            return Poll::Ready(Ok(py.None()));
+        }
+        self.gave_way = true;
+        wake().wake();
+        Poll::Pending
+    }
+
+    fn poll_now(&mut self, py: Python<'_>) -> Poll<PyResult<Py<PyAny>>> {
+        if self.gave_way {
+            Poll::Ready(Ok(py.None()))
+        } else {
+            Poll::Pending
+        }
+    }
+
+    fn leave(&mut self, _py: Python<'_>) {}
+}
+
+/// The awaitable that `yield_now` gives.
+#[pyclass(module = "taskloom._taskloom")]
+pub struct Yield {
+    state: Suspended<Yielding>,
+}
+
+awaitable!(Yield {});
+
+/// Lets every coroutine that could go on have its turn first: await it.
+///
+/// >>> import taskloom
+/// >>> async def main():
+/// ...     await taskloom.yield_now()
+/// >>> taskloom.run_coroutine(main)
+#[pyfunction]
+pub fn yield_now() -> Yield {
+    Yield {
+        state: Suspended::new(Yielding { gave_way: false }),
+    }
+}
+
+/// As `yield_now`, but only if the coroutine has gone on for `slice` seconds without giving way.
+///
+/// The time is counted from the first call after the coroutine was resumed.
+///
+/// >>> import taskloom
+/// >>> async def main():
+/// ...     for _ in range(1_000):
+/// ...         await taskloom.maybe_yield()
+/// >>> taskloom.run_coroutine(main)
+#[pyfunction]
+#[pyo3(signature = (*, slice = 0.01))]
+pub fn maybe_yield(slice: f64) -> Yield {
+    let exceeded = match task::current() {
+        Some(task) => {
+            let slice = Duration::try_from_secs_f64(slice).unwrap_or(Duration::ZERO);
+            task.slice().elapsed() >= slice
+        }
+        None => false,
+    };
+    Yield {
+        state: Suspended::new(Yielding {
+            gave_way: !exceeded,
+        }),
+    }
+}

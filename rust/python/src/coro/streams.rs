@@ -1,0 +1,550 @@
+//! Channel ends as Python sees them.
+
+use super::operations::{Receive, Send, SendPlan};
+use super::suspend::{self, Waker};
+use crate::call;
+use pyo3::exceptions::{PyResourceWarning, PyStopIteration, PyValueError};
+use pyo3::gc::{PyTraverseError, PyVisit};
+use pyo3::prelude::*;
+use pyo3::types::{PyTuple, PyType};
+use std::collections::VecDeque;
+use std::sync::atomic::{AtomicBool, Ordering};
+use taskloom_core::channel::{self, ReceiveError, SendError};
+
+pub type Core = channel::Channel<Py<PyAny>, Waker>;
+
+/// A bounded stream between tasks, many to many.
+///
+/// `Channel(capacity)` holds at most `capacity` items; 0 is a rendezvous: a send completes when a
+/// receiver takes the item. Make ends with `sender()` and `receiver()`, or one of each with
+/// `split()`. It ends when its last sender is closed: receivers drain what is left, then get
+/// `EndOfStream`. It breaks when its last receiver is closed: senders get `BrokenResourceError`.
+///
+/// >>> import taskloom
+/// >>> send, receive = taskloom.Channel(2).split()
+/// >>> with send, receive:
+/// ...     send.send_nowait("a")
+/// ...     receive.receive_nowait()
+/// 'a'
+#[pyclass(frozen, module = "taskloom", weakref)]
+pub struct Channel {
+    pub core: Core,
+    name: Option<String>,
+}
+
+#[pymethods]
+impl Channel {
+    #[new]
+    #[pyo3(signature = (capacity, *, name = None))]
+    fn new(capacity: &Bound<'_, PyAny>, name: Option<String>) -> PyResult<Self> {
+        let wrong = || {
+            PyValueError::new_err(format!(
+                "Channel(capacity): an integer from 0 on, or math.inf, not {capacity}"
+            ))
+        };
+        let items = match capacity.extract::<usize>() {
+            Ok(items) => items,
+            Err(_) if capacity.extract::<f64>().is_ok_and(|c| c == f64::INFINITY) => usize::MAX,
+            Err(_) => return Err(wrong()),
+        };
+        Ok(Channel {
+            core: Core::new(items),
+            name,
+        })
+    }
+
+    #[classmethod]
+    fn __class_getitem__(class: Bound<'_, PyType>, _item: &Bound<'_, PyAny>) -> Py<PyType> {
+        class.unbind()
+    }
+
+    /// One more sending end. ClosedResourceError if the channel has ended or broken.
+    fn sender(slf: PyRef<'_, Self>) -> PyResult<Sender> {
+        Sender::open(slf.py(), slf.into())
+    }
+
+    /// One more receiving end. ClosedResourceError if the channel is broken.
+    fn receiver(slf: PyRef<'_, Self>) -> PyResult<Receiver> {
+        Receiver::open(slf.py(), slf.into())
+    }
+
+    /// A sending and a receiving end.
+    fn split(slf: PyRef<'_, Self>) -> PyResult<(Sender, Receiver)> {
+        let py = slf.py();
+        let channel: Py<Channel> = slf.into();
+        let receiver = Receiver::open(py, channel.clone_ref(py))?;
+        Ok((Sender::open(py, channel)?, receiver))
+    }
+
+    /// A frozen record of what is in the channel and who waits.
+    fn stats(&self) -> ChannelStats {
+        let stats = self.core.stats();
+        let bounded = stats.capacity != usize::MAX;
+        ChannelStats {
+            current_buffer_used: stats.buffered,
+            max_buffer_size: if bounded {
+                stats.capacity as f64
+            } else {
+                f64::INFINITY
+            },
+            open_send_streams: stats.senders,
+            open_receive_streams: stats.receivers,
+            tasks_waiting_send: stats.waiting_senders,
+            tasks_waiting_receive: stats.waiting_receivers,
+            sent: stats.sent,
+            received: stats.received,
+        }
+    }
+
+    fn __repr__(&self) -> String {
+        let stats = self.core.stats();
+        let name = self.name.as_deref().unwrap_or("channel");
+        let capacity = match stats.capacity {
+            usize::MAX => "any".into(),
+            capacity => capacity.to_string(),
+        };
+        format!(
+            "<{name}: {} of {capacity} items, {} senders, {} receivers>",
+            stats.buffered, stats.senders, stats.receivers
+        )
+    }
+
+    fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
+        self.core.for_each_buffered(|item| visit.call(item))
+    }
+
+    fn __clear__(&self) {
+        drop(self.core.clear());
+    }
+}
+
+/// A channel at one moment; the fields are named as anyio's.
+///
+/// >>> import taskloom
+/// >>> taskloom.Channel(3).stats().max_buffer_size
+/// 3.0
+#[pyclass(frozen, eq, get_all, module = "taskloom")]
+#[derive(PartialEq)]
+pub struct ChannelStats {
+    current_buffer_used: usize,
+    max_buffer_size: f64,
+    open_send_streams: usize,
+    open_receive_streams: usize,
+    tasks_waiting_send: usize,
+    tasks_waiting_receive: usize,
+    sent: u64,
+    received: u64,
+}
+
+#[pymethods]
+impl ChannelStats {
+    fn __repr__(&self) -> String {
+        format!(
+            "ChannelStats(current_buffer_used={}, max_buffer_size={}, open_send_streams={}, \
+             open_receive_streams={}, tasks_waiting_send={}, tasks_waiting_receive={}, sent={}, \
+             received={})",
+            self.current_buffer_used,
+            self.max_buffer_size,
+            self.open_send_streams,
+            self.open_receive_streams,
+            self.tasks_waiting_send,
+            self.tasks_waiting_receive,
+            self.sent,
+            self.received
+        )
+    }
+}
+
+fn closed(py: Python<'_>, end: &str) -> PyErr {
+    suspend::raise(py, "ClosedResourceError", &format!("this {end} is closed"))
+}
+
+fn warn_unclosed(py: Python<'_>, end: &str, channel: &Py<Channel>) {
+    let channel = channel.get();
+    let text = format!("unclosed {end} of {}", channel.__repr__());
+    let category = py.get_type::<PyResourceWarning>();
+    let Ok(text) = std::ffi::CString::new(text) else {
+        return;
+    };
+    if let Err(error) = PyErr::warn(py, &category, &text, 1) {
+        error.write_unraisable(py, None);
+    }
+}
+
+/// A sending end of a channel. Close it, or use it in a `with`; clone it for each producer.
+///
+/// >>> import taskloom
+/// >>> send, receive = taskloom.Channel(1).split()
+/// >>> with send, receive:
+/// ...     send.send_blocking(1)
+/// ...     receive.receive_blocking()
+/// 1
+#[pyclass(frozen, module = "taskloom", weakref)]
+pub struct Sender {
+    pub channel: Py<Channel>,
+    closed: AtomicBool,
+}
+
+impl Sender {
+    fn open(py: Python<'_>, channel: Py<Channel>) -> PyResult<Self> {
+        if !channel.get().core.add_sender() {
+            return Err(suspend::raise(
+                py,
+                "ClosedResourceError",
+                "the channel has ended: its last sender or receiver was closed",
+            ));
+        }
+        Ok(Sender {
+            channel,
+            closed: AtomicBool::new(false),
+        })
+    }
+
+    #[inline]
+    fn check(&self, py: Python<'_>) -> PyResult<()> {
+        if self.closed.load(Ordering::Acquire) {
+            return Err(closed(py, "sender"));
+        }
+        Ok(())
+    }
+
+    fn leave(&self) -> bool {
+        let open = !self.closed.swap(true, Ordering::AcqRel);
+        if open {
+            self.channel.get().core.remove_sender();
+        }
+        open
+    }
+}
+
+pub fn broken(py: Python<'_>) -> PyErr {
+    suspend::raise(
+        py,
+        "BrokenResourceError",
+        "the channel's last receiver was closed",
+    )
+}
+
+pub fn ended(py: Python<'_>) -> PyErr {
+    suspend::raise(py, "EndOfStream", "the channel's last sender was closed")
+}
+
+fn items_of(items: &Bound<'_, PyAny>) -> PyResult<VecDeque<Py<PyAny>>> {
+    items.try_iter()?.map(|item| Ok(item?.unbind())).collect()
+}
+
+#[pymethods]
+impl Sender {
+    #[classmethod]
+    fn __class_getitem__(class: Bound<'_, PyType>, _item: &Bound<'_, PyAny>) -> Py<PyType> {
+        class.unbind()
+    }
+
+    /// Sends an item, waiting for room: await it.
+    #[inline]
+    fn send(&self, py: Python<'_>, item: Py<PyAny>) -> Send {
+        let open = !self.closed.load(Ordering::Acquire);
+        Send::new(self.channel.clone_ref(py), SendPlan::one(item), open)
+    }
+
+    /// Sends all of `items` in order: await it. If it is cancelled, those in front may be sent.
+    fn send_many(&self, py: Python<'_>, items: &Bound<'_, PyAny>) -> PyResult<Send> {
+        let open = !self.closed.load(Ordering::Acquire);
+        let plan = SendPlan::many(items_of(items)?);
+        Ok(Send::new(self.channel.clone_ref(py), plan, open))
+    }
+
+    /// Sends an item if there is room or a receiver waits, or raises WouldBlock.
+    fn send_nowait(&self, py: Python<'_>, item: Py<PyAny>) -> PyResult<()> {
+        self.check(py)?;
+        match self.channel.get().core.try_send(item) {
+            Ok(()) => Ok(()),
+            Err(SendError::Broken(_)) => Err(broken(py)),
+            Err(SendError::Full(_)) => Err(suspend::raise(
+                py,
+                "WouldBlock",
+                "the channel is full and no receiver waits",
+            )),
+        }
+    }
+
+    /// Sends an item, blocking this thread at most `timeout` seconds.
+    #[pyo3(signature = (item, *, timeout = None))]
+    fn send_blocking(&self, py: Python<'_>, item: Py<PyAny>, timeout: Option<f64>) -> PyResult<()> {
+        self.check(py)?;
+        let mut plan = SendPlan::one(item).on(self.channel.clone_ref(py));
+        suspend::block(py, &mut plan, call::timeout_from(timeout))?;
+        Ok(())
+    }
+
+    /// Sends all of `items` in order, blocking this thread at most `timeout` seconds.
+    #[pyo3(signature = (items, *, timeout = None))]
+    fn send_many_blocking(
+        &self,
+        py: Python<'_>,
+        items: &Bound<'_, PyAny>,
+        timeout: Option<f64>,
+    ) -> PyResult<()> {
+        self.check(py)?;
+        let mut plan = SendPlan::many(items_of(items)?).on(self.channel.clone_ref(py));
+        suspend::block(py, &mut plan, call::timeout_from(timeout))?;
+        Ok(())
+    }
+
+    /// Another sending end of the same channel.
+    fn clone(&self, py: Python<'_>) -> PyResult<Sender> {
+        self.check(py)?;
+        Sender::open(py, self.channel.clone_ref(py))
+    }
+
+    /// Closes this end; the channel ends with its last sender. May be called twice.
+    fn close(&self) {
+        self.leave();
+    }
+
+    /// A frozen record of what is in the channel and who waits.
+    fn stats(&self) -> ChannelStats {
+        self.channel.get().stats()
+    }
+
+    /// The same as `stats()`, under anyio's name.
+    fn statistics(&self) -> ChannelStats {
+        self.channel.get().stats()
+    }
+
+    /// Whether this end was closed.
+    #[getter]
+    fn closed(&self) -> bool {
+        self.closed.load(Ordering::Acquire)
+    }
+
+    fn __enter__(slf: PyRef<'_, Self>) -> PyRef<'_, Self> {
+        slf
+    }
+
+    #[pyo3(signature = (*_error))]
+    fn __exit__(&self, _error: &Bound<'_, PyTuple>) {
+        self.leave();
+    }
+
+    fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
+        visit.call(&self.channel)
+    }
+
+    fn __repr__(&self) -> String {
+        let state = if self.closed() {
+            "closed sender"
+        } else {
+            "sender"
+        };
+        format!("<{state} of {}>", self.channel.get().__repr__())
+    }
+}
+
+impl Drop for Sender {
+    fn drop(&mut self) {
+        if self.leave() {
+            Python::attach(|py| warn_unclosed(py, "sender", &self.channel));
+        }
+    }
+}
+
+/// A receiving end of a channel. Close it, or use it in a `with`; iterate it with `async for`, or
+/// with `for` on a thread.
+///
+/// >>> import taskloom
+/// >>> send, receive = taskloom.Channel(3).split()
+/// >>> with send:
+/// ...     send.send_many_blocking("abc")
+/// >>> with receive:
+/// ...     list(receive)
+/// ['a', 'b', 'c']
+#[pyclass(frozen, module = "taskloom", weakref)]
+pub struct Receiver {
+    pub channel: Py<Channel>,
+    closed: AtomicBool,
+}
+
+impl Receiver {
+    fn open(py: Python<'_>, channel: Py<Channel>) -> PyResult<Self> {
+        if !channel.get().core.add_receiver() {
+            return Err(suspend::raise(
+                py,
+                "ClosedResourceError",
+                "the channel is broken: its last receiver was closed",
+            ));
+        }
+        Ok(Receiver {
+            channel,
+            closed: AtomicBool::new(false),
+        })
+    }
+
+    #[inline]
+    fn check(&self, py: Python<'_>) -> PyResult<()> {
+        if self.closed.load(Ordering::Acquire) {
+            return Err(closed(py, "receiver"));
+        }
+        Ok(())
+    }
+
+    fn is_open(&self) -> bool {
+        !self.closed.load(Ordering::Acquire)
+    }
+
+    fn leave(&self) -> bool {
+        let open = !self.closed.swap(true, Ordering::AcqRel);
+        if open {
+            self.channel.get().core.remove_receiver();
+        }
+        open
+    }
+
+    fn nowait_error(py: Python<'_>, error: ReceiveError) -> PyErr {
+        match error {
+            ReceiveError::Ended => ended(py),
+            ReceiveError::Empty => suspend::raise(py, "WouldBlock", "the channel is empty"),
+        }
+    }
+}
+
+#[pymethods]
+impl Receiver {
+    #[classmethod]
+    fn __class_getitem__(class: Bound<'_, PyType>, _item: &Bound<'_, PyAny>) -> Py<PyType> {
+        class.unbind()
+    }
+
+    /// Receives the next item, waiting for it: await it. EndOfStream when there will be none.
+    #[inline]
+    fn receive(&self, py: Python<'_>) -> Receive {
+        Receive::one(self.channel.clone_ref(py), self.is_open())
+    }
+
+    /// Receives what is there, at least one item and at most `max`, as a list: await it.
+    fn receive_many(&self, py: Python<'_>, max: usize) -> PyResult<Receive> {
+        if max == 0 {
+            return Err(PyValueError::new_err("receive_many(max): at least 1"));
+        }
+        Ok(Receive::many(
+            self.channel.clone_ref(py),
+            self.is_open(),
+            max,
+        ))
+    }
+
+    /// Receives an item that is there, or raises WouldBlock.
+    fn receive_nowait(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
+        self.check(py)?;
+        let received = self.channel.get().core.try_receive();
+        received.map_err(|error| Self::nowait_error(py, error))
+    }
+
+    /// Receives what is there, at most `max` items, as a list, or raises WouldBlock.
+    fn receive_many_nowait(&self, py: Python<'_>, max: usize) -> PyResult<Vec<Py<PyAny>>> {
+        self.check(py)?;
+        let mut items = Vec::new();
+        match self.channel.get().core.try_receive_many(&mut items, max) {
+            Ok(_) => Ok(items),
+            Err(error) => Err(Self::nowait_error(py, error)),
+        }
+    }
+
+    /// Receives the next item, blocking this thread at most `timeout` seconds.
+    #[pyo3(signature = (*, timeout = None))]
+    fn receive_blocking(&self, py: Python<'_>, timeout: Option<f64>) -> PyResult<Py<PyAny>> {
+        self.check(py)?;
+        let mut receive = Receive::blocking(self.channel.clone_ref(py), None);
+        suspend::block(py, &mut receive, call::timeout_from(timeout))
+    }
+
+    /// Receives at least one item and at most `max`, blocking this thread at most `timeout` seconds.
+    #[pyo3(signature = (max, *, timeout = None))]
+    fn receive_many_blocking(
+        &self,
+        py: Python<'_>,
+        max: usize,
+        timeout: Option<f64>,
+    ) -> PyResult<Py<PyAny>> {
+        self.check(py)?;
+        let mut receive = Receive::blocking(self.channel.clone_ref(py), Some(max.max(1)));
+        suspend::block(py, &mut receive, call::timeout_from(timeout))
+    }
+
+    fn __aiter__(slf: PyRef<'_, Self>) -> PyRef<'_, Self> {
+        slf
+    }
+
+    #[inline]
+    fn __anext__(&self, py: Python<'_>) -> Receive {
+        Receive::next(self.channel.clone_ref(py), self.is_open())
+    }
+
+    fn __iter__(slf: PyRef<'_, Self>) -> PyRef<'_, Self> {
+        slf
+    }
+
+    fn __next__(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
+        self.check(py)?;
+        let mut receive = Receive::blocking(self.channel.clone_ref(py), None);
+        receive.ends_with = PyStopIteration::new_err::<()>;
+        suspend::block(py, &mut receive, None)
+    }
+
+    /// Another receiving end of the same channel.
+    fn clone(&self, py: Python<'_>) -> PyResult<Receiver> {
+        self.check(py)?;
+        Receiver::open(py, self.channel.clone_ref(py))
+    }
+
+    /// Closes this end; the channel breaks with its last receiver. May be called twice.
+    fn close(&self) {
+        self.leave();
+    }
+
+    /// A frozen record of what is in the channel and who waits.
+    fn stats(&self) -> ChannelStats {
+        self.channel.get().stats()
+    }
+
+    /// The same as `stats()`, under anyio's name.
+    fn statistics(&self) -> ChannelStats {
+        self.channel.get().stats()
+    }
+
+    /// Whether this end was closed.
+    #[getter]
+    fn closed(&self) -> bool {
+        self.closed.load(Ordering::Acquire)
+    }
+
+    fn __enter__(slf: PyRef<'_, Self>) -> PyRef<'_, Self> {
+        slf
+    }
+
+    #[pyo3(signature = (*_error))]
+    fn __exit__(&self, _error: &Bound<'_, PyTuple>) {
+        self.leave();
+    }
+
+    fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
+        visit.call(&self.channel)
+    }
+
+    fn __repr__(&self) -> String {
+        let state = if self.closed() {
+            "closed receiver"
+        } else {
+            "receiver"
+        };
+        format!("<{state} of {}>", self.channel.get().__repr__())
+    }
+}
+
+impl Drop for Receiver {
+    fn drop(&mut self) {
+        if self.leave() {
+            Python::attach(|py| warn_unclosed(py, "receiver", &self.channel));
+        }
+    }
+}

@@ -1,0 +1,547 @@
+//! What every awaitable of ours shares: how it waits, wherever it is awaited.
+//!
+//! An operation is polled: done, or it has arranged for a wake. Around it, three ways of waiting.
+//! In a coroutine that taskloom drives, the task is woken and polls again. On a foreign event loop
+//! (asyncio, trio) the operation borrows one of that loop's own awaitables (`taskloom.scope._hosts.park`)
+//! and is polled again when that is done. On a plain thread the thread sleeps. In all three a
+//! cancelled scope ends the wait: the operation is left, and `Cancelled` raised, unless it was
+//! already served; then it completes, and the next await raises.
+
+use super::task::{self, Task};
+use super::token::{self, WakeOnCancel};
+use crate::call;
+use pyo3::exceptions::{PyRuntimeError, PyStopIteration, PyTimeoutError, PyTypeError};
+use pyo3::ffi;
+use pyo3::prelude::*;
+use pyo3::sync::PyOnceLock;
+use std::cell::Cell;
+use std::sync::Arc;
+use std::task::Poll;
+use std::time::{Duration, Instant};
+use taskloom_core::cancel::{Registration, Token};
+use taskloom_core::channel::Wake;
+use taskloom_core::latch::Event;
+use taskloom_core::pool::Worker;
+
+/// How whoever waits is told to look again.
+pub enum Waker {
+    Task(Arc<Task>),
+    Thread(Arc<Event>),
+    /// A callable of a foreign event loop, safe to call from any thread.
+    Call(Py<PyAny>),
+}
+
+impl Wake for Waker {
+    fn wake(&self) {
+        match self {
+            Waker::Task(task) => task.wake(),
+            Waker::Thread(event) => event.set(),
+            Waker::Call(call) => {
+                Python::attach(|py| {
+                    if let Err(error) = call.call0(py) {
+                        error.write_unraisable(py, Some(call.bind(py)));
+                    }
+                });
+            }
+        }
+    }
+}
+
+impl Waker {
+    pub fn clone_ref(&self, py: Python<'_>) -> Self {
+        match self {
+            Waker::Task(task) => Waker::Task(Arc::clone(task)),
+            Waker::Thread(event) => Waker::Thread(Arc::clone(event)),
+            Waker::Call(call) => Waker::Call(call.clone_ref(py)),
+        }
+    }
+}
+
+/// Something that may have to wait.
+pub trait Operation {
+    /// Done, or a wake is arranged; `wake` is called only if it has to wait, and once.
+    fn poll(&mut self, py: Python<'_>, wake: impl FnOnce() -> Waker) -> Poll<PyResult<Py<PyAny>>>;
+
+    /// As `poll`, but arranges nothing.
+    fn poll_now(&mut self, py: Python<'_>) -> Poll<PyResult<Py<PyAny>>>;
+
+    /// Gives up waiting; to be called before it is dropped if it was pending.
+    fn leave(&mut self, py: Python<'_>);
+}
+
+/// Where an operation waits.
+enum Place {
+    /// Nowhere yet.
+    Fresh,
+    /// In a task of ours.
+    Task,
+    /// On a foreign loop: its awaitable's iterator, and the registration at the scope's token.
+    Foreign(Py<PyAny>, Option<(Token, Registration)>),
+    Over,
+}
+
+/// What an awaitable's step comes to.
+pub enum Step {
+    Yield(Py<PyAny>),
+    Return(Py<PyAny>),
+}
+
+/// An operation on its way, wherever it is awaited.
+pub struct Suspended<O: Operation> {
+    pub operation: O,
+    place: Place,
+}
+
+impl<O: Operation> Suspended<O> {
+    pub fn new(operation: O) -> Self {
+        Suspended {
+            operation,
+            place: Place::Fresh,
+        }
+    }
+
+    /// One step of the await; `sent` is what a foreign loop sends in.
+    pub fn advance(&mut self, py: Python<'_>, sent: Option<Py<PyAny>>) -> PyResult<Step> {
+        match &self.place {
+            Place::Fresh => self.begin(py),
+            Place::Task => self.resume(py),
+            Place::Foreign(..) => self.forward(py, sent),
+            Place::Over => Err(PyRuntimeError::new_err(
+                "this was awaited before: make a new one for each await",
+            )),
+        }
+    }
+
+    fn begin(&mut self, py: Python<'_>) -> PyResult<Step> {
+        let Some(task) = task::current() else {
+            return self.begin_foreign(py);
+        };
+        if task.is_cancelled() {
+            self.place = Place::Over;
+            return Err(task.cancelled(py));
+        }
+        if task.spend() {
+            return Ok(Step::Yield(py.None()));
+        }
+        match self.operation.poll(py, || Waker::Task(Arc::clone(&task))) {
+            Poll::Ready(result) => {
+                self.place = Place::Over;
+                result.map(Step::Return)
+            }
+            Poll::Pending => {
+                self.place = Place::Task;
+                task.arranged();
+                Ok(Step::Yield(py.None()))
+            }
+        }
+    }
+
+    fn resume(&mut self, py: Python<'_>) -> PyResult<Step> {
+        if let Poll::Ready(result) = self.operation.poll_now(py) {
+            self.place = Place::Over;
+            return result.map(Step::Return);
+        }
+        let Some(task) = task::current() else {
+            return Err(PyRuntimeError::new_err(
+                "awaited on a taskloom pool first and now resumed by something else",
+            ));
+        };
+        if task.is_cancelled() {
+            self.place = Place::Over;
+            self.operation.leave(py);
+            return Err(task.cancelled(py));
+        }
+        task.arranged();
+        Ok(Step::Yield(py.None()))
+    }
+
+    fn begin_foreign(&mut self, py: Python<'_>) -> PyResult<Step> {
+        let token = token::here(py)?;
+        if let Some(token) = token.as_ref().filter(|token| token.is_cancelled()) {
+            self.place = Place::Over;
+            return Err(cancelled(py, token.reason()));
+        }
+        if let Poll::Ready(result) = self.operation.poll_now(py) {
+            self.place = Place::Over;
+            return result.map(Step::Return);
+        }
+        let (iterator, wake) = park(py)?;
+        let waker = Waker::Call(wake);
+        let on_cancel = waker.clone_ref(py);
+        match self.operation.poll(py, || waker) {
+            Poll::Ready(result) => {
+                self.place = Place::Over;
+                result.map(Step::Return)
+            }
+            Poll::Pending => {
+                self.listen(py, iterator, token, on_cancel);
+                self.forward(py, None)
+            }
+        }
+    }
+
+    fn listen(&mut self, py: Python<'_>, iterator: Py<PyAny>, token: Option<Token>, waker: Waker) {
+        let registered = token.and_then(|token| {
+            let callback = Arc::new(WakeOnCancel(waker.clone_ref(py)));
+            match token.on_cancel(callback) {
+                Some(registration) => Some((token, registration)),
+                None => {
+                    waker.wake();
+                    None
+                }
+            }
+        });
+        self.place = Place::Foreign(iterator, registered);
+    }
+
+    fn forward(&mut self, py: Python<'_>, sent: Option<Py<PyAny>>) -> PyResult<Step> {
+        let Place::Foreign(iterator, _) = &self.place else {
+            return Err(PyRuntimeError::new_err("not awaited yet"));
+        };
+        let iterator = iterator.bind(py);
+        let next = match sent {
+            Some(value) => iterator.call_method1("send", (value,)),
+            None => iterator.call_method0("__next__"),
+        };
+        match next {
+            Ok(value) => Ok(Step::Yield(value.unbind())),
+            Err(error) if error.is_instance_of::<PyStopIteration>(py) => self.woken(py),
+            Err(error) => {
+                self.leave(py);
+                Err(error)
+            }
+        }
+    }
+
+    /// The foreign loop's awaitable is done.
+    fn woken(&mut self, py: Python<'_>) -> PyResult<Step> {
+        if let Place::Foreign(_, Some((token, registration))) = &self.place {
+            token.forget(*registration);
+        }
+        self.place = Place::Over;
+        if let Poll::Ready(result) = self.operation.poll_now(py) {
+            return result.map(Step::Return);
+        }
+        self.operation.leave(py);
+        match token::here(py)?.filter(Token::is_cancelled) {
+            Some(token) => Err(cancelled(py, token.reason())),
+            None => Err(PyRuntimeError::new_err(
+                "woken without a reason: resumed by something other than its event loop?",
+            )),
+        }
+    }
+
+    /// Gives the await up; nothing to do if it never waited.
+    pub fn leave(&mut self, py: Python<'_>) {
+        match std::mem::replace(&mut self.place, Place::Over) {
+            Place::Task => self.operation.leave(py),
+            Place::Foreign(_, registered) => {
+                if let Some((token, registration)) = registered {
+                    token.forget(registration);
+                }
+                self.operation.leave(py);
+            }
+            Place::Fresh | Place::Over => {}
+        }
+    }
+}
+
+/// Waits for the operation on this thread, at most `timeout`.
+pub fn block<O: Operation>(
+    py: Python<'_>,
+    operation: &mut O,
+    timeout: Option<Duration>,
+) -> PyResult<Py<PyAny>> {
+    let token = token::here(py)?;
+    if let Some(token) = token.as_ref().filter(|token| token.is_cancelled()) {
+        return Err(cancelled(py, token.reason()));
+    }
+    if let Poll::Ready(result) = operation.poll_now(py) {
+        return result;
+    }
+    refuse_to_block(py)?;
+    let event = Arc::new(Event::new());
+    let started = Instant::now();
+    if let Poll::Ready(result) = operation.poll(py, || Waker::Thread(Arc::clone(&event))) {
+        return result;
+    }
+    let registered = token.as_ref().map(|token| {
+        let waker = Waker::Thread(Arc::clone(&event));
+        token.on_cancel(Arc::new(WakeOnCancel(waker)))
+    });
+    let result = loop {
+        let left = timeout.map(|timeout| timeout.saturating_sub(started.elapsed()));
+        let woken = wait_blocked(py, left, &event);
+        event.reset();
+        if let Poll::Ready(result) = operation.poll_now(py) {
+            break result;
+        }
+        let stop = match woken {
+            Err(error) => Some(error),
+            Ok(_) if token.as_ref().is_some_and(Token::is_cancelled) => {
+                token.as_ref().map(|token| cancelled(py, token.reason()))
+            }
+            Ok(false) => Some(PyTimeoutError::new_err(format!(
+                "waited {:.3} s",
+                started.elapsed().as_secs_f64()
+            ))),
+            Ok(true) => None,
+        };
+        if let Some(error) = stop {
+            operation.leave(py);
+            break Err(error);
+        }
+    };
+    if let (Some(token), Some(Some(registration))) = (&token, registered) {
+        token.forget(registration);
+    }
+    result
+}
+
+/// Sleeps until the event is set; a worker lets a spare take its place meanwhile.
+fn wait_blocked(py: Python<'_>, timeout: Option<Duration>, event: &Event) -> PyResult<bool> {
+    let wait = || call::wait_detached(py, timeout, |slice| event.wait(slice));
+    Worker::with_current(|worker| match worker {
+        Some(worker) => worker.blocked(wait),
+        None => wait(),
+    })
+}
+
+/// Blocking would hold up others: other coroutines of this worker, or an event loop.
+fn refuse_to_block(py: Python<'_>) -> PyResult<()> {
+    if task::is_stepping() {
+        return Err(PyRuntimeError::new_err(
+            "this would block the worker that runs other coroutines: use the method to await",
+        ));
+    }
+    hosts(py)?.call_method0("refuse_to_block")?;
+    Ok(())
+}
+
+fn hosts(py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {
+    static HOSTS: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
+    let hosts = HOSTS.get_or_try_init(py, || {
+        py.import("taskloom.scope._hosts")
+            .map(|hosts| hosts.into_any().unbind())
+    })?;
+    Ok(hosts.bind(py).clone())
+}
+
+fn park(py: Python<'_>) -> PyResult<(Py<PyAny>, Py<PyAny>)> {
+    hosts(py)?.call_method0("park")?.extract()
+}
+
+/// Wakes a task from Python.
+#[pyclass(frozen, module = "taskloom._taskloom")]
+struct TaskWaker(Arc<Task>);
+
+#[pymethods]
+impl TaskWaker {
+    #[pyo3(signature = (*_arguments))]
+    fn __call__(&self, _arguments: &Bound<'_, pyo3::types::PyTuple>) {
+        self.0.wake();
+    }
+}
+
+/// A coroutine of ours awaits something of another event loop: has the task woken when it is done.
+pub fn bridge_foreign(value: &Bound<'_, PyAny>, task: &Arc<Task>) -> PyResult<()> {
+    let py = value.py();
+    let waker = Py::new(py, TaskWaker(Arc::clone(task)))?;
+    hosts(py)?.call_method1("bridge", (value, waker))?;
+    Ok(())
+}
+
+/// Whether what the task waits for is there.
+pub fn foreign_done(value: &Bound<'_, PyAny>) -> PyResult<bool> {
+    value.call_method0("done")?.is_truthy()
+}
+
+/// The task is not waiting for it any more.
+pub fn give_up_foreign(value: &Bound<'_, PyAny>) -> PyResult<()> {
+    hosts(value.py())?.call_method1("give_up", (value,))?;
+    Ok(())
+}
+
+/// Adds what to do to an error that is known to puzzle.
+pub fn explain(py: Python<'_>, error: &PyErr) {
+    if error.is_instance_of::<PyRuntimeError>(py)
+        && error
+            .value(py)
+            .to_string()
+            .contains("no running event loop")
+    {
+        let note = "this coroutine runs on a taskloom pool, where no asyncio loop runs: await \
+                    taskloom.aio(coroutine), or use taskloom's own sleep, timeouts and primitives";
+        // A note that cannot be added is no reason to lose the error itself.
+        let _ = error.value(py).call_method1("add_note", (note,));
+    }
+}
+
+pub use crate::errors::raise;
+
+pub fn cancelled(py: Python<'_>, reason: Option<Arc<str>>) -> PyErr {
+    match reason {
+        Some(reason) => raise(py, "Cancelled", &reason),
+        None => raise(py, "Cancelled", "the scope was cancelled"),
+    }
+}
+
+/// Seconds as nanoseconds on a clock; never before now, and for ever if it does not fit.
+pub fn nanoseconds(seconds: f64) -> u64 {
+    // A cast from a float saturates, and turns what is not a number into zero.
+    (seconds * 1e9) as u64
+}
+
+thread_local! {
+    /// A StopIteration to be used again while nobody else holds it: making one costs more than a
+    /// channel's whole message.
+    static STOP: Cell<*mut ffi::PyObject> = const { Cell::new(std::ptr::null_mut()) };
+}
+
+/// Ends an await with `value`: leaves StopIteration pending, as `__next__` must. None needs none.
+pub fn stop_with(py: Python<'_>, value: Py<PyAny>) -> PyResult<()> {
+    if value.is_none(py) {
+        return Ok(());
+    }
+    let cached = STOP.with(Cell::get);
+    // SAFETY: attached. The cached object is null or a StopIteration whose one reference is ours;
+    // when the count says that nobody else has it, nobody else can reach it. Its `value` slot owns
+    // a reference, which is replaced before the old one is dropped. PyErr_Restore takes the
+    // references that it is given.
+    unsafe {
+        if cached.is_null() || ffi::Py_REFCNT(cached) != 1 {
+            let made = PyStopIteration::new_err((value,)).into_value(py).into_ptr();
+            ffi::Py_INCREF(made);
+            let old = STOP.with(|stop| stop.replace(made));
+            ffi::Py_XDECREF(old);
+            restore(made);
+        } else {
+            let slot = cached.cast::<ffi::PyStopIterationObject>();
+            let old = std::mem::replace(&mut (*slot).value, value.into_ptr());
+            ffi::Py_XDECREF(old);
+            ffi::Py_INCREF(cached);
+            restore(cached);
+        }
+    }
+    Ok(())
+}
+
+/// # Safety
+/// `exception` is an exception object, one reference of which is given up.
+unsafe fn restore(exception: *mut ffi::PyObject) {
+    // SAFETY: the caller's promise; the type's reference is made here.
+    unsafe {
+        let class = ffi::Py_TYPE(exception).cast::<ffi::PyObject>();
+        ffi::Py_INCREF(class);
+        #[allow(deprecated)]
+        ffi::PyErr_Restore(class, exception, std::ptr::null_mut());
+    }
+}
+
+/// Lets go of the last value that an await ended with on this thread.
+#[inline]
+pub fn forget_last_value() {
+    let cached = STOP.with(Cell::get);
+    if cached.is_null() {
+        return;
+    }
+    // SAFETY: attached; as in `stop_with`.
+    unsafe {
+        if ffi::Py_REFCNT(cached) == 1 {
+            let slot = cached.cast::<ffi::PyStopIterationObject>();
+            let none = ffi::Py_None();
+            if (*slot).value != none {
+                ffi::Py_INCREF(none);
+                let old = std::mem::replace(&mut (*slot).value, none);
+                ffi::Py_XDECREF(old);
+            }
+        }
+    }
+}
+
+/// An unsupported argument of `throw`, made into the error to raise.
+pub fn thrown(kind: &Bound<'_, PyAny>, value: Option<&Bound<'_, PyAny>>) -> PyErr {
+    let py = kind.py();
+    if let Some(value) = value
+        && value.is_instance_of::<pyo3::exceptions::PyBaseException>()
+    {
+        return PyErr::from_value(value.clone());
+    }
+    if kind.is_instance_of::<pyo3::exceptions::PyBaseException>() {
+        return PyErr::from_value(kind.clone());
+    }
+    let made = match value {
+        Some(value) if !value.is_none() => kind.call1((value,)),
+        _ => kind.call0(),
+    };
+    match made {
+        Ok(value) if value.is_instance_of::<pyo3::exceptions::PyBaseException>() => {
+            PyErr::from_value(value)
+        }
+        Ok(_) => PyTypeError::new_err("throw() takes an exception"),
+        Err(error) => error,
+    }
+    .clone_ref(py)
+}
+
+/// The awaitable protocol of a class whose `state` is a `Suspended` operation, plus the methods
+/// given; and leaving the operation when the object goes.
+macro_rules! awaitable {
+    ($class:ident { $($body:tt)* }) => {
+        #[pymethods]
+        impl $class {
+            fn __await__(slf: pyo3::PyRef<'_, Self>) -> pyo3::PyRef<'_, Self> {
+                slf
+            }
+
+            fn __iter__(slf: pyo3::PyRef<'_, Self>) -> pyo3::PyRef<'_, Self> {
+                slf
+            }
+
+            fn __next__(&mut self, py: Python<'_>) -> PyResult<Option<Py<PyAny>>> {
+                match self.state.advance(py, None)? {
+                    $crate::coro::suspend::Step::Yield(value) => Ok(Some(value)),
+                    $crate::coro::suspend::Step::Return(value) => {
+                        $crate::coro::suspend::stop_with(py, value)?;
+                        Ok(None)
+                    }
+                }
+            }
+
+            fn send(&mut self, py: Python<'_>, value: Py<PyAny>) -> PyResult<Py<PyAny>> {
+                let sent = (!value.is_none(py)).then_some(value);
+                match self.state.advance(py, sent)? {
+                    $crate::coro::suspend::Step::Yield(value) => Ok(value),
+                    $crate::coro::suspend::Step::Return(value) => {
+                        Err(pyo3::exceptions::PyStopIteration::new_err((value,)))
+                    }
+                }
+            }
+
+            #[pyo3(signature = (kind, value = None, _traceback = None))]
+            fn throw(
+                &mut self,
+                py: Python<'_>,
+                kind: &Bound<'_, PyAny>,
+                value: Option<&Bound<'_, PyAny>>,
+                _traceback: Option<&Bound<'_, PyAny>>,
+            ) -> PyResult<Py<PyAny>> {
+                self.state.leave(py);
+                Err($crate::coro::suspend::thrown(kind, value))
+            }
+
+            fn close(&mut self, py: Python<'_>) {
+                self.state.leave(py);
+            }
+
+            $($body)*
+        }
+
+        impl Drop for $class {
+            fn drop(&mut self) {
+                Python::attach(|py| self.state.leave(py));
+            }
+        }
+    };
+}
+pub(crate) use awaitable;

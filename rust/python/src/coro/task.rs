@@ -1,0 +1,557 @@
+//! One coroutine on its way from its first step to its end.
+//!
+//! Who may touch what. `state` belongs to everybody; its transitions decide who owns the rest.
+//! `inner` belongs to whoever has brought the task to RUNNING, and before the first queueing to its
+//! maker. A waker never touches `inner`: it only moves `state`, and queues the task if that was its
+//! transition. So a task is in at most one queue, and stepped by one thread at a time.
+//!
+//! ```text
+//! QUEUED --step--> RUNNING --suspends--> SUSPENDED --wake--> QUEUED
+//!                     |  \--woken meanwhile--> NOTIFIED --suspends--> QUEUED
+//!                     \--returns or raises--> DONE
+//! ```
+
+use super::home::Home;
+use super::suspend;
+use parking_lot::Mutex;
+use pyo3::exceptions::{PyRuntimeError, PyTypeError};
+use pyo3::ffi;
+use pyo3::prelude::*;
+use pyo3::types::{PyDict, PyTuple};
+use std::cell::{Cell, UnsafeCell};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
+use std::time::Instant;
+use taskloom_core::cancel::{OnCancel, Registration, Token};
+
+const QUEUED: u8 = 0;
+const RUNNING: u8 = 1;
+const NOTIFIED: u8 = 2;
+const SUSPENDED: u8 = 3;
+const DONE: u8 = 4;
+
+/// How many of our awaits may complete at once before a coroutine lets others go first.
+const BUDGET: u32 = 1_000;
+
+/// What there is to run: the call that makes the coroutine, until the first step, then that.
+pub enum Body {
+    Call(Py<PyAny>, Py<PyTuple>, Option<Py<PyDict>>),
+    Coroutine(Py<PyAny>),
+    Gone,
+}
+
+struct Inner {
+    body: Body,
+    /// What the task's variables live in; entered around each step.
+    context: Option<Py<PyAny>>,
+    /// The innermost cancel scope.
+    token: Token,
+    /// Where the task is registered to be woken on cancellation.
+    registered: Option<(Token, Registration)>,
+    /// One of our awaitables has arranged to wake the task.
+    arranged: bool,
+    /// A foreign future that the task waits for, and how to give it up.
+    foreign: Option<Py<PyAny>>,
+    /// To be thrown into the coroutine at its next step.
+    throw: Option<PyErr>,
+    budget: u32,
+    slice: Option<Instant>,
+}
+
+/// A coroutine and everything needed to go on with it.
+pub struct Task {
+    state: AtomicU8,
+    home: Home,
+    /// Told how it ended: `ended(value, None)` or `ended(None, error)`.
+    ended: Py<PyAny>,
+    /// What `current_task()` gives inside.
+    handle: Option<Py<PyAny>>,
+    /// Cancelled by its handle before it had a token of its own.
+    asked: AtomicBool,
+    own: Mutex<Own>,
+    inner: UnsafeCell<Inner>,
+}
+
+/// The task's own token, below its scope's: made when something is to be put below it.
+#[derive(Default)]
+struct Own {
+    token: Option<Token>,
+    reason: Option<Arc<str>>,
+}
+
+// SAFETY: `inner` is reached only by the owner that `state` names (see the module's head).
+unsafe impl Send for Task {}
+// SAFETY: as above.
+unsafe impl Sync for Task {}
+
+thread_local! {
+    static CURRENT: Cell<*const Task> = const { Cell::new(std::ptr::null()) };
+}
+
+/// The task that this thread is stepping.
+#[inline]
+pub fn current() -> Option<Arc<Task>> {
+    let task = CURRENT.with(Cell::get);
+    if task.is_null() {
+        return None;
+    }
+    // SAFETY: `step` keeps the task alive, by an `Arc`, for as long as the pointer is there.
+    unsafe {
+        Arc::increment_strong_count(task);
+        Some(Arc::from_raw(task))
+    }
+}
+
+/// Whether this thread is inside a step of one of our coroutines.
+#[inline]
+pub fn is_stepping() -> bool {
+    !CURRENT.with(Cell::get).is_null()
+}
+
+/// Whether the caller is a coroutine that taskloom drives.
+#[pyfunction]
+pub fn in_coroutine() -> bool {
+    is_stepping()
+}
+
+/// A number that no other coroutine has while the calling one is alive; None if taskloom does not
+/// drive the caller.
+#[pyfunction]
+pub fn current_task_id() -> Option<(usize,)> {
+    // A tuple, so that it is never equal to a thread's identifier.
+    current().map(|task| (Arc::as_ptr(&task) as usize,))
+}
+
+/// The handle of the coroutine that calls, or None.
+#[pyfunction]
+pub fn current_handle(py: Python<'_>) -> Option<Py<PyAny>> {
+    let task = current()?;
+    task.handle.as_ref().map(|handle| handle.clone_ref(py))
+}
+
+/// Puts a task into `CURRENT` for as long as it lives.
+struct Stepping(*const Task);
+
+impl Stepping {
+    fn enter(task: *const Task) -> Self {
+        Stepping(CURRENT.with(|current| current.replace(task)))
+    }
+}
+
+impl Drop for Stepping {
+    fn drop(&mut self) {
+        CURRENT.with(|current| current.set(self.0));
+    }
+}
+
+enum Sent {
+    Returned(Py<PyAny>),
+    Raised(PyErr),
+    Yielded(Py<PyAny>),
+}
+
+impl Task {
+    /// A task that is counted as queued; the caller hands it to its home.
+    pub fn new(
+        home: Home,
+        body: Body,
+        context: Option<Py<PyAny>>,
+        token: Token,
+        ended: Py<PyAny>,
+        handle: Option<Py<PyAny>>,
+    ) -> Arc<Self> {
+        Arc::new(Task {
+            state: AtomicU8::new(QUEUED),
+            home,
+            ended,
+            handle,
+            asked: AtomicBool::new(false),
+            own: Mutex::new(Own::default()),
+            inner: UnsafeCell::new(Inner {
+                body,
+                context,
+                token,
+                registered: None,
+                arranged: false,
+                foreign: None,
+                throw: None,
+                budget: BUDGET,
+                slice: None,
+            }),
+        })
+    }
+
+    pub fn home(&self) -> &Home {
+        &self.home
+    }
+
+    /// # Safety
+    /// Only on the thread that steps the task (it is `current()`), and not while another reference
+    /// from here is alive.
+    #[allow(clippy::mut_from_ref)]
+    unsafe fn inner(&self) -> &mut Inner {
+        // SAFETY: the caller's promise.
+        unsafe { &mut *self.inner.get() }
+    }
+
+    /// Whether the task is to be cancelled at an await here; only on `current()`.
+    #[inline]
+    pub fn is_cancelled(&self) -> bool {
+        // SAFETY: `current()` gave the task, so this thread steps it; the reference is gone at once.
+        unsafe { self.inner() }.token.is_cancelled() || self.asked.load(Ordering::Relaxed)
+    }
+
+    /// What an await raises when `is_cancelled`.
+    #[cold]
+    pub fn cancelled(&self, py: Python<'_>) -> PyErr {
+        let reason = if self.asked.load(Ordering::Relaxed) {
+            self.own.lock().reason.clone()
+        } else {
+            // SAFETY: as in `is_cancelled`.
+            unsafe { self.inner() }.token.reason()
+        };
+        suspend::cancelled(py, reason)
+    }
+
+    /// The innermost token, for something to be put below it: the task's own if it is in no scope
+    /// of its own making. Only on `current()`.
+    pub fn token(&self) -> Token {
+        let mut own = self.own.lock();
+        if own.token.is_none() {
+            // SAFETY: as in `is_cancelled`.
+            let inner = unsafe { self.inner() };
+            let token = inner.token.child(false);
+            if self.asked.swap(false, Ordering::Relaxed) {
+                token.cancel(own.reason.clone());
+            }
+            own.token = Some(token.clone());
+            inner.token = token;
+        }
+        drop(own);
+        // SAFETY: as in `is_cancelled`.
+        unsafe { self.inner() }.token.clone()
+    }
+
+    /// Cancels this task alone, from any thread. Attached.
+    pub fn cancel(self: &Arc<Self>, reason: Option<Arc<str>>) {
+        let mut own = self.own.lock();
+        if let Some(token) = own.token.clone() {
+            drop(own);
+            token.cancel(reason);
+            return;
+        }
+        own.reason = reason;
+        self.asked.store(true, Ordering::Relaxed);
+        drop(own);
+        self.wake();
+    }
+
+    /// Makes another token the innermost one and returns the one before; only on `current()`.
+    pub fn replace_token(&self, token: Token) -> Token {
+        // SAFETY: as in `is_cancelled`.
+        std::mem::replace(unsafe { &mut self.inner().token }, token)
+    }
+
+    /// An awaitable has arranged for a wake and is about to yield; only on `current()`.
+    #[inline]
+    pub fn arranged(&self) {
+        // SAFETY: as in `is_cancelled`.
+        unsafe { self.inner().arranged = true }
+    }
+
+    /// Counts an await; true if the coroutine has had its share and should let others go first.
+    #[inline]
+    pub fn spend(&self) -> bool {
+        // SAFETY: as in `is_cancelled`.
+        let inner = unsafe { self.inner() };
+        inner.budget -= 1;
+        if inner.budget == 0 {
+            inner.budget = BUDGET;
+            return true;
+        }
+        false
+    }
+
+    /// When this step's time slice began: at the first asking.
+    pub fn slice(&self) -> Instant {
+        // SAFETY: as in `is_cancelled`.
+        *unsafe { self.inner() }
+            .slice
+            .get_or_insert_with(Instant::now)
+    }
+
+    /// Lets the task go on, from any thread. Attached, because its home may need that.
+    pub fn wake(self: &Arc<Self>) {
+        let mut state = self.state.load(Ordering::SeqCst);
+        loop {
+            let next = match state {
+                SUSPENDED => QUEUED,
+                RUNNING => NOTIFIED,
+                // Queued or notified already, or over: nothing is lost, since whoever steps it
+                // looks at everything again.
+                _ => return,
+            };
+            match self
+                .state
+                .compare_exchange(state, next, Ordering::SeqCst, Ordering::SeqCst)
+            {
+                Ok(_) => break,
+                Err(other) => state = other,
+            }
+        }
+        if state == SUSPENDED {
+            self.home.queue(Arc::clone(self));
+        }
+    }
+
+    /// Goes on with the task until it suspends or ends. Called by its home, attached, with a task
+    /// out of its queue.
+    pub fn step(self: Arc<Self>, py: Python<'_>) {
+        self.state.store(RUNNING, Ordering::SeqCst);
+        if !self.is_due(py) {
+            return;
+        }
+        loop {
+            let throw = {
+                // SAFETY: the state is RUNNING by our hand; the reference ends with the block.
+                let inner = unsafe { self.inner() };
+                inner.slice = None;
+                inner.arranged = false;
+                let waited = inner.foreign.is_some() && inner.throw.is_none();
+                inner
+                    .throw
+                    .take()
+                    .or_else(|| (waited && self.is_cancelled()).then(|| self.cancelled(py)))
+            };
+            match self.send(py, throw) {
+                Sent::Returned(value) => return self.end(py, Ok(value)),
+                Sent::Raised(error) => return self.end(py, Err(error)),
+                Sent::Yielded(value) => {
+                    if self.suspend(py, value.bind(py)) {
+                        return;
+                    }
+                }
+            }
+        }
+    }
+
+    /// Whether there is something to go on with. A task that waits for a foreign future must not be
+    /// resumed before that is done, whatever woke it; then it is suspended again.
+    fn is_due(self: &Arc<Self>, py: Python<'_>) -> bool {
+        loop {
+            let waits = {
+                // SAFETY: the state is RUNNING by our hand; the reference ends with the block.
+                let inner = unsafe { self.inner() };
+                match &inner.foreign {
+                    Some(foreign) if !self.is_cancelled() => Some(foreign.clone_ref(py)),
+                    _ => None,
+                }
+            };
+            let Some(foreign) = waits else {
+                return true;
+            };
+            // A future that cannot even say so is resumed, and the coroutine gets its error.
+            if suspend::foreign_done(foreign.bind(py)).unwrap_or(true) {
+                return true;
+            }
+            let suspended =
+                self.state
+                    .compare_exchange(RUNNING, SUSPENDED, Ordering::SeqCst, Ordering::SeqCst);
+            if suspended.is_ok() {
+                return false;
+            }
+            self.state.store(RUNNING, Ordering::SeqCst);
+        }
+    }
+
+    fn send(&self, py: Python<'_>, throw: Option<PyErr>) -> Sent {
+        let _stepping = Stepping::enter(self);
+        // SAFETY: as in `step`.
+        let context = unsafe { self.inner() }.context.as_ref().map(|c| c.as_ptr());
+        if let Some(context) = context {
+            // SAFETY: a live PyContext that the task owns; it is entered by one step at a time.
+            if unsafe { ffi::PyContext_Enter(context) } != 0 {
+                return Sent::Raised(PyErr::fetch(py));
+            }
+        }
+        let sent = self.send_inside(py, throw);
+        if let Some(context) = context {
+            // SAFETY: entered above, on this thread. No exception is pending: `send_inside` took it.
+            if unsafe { ffi::PyContext_Exit(context) } != 0 {
+                let error = PyErr::fetch(py);
+                return Sent::Raised(error);
+            }
+        }
+        suspend::forget_last_value();
+        sent
+    }
+
+    fn send_inside(&self, py: Python<'_>, throw: Option<PyErr>) -> Sent {
+        if let Some(foreign) = take_foreign(self)
+            && throw.is_some()
+            && let Err(error) = suspend::give_up_foreign(foreign.bind(py))
+        {
+            error.write_unraisable(py, Some(foreign.bind(py)));
+        }
+        let coroutine = match self.coroutine(py) {
+            Ok(coroutine) => coroutine,
+            Err(error) => return Sent::Raised(error),
+        };
+        if let Some(error) = throw {
+            return match coroutine.bind(py).call_method1("throw", (error,)) {
+                Ok(value) => Sent::Yielded(value.unbind()),
+                Err(error) => ended_by(py, error),
+            };
+        }
+        let mut result = std::ptr::null_mut();
+        // SAFETY: a live coroutine, attached; the result is a new reference unless it is an error.
+        let how = unsafe { ffi::PyIter_Send(coroutine.as_ptr(), ffi::Py_None(), &mut result) };
+        if how == ffi::PySendResult::PYGEN_ERROR {
+            return Sent::Raised(PyErr::fetch(py));
+        }
+        // SAFETY: the new reference that PyIter_Send gave.
+        let value = unsafe { Bound::from_owned_ptr(py, result) }.unbind();
+        if how == ffi::PySendResult::PYGEN_RETURN {
+            Sent::Returned(value)
+        } else {
+            Sent::Yielded(value)
+        }
+    }
+
+    /// The coroutine, made by the call at the first step.
+    fn coroutine(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
+        // SAFETY: as in `step`; the body is taken out before the call, so no reference stays.
+        let body = std::mem::replace(&mut unsafe { self.inner() }.body, Body::Gone);
+        let coroutine = match body {
+            Body::Coroutine(coroutine) => coroutine,
+            Body::Gone => return Err(PyRuntimeError::new_err("the coroutine is over")),
+            Body::Call(function, arguments, keywords) => {
+                let keywords = keywords.as_ref().map(|k| k.bind(py));
+                let made = function.bind(py).call(arguments.bind(py), keywords)?;
+                // SAFETY: asks for a slot of a live type.
+                if unsafe { ffi::PyCoro_CheckExact(made.as_ptr()) } == 0
+                    && !made.hasattr("send").unwrap_or(false)
+                {
+                    return Err(PyTypeError::new_err(format!(
+                        "{} returned {}, not a coroutine: spawn a plain function as such, or \
+                         write `async def`",
+                        function.bind(py).repr()?,
+                        made.get_type().name()?,
+                    )));
+                }
+                made.unbind()
+            }
+        };
+        let same = coroutine.clone_ref(py);
+        // SAFETY: as above.
+        unsafe { self.inner() }.body = Body::Coroutine(coroutine);
+        Ok(same)
+    }
+
+    /// The coroutine yielded. False if it is to go on at once (with something to throw).
+    fn suspend(self: &Arc<Self>, py: Python<'_>, value: &Bound<'_, PyAny>) -> bool {
+        // SAFETY: as in `step`.
+        let arranged = unsafe { self.inner() }.arranged;
+        if !arranged {
+            if value.is_none() {
+                self.state.store(QUEUED, Ordering::SeqCst);
+                self.home.queue(Arc::clone(self));
+                return true;
+            }
+            match suspend::bridge_foreign(value, self) {
+                // SAFETY: as in `step`.
+                Ok(()) => unsafe { self.inner() }.foreign = Some(value.clone().unbind()),
+                Err(error) => {
+                    // SAFETY: as in `step`.
+                    unsafe { self.inner() }.throw = Some(error);
+                    return false;
+                }
+            }
+        }
+        self.listen(py);
+        let suspended =
+            self.state
+                .compare_exchange(RUNNING, SUSPENDED, Ordering::SeqCst, Ordering::SeqCst);
+        if suspended.is_err() {
+            self.state.store(QUEUED, Ordering::SeqCst);
+            self.home.queue(Arc::clone(self));
+        }
+        true
+    }
+
+    /// Sees to it that a cancellation wakes the task.
+    fn listen(self: &Arc<Self>, _py: Python<'_>) {
+        // SAFETY: as in `step`.
+        let inner = unsafe { self.inner() };
+        if let Some((token, registration)) = &inner.registered {
+            if token.is_same(&inner.token) && !token.is_cancelled() {
+                return;
+            }
+            token.forget(*registration);
+            inner.registered = None;
+        }
+        // One that is cancelled already has been noticed: an await of ours raised before it came
+        // this far, and a foreign one is woken below.
+        match inner.token.on_cancel(Arc::clone(self) as Arc<dyn OnCancel>) {
+            Some(registration) => inner.registered = Some((inner.token.clone(), registration)),
+            None => self.wake(),
+        }
+    }
+
+    fn end(&self, py: Python<'_>, outcome: PyResult<Py<PyAny>>) {
+        // SAFETY: as in `step`; what is dropped is taken out first.
+        let (body, context, registered) = unsafe {
+            let inner = self.inner();
+            (
+                std::mem::replace(&mut inner.body, Body::Gone),
+                inner.context.take(),
+                inner.registered.take(),
+            )
+        };
+        self.state.store(DONE, Ordering::SeqCst);
+        if let Some((token, registration)) = registered {
+            token.forget(registration);
+        }
+        drop((body, context));
+        let told = match outcome {
+            Ok(value) => self.ended.call1(py, (value, py.None())),
+            Err(error) => {
+                suspend::explain(py, &error);
+                self.ended.call1(py, (py.None(), error.into_value(py)))
+            }
+        };
+        if let Err(error) = told {
+            error.write_unraisable(py, Some(self.ended.bind(py)));
+        }
+        self.home.over();
+    }
+}
+
+/// The foreign future that the task waited for, if it did.
+fn take_foreign(task: &Task) -> Option<Py<PyAny>> {
+    // SAFETY: called by `send_inside` only, on the thread that steps the task.
+    unsafe { task.inner() }.foreign.take()
+}
+
+/// What `throw` left the coroutine with: a return comes as StopIteration.
+fn ended_by(py: Python<'_>, error: PyErr) -> Sent {
+    if error.is_instance_of::<pyo3::exceptions::PyStopIteration>(py) {
+        return match error.value(py).getattr("value") {
+            Ok(value) => Sent::Returned(value.unbind()),
+            Err(error) => Sent::Raised(error),
+        };
+    }
+    Sent::Raised(error)
+}
+
+impl OnCancel for Task {
+    fn cancelled(&self) {
+        // SAFETY: the callback is held by its token as an `Arc<Task>`, so the count is at least one
+        // and the pointer came from an `Arc`.
+        let task = unsafe {
+            Arc::increment_strong_count(self);
+            Arc::from_raw(self)
+        };
+        task.wake();
+    }
+}

@@ -1,0 +1,204 @@
+//! The cancel token as Python sees it, and which token is the innermost one right here.
+
+use super::sleep::clock_here;
+use super::suspend::{self, Waker};
+use super::task;
+use pyo3::ffi;
+use pyo3::prelude::*;
+use pyo3::sync::PyOnceLock;
+use std::sync::Arc;
+use taskloom_core::cancel::{self, OnCancel, Registration};
+use taskloom_core::timer::{Clock, Deadline, Expire};
+
+/// The context variable with the innermost token of code that taskloom does not drive itself.
+static VARIABLE: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
+
+pub fn variable(py: Python<'_>) -> PyResult<Py<PyAny>> {
+    let variable = VARIABLE.get_or_try_init(py, || {
+        let class = py.import("contextvars")?.getattr("ContextVar")?;
+        Ok::<_, PyErr>(class.call1(("taskloom_token",))?.unbind())
+    })?;
+    Ok(variable.clone_ref(py))
+}
+
+/// A cancel token: cancelling it cancels every token below it that is not shielded.
+#[pyclass(frozen, module = "taskloom._taskloom")]
+pub struct Token(pub cancel::Token);
+
+/// A Python callable, called when a token is cancelled.
+struct Call(Py<PyAny>);
+
+impl OnCancel for Call {
+    fn cancelled(&self) {
+        Python::attach(|py| {
+            if let Err(error) = self.0.call0(py) {
+                error.write_unraisable(py, Some(self.0.bind(py)));
+            }
+        });
+    }
+}
+
+struct CancelAtDeadline(cancel::Token);
+
+impl Expire for CancelAtDeadline {
+    fn expire(&self) {
+        // Callbacks may be Python's, so the thread attaches once for all of them.
+        Python::attach(|_| self.0.cancel(Some("deadline".into())));
+    }
+}
+
+/// A deadline that was set on a token.
+#[pyclass(frozen, module = "taskloom._taskloom")]
+pub struct TokenDeadline {
+    clock: Arc<Clock>,
+    deadline: Option<Deadline>,
+}
+
+#[pymethods]
+impl TokenDeadline {
+    fn forget(&self) {
+        if let Some(deadline) = self.deadline {
+            self.clock.forget(deadline);
+        }
+    }
+}
+
+/// A callback's registration.
+#[pyclass(frozen, module = "taskloom._taskloom")]
+pub struct TokenCallback(cancel::Token, Registration);
+
+#[pymethods]
+impl TokenCallback {
+    fn forget(&self) -> bool {
+        self.0.forget(self.1)
+    }
+}
+
+#[pymethods]
+impl Token {
+    #[new]
+    #[pyo3(signature = (parent = None, *, shielded = false))]
+    fn new(parent: Option<&Token>, shielded: bool) -> Self {
+        Token(match parent {
+            Some(parent) => parent.0.child(shielded),
+            None => cancel::Token::new(),
+        })
+    }
+
+    #[getter]
+    fn cancelled(&self) -> bool {
+        self.0.is_cancelled()
+    }
+
+    /// Whether this very token was cancelled, not only one above it.
+    #[getter]
+    fn asked(&self) -> bool {
+        self.0.was_asked()
+    }
+
+    #[getter]
+    fn reason(&self) -> Option<String> {
+        self.0.reason().map(|reason| reason.to_string())
+    }
+
+    #[getter]
+    fn get_shielded(&self) -> bool {
+        self.0.is_shielded()
+    }
+
+    #[setter]
+    fn set_shielded(&self, shielded: bool) {
+        self.0.set_shielded(shielded);
+    }
+
+    #[pyo3(signature = (reason = None))]
+    fn cancel(&self, reason: Option<&str>) -> bool {
+        self.0.cancel(reason.map(Into::into))
+    }
+
+    /// Calls `callback()` once when the token is cancelled, on the cancelling thread. None, and no
+    /// call, if it is cancelled already.
+    fn on_cancel(&self, callback: Py<PyAny>) -> Option<TokenCallback> {
+        let registration = self.0.on_cancel(Arc::new(Call(callback)))?;
+        Some(TokenCallback(self.0.clone(), registration))
+    }
+
+    /// Cancels the token at `at` seconds on the clock in force here.
+    fn cancel_at(&self, at: f64) -> TokenDeadline {
+        let clock = clock_here();
+        let callback = Arc::new(CancelAtDeadline(self.0.clone()));
+        let deadline = clock.set(suspend::nanoseconds(at), callback);
+        TokenDeadline { clock, deadline }
+    }
+
+    /// Raises Cancelled if the token is cancelled.
+    fn check(&self, py: Python<'_>) -> PyResult<()> {
+        if self.0.is_cancelled() {
+            return Err(suspend::cancelled(py, self.0.reason()));
+        }
+        Ok(())
+    }
+}
+
+/// The innermost token here, if there is one.
+pub fn here(py: Python<'_>) -> PyResult<Option<cancel::Token>> {
+    if let Some(task) = task::current() {
+        return Ok(Some(task.token()));
+    }
+    let Some(variable) = VARIABLE.get(py) else {
+        return Ok(None);
+    };
+    let mut value = std::ptr::null_mut();
+    // SAFETY: a live ContextVar, attached; the value is a new reference or null.
+    let failed =
+        unsafe { ffi::PyContextVar_Get(variable.as_ptr(), std::ptr::null_mut(), &mut value) != 0 };
+    if failed {
+        return Err(PyErr::fetch(py));
+    }
+    // SAFETY: a new reference, or null.
+    let value = unsafe { Bound::from_owned_ptr_or_opt(py, value) };
+    match value {
+        Some(value) if !value.is_none() => Ok(Some(value.cast::<Token>()?.get().0.clone())),
+        _ => Ok(None),
+    }
+}
+
+/// The innermost cancel token of the calling coroutine, task or thread; None outside any scope.
+#[pyfunction]
+pub fn current_token(py: Python<'_>) -> PyResult<Option<Token>> {
+    Ok(here(py)?.map(Token))
+}
+
+/// Makes a token the innermost one of the calling coroutine; returns the one before. None, and
+/// nothing changed, if taskloom does not drive the caller.
+#[pyfunction]
+pub fn replace_token(token: &Token) -> Option<Token> {
+    let task = task::current()?;
+    Some(Token(task.replace_token(token.0.clone())))
+}
+
+/// Raises Cancelled if the innermost scope here is cancelled.
+#[pyfunction]
+pub fn checkpoint_if_cancelled(py: Python<'_>) -> PyResult<()> {
+    if let Some(task) = task::current() {
+        return if task.is_cancelled() {
+            Err(task.cancelled(py))
+        } else {
+            Ok(())
+        };
+    }
+    match here(py)? {
+        Some(token) if token.is_cancelled() => Err(suspend::cancelled(py, token.reason())),
+        _ => Ok(()),
+    }
+}
+
+/// Wakes somebody when a token is cancelled.
+pub struct WakeOnCancel(pub Waker);
+
+impl OnCancel for WakeOnCancel {
+    fn cancelled(&self) {
+        use taskloom_core::channel::Wake;
+        self.0.wake();
+    }
+}

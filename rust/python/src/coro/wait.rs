@@ -1,0 +1,118 @@
+//! A one-shot wait: set once, from anywhere, waited for once, from anywhere. Locks, events and the
+//! other primitives are built on it.
+
+use super::suspend::{self, Operation, Suspended, Waker, awaitable};
+use crate::call;
+use parking_lot::Mutex;
+use pyo3::prelude::*;
+use std::sync::Arc;
+use std::task::Poll;
+use taskloom_core::channel::Wake;
+
+#[derive(Default)]
+struct Shared {
+    set: bool,
+    left: bool,
+    value: Option<Py<PyAny>>,
+    waker: Option<Waker>,
+}
+
+pub struct Waiting(Arc<Mutex<Shared>>);
+
+impl Operation for Waiting {
+    fn poll(&mut self, py: Python<'_>, wake: impl FnOnce() -> Waker) -> Poll<PyResult<Py<PyAny>>> {
+        let waker = wake();
+        let mut shared = self.0.lock();
+        if !shared.set {
+            shared.waker = Some(waker);
+            return Poll::Pending;
+        }
+        drop(shared);
+        self.poll_now(py)
+    }
+
+    fn poll_now(&mut self, py: Python<'_>) -> Poll<PyResult<Py<PyAny>>> {
+        let mut shared = self.0.lock();
+        if !shared.set {
+            return Poll::Pending;
+        }
+        let value = shared.value.take();
+        drop(shared);
+        Poll::Ready(Ok(value.unwrap_or_else(|| py.None())))
+    }
+
+    fn leave(&mut self, _py: Python<'_>) {
+        let mut shared = self.0.lock();
+        shared.left = true;
+        let waker = shared.waker.take();
+        drop(shared);
+        drop(waker);
+    }
+}
+
+/// A one-shot wait. `set(value)` ends it, once; `await` it or call `wait()`, once.
+#[pyclass(module = "taskloom._taskloom")]
+pub struct Wait {
+    state: Suspended<Waiting>,
+    shared: Arc<Mutex<Shared>>,
+}
+
+/// The other half of a `Wait`, usable while the wait itself is being awaited.
+#[pyclass(frozen, module = "taskloom._taskloom")]
+pub struct Setter(Arc<Mutex<Shared>>);
+
+#[pymethods]
+impl Setter {
+    /// Ends the wait with a value. False if it has ended or was given up.
+    #[pyo3(signature = (value = None))]
+    fn set(&self, value: Option<Py<PyAny>>) -> bool {
+        let mut shared = self.0.lock();
+        if shared.set || shared.left {
+            return false;
+        }
+        shared.set = true;
+        shared.value = value;
+        let waker = shared.waker.take();
+        drop(shared);
+        if let Some(waker) = waker {
+            waker.wake();
+        }
+        true
+    }
+
+    /// Whether this is the wait's own setter.
+    fn ends(&self, wait: &Bound<'_, Wait>) -> bool {
+        // A wait that is being awaited is borrowed; then it is not one that gives up.
+        wait.try_borrow()
+            .is_ok_and(|wait| Arc::ptr_eq(&wait.shared, &self.0))
+    }
+
+    /// Whether the wait was ended.
+    #[getter]
+    fn is_set(&self) -> bool {
+        self.0.lock().set
+    }
+}
+
+awaitable!(Wait {
+    #[new]
+    fn new() -> Self {
+        let shared = Arc::new(Mutex::new(Shared::default()));
+        Wait {
+            state: Suspended::new(Waiting(Arc::clone(&shared))),
+            shared,
+        }
+    }
+
+    /// What ends it.
+    #[getter]
+    fn setter(&self) -> Setter {
+        Setter(Arc::clone(&self.shared))
+    }
+
+    /// Blocks the calling thread until it is set, at most `timeout` seconds; returns the value.
+    #[pyo3(signature = (timeout = None))]
+    fn wait(&mut self, py: Python<'_>, timeout: Option<f64>) -> PyResult<Py<PyAny>> {
+        suspend::block(py, &mut self.state.operation, call::timeout_from(timeout))
+    }
+});

@@ -1,0 +1,214 @@
+"""Scopes on asyncio and trio, and asyncio code from taskloom's coroutines."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+
+import pytest
+import taskloom
+from taskloom import Cancelled, Channel, Scope, aio, move_on_after, sleep
+
+
+async def forever() -> None:
+    await asyncio.Event().wait()
+
+
+def test_a_scope_on_an_asyncio_loop_keeps_coroutines_there_and_functions_off_it() -> None:
+    async def where() -> int:
+        await asyncio.sleep(0)
+        return threading.get_ident()
+
+    async def main() -> tuple[int, int]:
+        async with Scope() as scope:
+            coroutine = scope.spawn(where)
+            function = scope.spawn(threading.get_ident)
+        return coroutine.result(), function.result()
+
+    coroutine, function = asyncio.run(main())
+    assert coroutine == threading.get_ident() != function
+
+
+def test_cancelling_a_scope_reaches_asyncio_code_and_leaves_no_trace() -> None:
+    async def main() -> tuple[bool, int]:
+        async with Scope() as scope:
+            child = scope.spawn(forever)
+            await asyncio.sleep(0)
+            scope.cancel()
+            await forever()
+        task = asyncio.current_task()
+        assert task is not None
+        await asyncio.sleep(0)
+        return child.cancelled(), task.cancelling()
+
+    assert asyncio.run(main()) == (True, 0)
+
+
+def test_a_deadline_reaches_asyncio_code() -> None:
+    async def main() -> bool:
+        with move_on_after(0.01) as scope:
+            await forever()
+        return scope.cancelled_caught
+
+    assert asyncio.run(main())
+
+
+def test_a_deadline_reaches_our_own_awaits_on_an_asyncio_loop() -> None:
+    async def main() -> bool:
+        sender, receiver = Channel[int](0).split()
+        with sender, receiver, move_on_after(0.01) as scope:
+            await receiver.receive()
+        return scope.cancelled_caught
+
+    assert asyncio.run(main())
+
+
+def test_an_asyncio_cancellation_cancels_the_children_and_goes_on() -> None:
+    ended = []
+
+    async def child() -> None:
+        try:
+            await forever()
+        finally:
+            ended.append("child")
+
+    async def scoped() -> None:
+        async with Scope() as scope:
+            scope.spawn(child)
+
+    async def main() -> None:
+        task = asyncio.create_task(scoped())
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+
+    asyncio.run(main())
+    assert ended == ["child"]
+
+
+def test_an_error_in_a_child_on_asyncio_comes_out_as_a_group() -> None:
+    async def fail() -> None:
+        await asyncio.sleep(0)
+        raise ValueError("mine")
+
+    async def main() -> None:
+        async with Scope() as scope:
+            scope.spawn(fail)
+            await forever()
+
+    with pytest.raises(ExceptionGroup) as caught:
+        asyncio.run(main())
+    assert [repr(e) for e in caught.value.exceptions] == ["ValueError('mine')"]
+
+
+def test_aio_runs_asyncio_code_and_gives_its_result_or_error() -> None:
+    async def work(n: int) -> int:
+        await asyncio.sleep(0)
+        return 10 // n
+
+    async def main() -> int:
+        with pytest.raises(ZeroDivisionError):
+            await aio(work(0))
+        return await aio(work(2))
+
+    assert taskloom.run_coroutine(main) == 5
+
+
+def test_cancelling_the_caller_of_aio_cancels_the_asyncio_code_and_waits_for_it() -> None:
+    log = []
+
+    async def work() -> None:
+        try:
+            await forever()
+        finally:
+            await asyncio.sleep(0)
+            log.append("cleaned")
+
+    async def main() -> None:
+        with move_on_after(0.01):
+            await aio(work())
+        assert log == ["cleaned"]
+
+    taskloom.run_coroutine(main)
+
+
+def test_an_asyncio_future_can_be_awaited_directly() -> None:
+    async def make() -> asyncio.Future[str]:
+        future: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+        asyncio.get_running_loop().call_later(0.001, future.set_result, "done")
+        return future
+
+    async def main() -> str:
+        return await (await aio(make()))
+
+    assert taskloom.run_coroutine(main) == "done"
+
+
+def test_cancelling_ends_a_direct_wait_for_an_asyncio_future() -> None:
+    async def make() -> asyncio.Future[str]:
+        return asyncio.get_running_loop().create_future()
+
+    async def main() -> bool:
+        future = await aio(make())
+        with move_on_after(0.01) as scope:
+            await future
+        return scope.cancelled_caught
+
+    assert taskloom.run_coroutine(main)
+
+
+def test_code_that_needs_a_running_loop_is_told_what_to_do() -> None:
+    async def main() -> None:
+        await asyncio.sleep(1)
+
+    with pytest.raises(RuntimeError) as caught:
+        taskloom.run_coroutine(main)
+    assert any("taskloom.aio" in note for note in caught.value.__notes__)
+
+
+def test_a_taskloom_future_can_be_awaited_in_asyncio() -> None:
+    async def main() -> int:
+        async with Scope() as scope:
+            return await scope.spawn(pow, 2, 5)
+
+    assert asyncio.run(main()) == 32
+
+
+def test_ctrl_c_cancels_waits_for_cleanup_and_is_raised(monkeypatch: pytest.MonkeyPatch) -> None:
+    import _thread
+
+    log = []
+
+    async def main() -> None:
+        try:
+            _thread.interrupt_main()
+            await sleep(60)
+        except Cancelled as cancelled:
+            log.append(str(cancelled))
+            raise
+
+    with pytest.raises(KeyboardInterrupt):
+        taskloom.run_coroutine(main)
+    assert log in ([], ["interrupted by Ctrl-C"])
+
+
+def test_a_scope_under_trio() -> None:
+    trio = pytest.importorskip("trio")
+
+    async def child(n: int) -> int:
+        await trio.sleep(0)
+        await sleep(0)
+        return n
+
+    async def main() -> tuple[list[int], bool]:
+        async with Scope() as scope:
+            futures = [scope.spawn(child, n) for n in range(3)]
+        with move_on_after(0.01) as limit:
+            sender, receiver = Channel[int](0).split()
+            with sender, receiver:
+                await receiver.receive()
+        return [future.result() for future in futures], limit.cancelled_caught
+
+    assert trio.run(main) == ([0, 1, 2], True)
