@@ -367,3 +367,15 @@ def test_futures_can_be_weakly_referenced(executor: Executor) -> None:
     reference = weakref.ref(future)
     future.result()
     assert reference() is future
+
+
+def test_many_arguments_reach_the_function_and_too_many_are_refused(executor: Executor) -> None:
+    names = {f"name_{number}": number for number in range(300)}
+    assert executor.submit(
+        lambda *args, **kwargs: (args, kwargs), *range(300), **names
+    ).result() == (
+        tuple(range(300)),
+        names,
+    )
+    with pytest.raises(TypeError, match="at most 65,535 arguments"):
+        executor.submit(print, *range(70_000))

@@ -6,8 +6,6 @@ use pyo3::ffi;
 use pyo3::prelude::*;
 use pyo3::types::PyList;
 use std::cell::RefCell;
-use std::ptr::null_mut;
-use std::sync::atomic::Ordering::Relaxed;
 use taskloom_core::completion::State;
 use taskloom_core::job::Job;
 use taskloom_core::pool::Worker;
@@ -30,7 +28,7 @@ pub unsafe fn execute(data: *const (), worker: &Worker) {
         } else {
             fail(future)
         };
-        (*future).end.store(end as u32, Relaxed);
+        (*future).shape.set_end(end);
         FutureObject::clear_call(future);
         if worker.has_more() || ffi::Py_REFCNT(future.cast()) == 1 {
             // There is no interpreter to hand over yet, or nobody to hand it to.
@@ -57,7 +55,7 @@ pub fn run_inline(future: &FutureObject, py: Python<'_>) {
             ffi::Py_LeaveRecursiveCall();
             settle(this, result)
         };
-        (*this).end.store(end as u32, Relaxed);
+        (*this).shape.set_end(end);
         FutureObject::clear_call(this);
         publish(this, py);
     }
@@ -69,14 +67,14 @@ pub fn run_inline(future: &FutureObject, py: Python<'_>) {
 unsafe fn vectorcall(this: *mut FutureObject) -> Object {
     // SAFETY: the inputs are live, preceded by a scratch slot, and as many as the shape says.
     unsafe {
-        let shape = (*this).shape;
         let inputs = FutureObject::inputs(this);
-        let positional = usize::from(shape.positional);
-        let kwnames = if shape.inputs == shape.positional {
-            null_mut()
+        let kwnames = FutureObject::keywords(this);
+        let named = if kwnames.is_null() {
+            0
         } else {
-            *inputs.add(usize::from(shape.inputs) - 1)
+            ffi::PyTuple_GET_SIZE(kwnames) as usize
         };
+        let positional = usize::from((*this).shape.inputs) - named;
         ffi::PyObject_Vectorcall(
             (*this).callable,
             inputs,
@@ -126,15 +124,6 @@ unsafe fn fail(this: *mut FutureObject) -> State {
     }
 }
 
-/// How it ended, as stored by whoever ran it.
-fn end_of(future: &FutureObject) -> State {
-    match future.end.load(Relaxed) {
-        end if end == State::Done as u32 => State::Done,
-        end if end == State::Failed as u32 => State::Failed,
-        _ => State::Cancelled,
-    }
-}
-
 thread_local! {
     /// Futures whose last reference of ours could not be dropped detached.
     static GARBAGE: RefCell<Vec<*mut FutureObject>> = const { RefCell::new(Vec::new()) };
@@ -160,7 +149,7 @@ unsafe fn publish_late(data: *const (), worker: &Worker) {
     let future = data.cast::<FutureObject>().cast_mut();
     // SAFETY: the job's reference keeps the future alive.
     unsafe {
-        let end = end_of(&*future);
+        let end = (*future).shape.end();
         if worker.is_attached() {
             publish(future, Python::assume_attached());
             ffi::Py_DECREF(future.cast());
@@ -185,7 +174,7 @@ unsafe fn publish_late(data: *const (), worker: &Worker) {
 pub unsafe fn publish(future: *mut FutureObject, py: Python<'_>) {
     // SAFETY: live, as the caller promises.
     let future = unsafe { &*future };
-    let end = end_of(future);
+    let end = future.shape.end();
     if !future.completion.try_publish(end) {
         publish_observed(future, end, py);
     }
@@ -271,7 +260,7 @@ pub fn finish(future: &FutureObject, end: State, outcome: Option<Py<PyAny>>, py:
             (*this).outcome = outcome.into_ptr();
             FutureObject::track(this);
         }
-        future.end.store(end as u32, Relaxed);
+        future.shape.set_end(end);
         publish(this, py);
     }
 }

@@ -52,7 +52,7 @@ fn wait(future: &FutureObject, timeout: Option<Duration>, py: Python<'_>) -> PyR
     Worker::with_current(|worker| {
         let mine =
             worker.filter(|w| std::ptr::eq(std::sync::Arc::as_ptr(w.pool()).cast(), future.pool));
-        let inline = mine.is_some() || future.shape.flags & INLINE != 0;
+        let inline = mine.is_some() || future.shape.has(INLINE);
         // A worker that waits runs what it waits for, and nothing else. With a limit on the wait
         // it does not: a task cannot be left half-way.
         if inline && timeout.is_none() && future.completion.claim() {
@@ -204,7 +204,7 @@ unsafe extern "C" fn add_done_callback(this: Object, callback: Object) -> Object
 
 fn refuse_to_set(future: &FutureObject, py: Python<'_>) -> PyErr {
     let this = as_object(future, py);
-    if future.shape.flags & PROMISE == 0 && !future.completion.state().is_over() {
+    if !future.shape.has(PROMISE) && !future.completion.state().is_over() {
         errors::invalid_state(
             py,
             format!(
@@ -220,7 +220,7 @@ fn refuse_to_set(future: &FutureObject, py: Python<'_>) -> PyErr {
 }
 
 fn settle(future: &FutureObject) -> bool {
-    future.shape.flags & PROMISE != 0
+    future.shape.has(PROMISE)
         && (future.completion.claim_to_settle() || future.completion.settle_running())
 }
 
@@ -256,7 +256,7 @@ unsafe extern "C" fn set_exception(this: Object, value: Object) -> Object {
 
 unsafe extern "C" fn set_running_or_notify_cancel(this: Object, _: Object) -> Object {
     method(this, |future, py| {
-        if future.shape.flags & PROMISE != 0 && future.completion.claim() {
+        if future.shape.has(PROMISE) && future.completion.claim() {
             return Ok(boolean(true, py));
         }
         if future.state(py) == State::Cancelled {
@@ -305,12 +305,7 @@ unsafe extern "C" fn tp_new(_: *mut ffi::PyTypeObject, args: Object, kwargs: Obj
             ffi::PyErr_SetString(ffi::PyExc_TypeError, message.as_ptr());
             return null_mut();
         }
-        let shape = Shape {
-            positional: 0,
-            inputs: 0,
-            generation: 0,
-            flags: PROMISE,
-        };
+        let shape = Shape::new(0, PROMISE);
         let future = FutureObject::allocate(shape, null());
         if !future.is_null() {
             FutureObject::track(future);

@@ -31,8 +31,8 @@ use pyo3::sync::PyOnceLock;
 use std::ffi::c_void;
 use std::os::raw::c_int;
 use std::ptr::null_mut;
-use std::sync::atomic::Ordering::{AcqRel, Acquire};
-use std::sync::atomic::{AtomicPtr, AtomicU32};
+use std::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed};
+use std::sync::atomic::{AtomicPtr, AtomicU8, AtomicU32};
 use taskloom_core::completion::{Completion, State};
 
 pub type Object = *mut ffi::PyObject;
@@ -40,29 +40,68 @@ pub type Object = *mut ffi::PyObject;
 /// Counts the forks that led to this process: a future of another generation will never be run.
 pub static GENERATION: AtomicU32 = AtomicU32::new(0);
 
-/// How the inputs are laid out, and what kind of future it is.
-#[derive(Clone, Copy)]
+/// How many inputs there are, and what kind of future it is.
 struct Shape {
-    /// Positional arguments.
-    positional: u16,
-    /// Inputs in all: positional, values of keywords, and the tuple of their names if there are any.
+    /// Positional arguments and values of keywords.
     inputs: u16,
     /// The fork generation, modulo 256.
     generation: u8,
-    flags: u8,
+    /// `INLINE`, `PROMISE` and `KEYWORDS` never change; the bits from `END` on say how it ended,
+    /// once whoever ran it knows.
+    flags: AtomicU8,
 }
 
 /// Runs on the thread that asks for the result, if it was not started yet.
 const INLINE: u8 = 1;
 /// Made by `Future()`: nobody runs it, its owner sets the outcome.
 const PROMISE: u8 = 2;
+/// The call has keywords; the tuple of their names stands before the inputs.
+const KEYWORDS: u8 = 4;
+/// Where the `State` it ended with is kept.
+const END: u8 = 8;
+
+impl Shape {
+    #[inline]
+    fn new(inputs: u16, flags: u8) -> Self {
+        Shape {
+            inputs,
+            generation: GENERATION.load(Relaxed) as u8,
+            flags: AtomicU8::new(flags),
+        }
+    }
+
+    #[inline]
+    fn has(&self, flag: u8) -> bool {
+        self.flags.load(Relaxed) & flag != 0
+    }
+
+    /// The slots before the first input: scratch, and the names of keywords if there are any.
+    #[inline]
+    fn before_inputs(&self) -> usize {
+        1 + usize::from(self.has(KEYWORDS))
+    }
+
+    /// Notes how it ended; for whoever claimed the future.
+    #[inline]
+    fn set_end(&self, end: State) {
+        let flags = self.flags.load(Relaxed) & (END - 1);
+        self.flags.store(flags | (end as u8 * END), Relaxed);
+    }
+
+    #[inline]
+    fn end(&self) -> State {
+        match self.flags.load(Relaxed) / END {
+            end if end == State::Done as u8 => State::Done,
+            end if end == State::Failed as u8 => State::Failed,
+            _ => State::Cancelled,
+        }
+    }
+}
 
 #[repr(C)]
 pub struct FutureObject {
     base: ffi::PyObject,
     completion: Completion,
-    /// How it ended, once whoever ran it knows; a `State`.
-    end: AtomicU32,
     shape: Shape,
     outcome: Object,
     callable: Object,
@@ -71,8 +110,10 @@ pub struct FutureObject {
     pool: *const (),
     observers: AtomicPtr<Observers>,
     /// From CPython 3.12 on, the inputs lie behind the object, in the space it was made with.
+    /// First the names of keywords if there are any, then a scratch slot (which a callee may use,
+    /// by the vectorcall protocol), then the inputs.
     #[cfg(not(Py_3_12))]
-    inputs: *mut Object,
+    storage: *mut Object,
 }
 
 #[cfg(Py_3_12)]
@@ -109,8 +150,7 @@ impl FutureObject {
     #[inline]
     unsafe fn allocate(shape: Shape, pool: *const ()) -> *mut FutureObject {
         let class = CLASS_POINTER.load(Acquire);
-        // One slot before the inputs is scratch for PY_VECTORCALL_ARGUMENTS_OFFSET.
-        let slots = usize::from(shape.inputs) + 1;
+        let slots = shape.before_inputs() + usize::from(shape.inputs);
         // SAFETY: the class is ours and of this layout; all fields are written before use. A fresh
         // object is not tracked on 3.12+, and is untracked here before that.
         unsafe {
@@ -123,7 +163,6 @@ impl FutureObject {
                 return future;
             }
             (&raw mut (*future).completion).write(Completion::new());
-            (&raw mut (*future).end).write(AtomicU32::new(0));
             (&raw mut (*future).shape).write(shape);
             (*future).outcome = null_mut();
             (*future).callable = null_mut();
@@ -133,8 +172,8 @@ impl FutureObject {
             #[cfg(not(Py_3_12))]
             {
                 ffi::PyObject_GC_UnTrack(object.cast());
-                (*future).inputs = ffi::PyMem_Calloc(slots, size_of::<Object>()).cast();
-                if (*future).inputs.is_null() {
+                (*future).storage = ffi::PyMem_Calloc(slots, size_of::<Object>()).cast();
+                if (*future).storage.is_null() {
                     ffi::Py_DECREF(object);
                     ffi::PyErr_NoMemory();
                     return null_mut();
@@ -144,18 +183,44 @@ impl FutureObject {
         }
     }
 
-    /// The inputs; the slot before the first is scratch.
+    /// Where the names of keywords, the scratch slot and the inputs are; null if there are none.
     ///
     /// # Safety
     /// `this` is a live future.
     #[inline]
-    unsafe fn inputs(this: *mut FutureObject) -> *mut Object {
-        // SAFETY: the extra space starts right behind the object and holds the scratch slot first.
+    unsafe fn storage(this: *mut FutureObject) -> *mut Object {
+        // SAFETY: the extra space starts right behind the object.
         unsafe {
             #[cfg(Py_3_12)]
-            return this.add(1).cast::<Object>().add(1);
+            return this.add(1).cast::<Object>();
             #[cfg(not(Py_3_12))]
-            return (*this).inputs.add(1);
+            return (*this).storage;
+        }
+    }
+
+    /// The inputs; the slot before the first is scratch.
+    ///
+    /// # Safety
+    /// `this` is a live future whose storage is not null.
+    #[inline]
+    unsafe fn inputs(this: *mut FutureObject) -> *mut Object {
+        // SAFETY: the storage was made with that many slots.
+        unsafe { FutureObject::storage(this).add((*this).shape.before_inputs()) }
+    }
+
+    /// The names of the keywords, or null.
+    ///
+    /// # Safety
+    /// As `inputs`.
+    #[inline]
+    unsafe fn keywords(this: *mut FutureObject) -> Object {
+        // SAFETY: with keywords, their names stand in the first slot.
+        unsafe {
+            if (*this).shape.has(KEYWORDS) {
+                *FutureObject::storage(this)
+            } else {
+                null_mut()
+            }
         }
     }
 
@@ -167,13 +232,15 @@ impl FutureObject {
         // SAFETY: as the caller promises.
         unsafe {
             clear(&raw mut (*this).callable);
-            #[cfg(not(Py_3_12))]
-            if (*this).inputs.is_null() {
-                return;
-            }
-            let inputs = FutureObject::inputs(this);
-            for index in 0..usize::from((*this).shape.inputs) {
-                clear(inputs.add(index));
+            let storage = FutureObject::storage(this);
+            if !storage.is_null() {
+                let shape = &(*this).shape;
+                for index in 0..usize::from(shape.inputs) {
+                    clear(storage.add(shape.before_inputs() + index));
+                }
+                if shape.has(KEYWORDS) {
+                    clear(storage);
+                }
             }
             clear(&raw mut (*this).context);
         }
@@ -231,8 +298,8 @@ impl FutureObject {
 
     /// Whether the process that would have run it is this one's parent.
     fn is_left_behind(&self) -> bool {
-        let generation = GENERATION.load(std::sync::atomic::Ordering::Relaxed);
-        self.shape.flags & PROMISE == 0 && self.shape.generation != generation as u8
+        let generation = GENERATION.load(Relaxed);
+        !self.shape.has(PROMISE) && self.shape.generation != generation as u8
     }
 }
 
@@ -257,13 +324,13 @@ unsafe extern "C" fn traverse(this: Object, visit: ffi::visitproc, arg: *mut c_v
         visit!((*future).outcome);
         visit!((*future).callable);
         visit!((*future).context);
-        #[cfg(not(Py_3_12))]
-        if (*future).inputs.is_null() {
-            return 0;
-        }
-        let inputs = FutureObject::inputs(future);
-        for index in 0..usize::from((*future).shape.inputs) {
-            visit!(*inputs.add(index));
+        let storage = FutureObject::storage(future);
+        if !storage.is_null() {
+            visit!(FutureObject::keywords(future));
+            let inputs = FutureObject::inputs(future);
+            for index in 0..usize::from((*future).shape.inputs) {
+                visit!(*inputs.add(index));
+            }
         }
         if let Some(observers) = (*future).observers() {
             for object in observers.referents() {
@@ -303,7 +370,7 @@ unsafe extern "C" fn dealloc(this: Object) {
             drop(Box::from_raw(observers));
         }
         #[cfg(not(Py_3_12))]
-        ffi::PyMem_Free((*future).inputs.cast());
+        ffi::PyMem_Free((*future).storage.cast());
         if let Some(free) = (*class).tp_free {
             free(this.cast());
         }
@@ -338,19 +405,15 @@ pub unsafe fn new(
             ffi::PyTuple_GET_SIZE(kwnames) as usize
         };
         let values = positional + keywords;
-        let inputs = values + usize::from(keywords > 0);
-        let (Ok(positional), Ok(all)) = (u16::try_from(positional), u16::try_from(inputs)) else {
+        let Ok(inputs) = u16::try_from(values) else {
             ffi::Py_DECREF(call.context);
-            let message = c"a task takes at most 65,000 arguments: pass a list instead";
+            let message = c"a task takes at most 65,535 arguments: pass a list instead";
             ffi::PyErr_SetString(ffi::PyExc_TypeError, message.as_ptr());
             return null_mut();
         };
-        let shape = Shape {
-            positional,
-            inputs: all,
-            generation: GENERATION.load(std::sync::atomic::Ordering::Relaxed) as u8,
-            flags: if call.inline { INLINE } else { 0 },
-        };
+        let inline = if call.inline { INLINE } else { 0 };
+        let named = if keywords > 0 { KEYWORDS } else { 0 };
+        let shape = Shape::new(inputs, inline | named);
         let future = FutureObject::allocate(shape, call.pool);
         if future.is_null() {
             ffi::Py_DECREF(call.context);
@@ -359,16 +422,16 @@ pub unsafe fn new(
         ffi::Py_INCREF(call.callable);
         (*future).callable = call.callable;
         (*future).context = call.context;
-        let slots = FutureObject::inputs(future);
-        *slots.sub(1) = null_mut();
+        let inputs = FutureObject::inputs(future);
+        *inputs.sub(1) = null_mut();
         for index in 0..values {
             let value = *args.add(index);
             ffi::Py_INCREF(value);
-            *slots.add(index) = value;
+            *inputs.add(index) = value;
         }
         if keywords > 0 {
             ffi::Py_INCREF(kwnames);
-            *slots.add(values) = kwnames;
+            *FutureObject::storage(future) = kwnames;
         }
         future
     }
