@@ -1,0 +1,357 @@
+"""The cells of one run: their values, and how a superstep's writes are applied to them.
+
+Cells of the common kinds are no objects here. The value of a plain or reduced cell is an entry of
+`values`, so that a node's state is one dict copy; what an ephemeral cell holds is an entry of
+`signals`, so that forgetting a superstep is dropping one dict. Any other kind is an object.
+
+Versions count the changes of cells for checkpoints and interrupts. A run that has neither keeps
+none: what is due then follows from what the last superstep changed.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterable, Sequence
+from typing import TYPE_CHECKING, Any
+
+from taskloom.pregel.channels.base import BaseChannel
+from taskloom.pregel.channels.binop import ONE_OVERWRITE, unwrap_overwrite
+from taskloom.pregel.channels.ephemeral_value import GUARDED
+from taskloom.pregel.constants import ROOT, SIGNALS_ONLY, TASKS
+from taskloom.pregel.errors import EmptyChannelError, InvalidUpdateError
+from taskloom.pregel.missing import MISSING
+from taskloom.pregel.types import Overwrite, Send
+
+if TYPE_CHECKING:
+    from taskloom.pregel.program import Program
+    from taskloom.pregel.tasks import Task
+
+logger = logging.getLogger("taskloom.pregel")
+
+LAST, REDUCE, SIGNAL, GUARDED_SIGNAL, OBJECT, SENDS = range(6)
+
+Versions = dict[str, Any]
+
+
+def next_int(current: Any, _: None) -> int:
+    """The version after `current`, for runs without a saver."""
+    return 1 if current is None else int(current) + 1
+
+
+class Cells:
+    """The values of all cells of one run.
+
+    Args:
+        program: the compiled graph.
+        stored: `channel_values` of the checkpoint to start from.
+        versions: its `channel_versions`, or None to keep no versions.
+        seen: its `versions_seen`.
+        next_version: makes the version after a given one.
+    """
+
+    __slots__ = (
+        "bumped",
+        "highest",
+        "next_version",
+        "objects",
+        "program",
+        "seen",
+        "sends",
+        "signals",
+        "values",
+        "versions",
+    )
+
+    def __init__(
+        self,
+        program: Program,
+        stored: dict[str, Any] | None = None,
+        versions: Versions | None = None,
+        seen: dict[str, Versions] | None = None,
+        next_version: Callable[[Any, None], Any] = next_int,
+    ) -> None:
+        self.program = program
+        self.values: dict[str, Any] = {key: spec.initial() for key, spec in program.reduced}
+        self.signals: dict[str, Any] = {}
+        self.sends: list[Send] = []
+        self.objects: dict[str, BaseChannel[Any, Any, Any]] = {}
+        for key, spec in program.objects:
+            self.objects[key] = spec.from_checkpoint(MISSING)
+        for key in program.bare:
+            if self.values[key] is MISSING:
+                del self.values[key]
+        if stored:
+            self._load(stored)
+        self.versions = versions
+        self.seen: dict[str, Versions] = {} if seen is None else seen
+        self.next_version = next_version
+        self.highest: Any = max(versions.values()) if versions else None
+        self.bumped: set[str] = set()
+
+    def _load(self, stored: dict[str, Any]) -> None:
+        kinds = self.program.kinds
+        for key, value in stored.items():
+            kind = kinds.get(key)
+            if kind is None:
+                continue
+            if kind <= REDUCE:
+                self.values[key] = value
+            elif kind == OBJECT:
+                self.objects[key] = self.program.specs[key].from_checkpoint(value)
+            elif kind == SENDS:
+                self.sends = list(value[1] if isinstance(value, tuple) else value)
+            else:
+                self.signals[key] = value
+
+    # Reading
+
+    def get(self, key: str) -> Any:
+        """A cell's value, or MISSING."""
+        kind = self.program.kinds.get(key)
+        if kind is None:
+            return MISSING
+        if kind <= REDUCE:
+            return self.values.get(key, MISSING)
+        if kind == OBJECT:
+            try:
+                return self.objects[key].get()
+            except EmptyChannelError:
+                return MISSING
+        if kind == SENDS:
+            return list(self.sends) if self.sends else MISSING
+        return self.signals.get(key, MISSING)
+
+    def is_available(self, key: str) -> bool:
+        """Whether a cell holds a value."""
+        kind = self.program.kinds[key]
+        if kind <= REDUCE:
+            return key in self.values
+        if kind == OBJECT:
+            return self.objects[key].is_available()
+        return bool(self.sends) if kind == SENDS else key in self.signals
+
+    def read(self, select: str | Sequence[str]) -> Any:
+        """One cell's value (None if it holds none), or a dict of those that hold one."""
+        if isinstance(select, str):
+            value = self.get(select)
+            return None if value is MISSING else value
+        if self.program.all_plain(select):
+            values = self.values
+            return {key: values[key] for key in select if key in values}
+        found = {}
+        for key in select:
+            value = self.get(key)
+            if value is not MISSING:
+                found[key] = value
+        return found
+
+    def read_fresh(self, select: str | Sequence[str], writes: Iterable[tuple[str, Any]]) -> Any:
+        """As `read`, with `writes` applied to a copy."""
+        single = isinstance(select, str)
+        wanted = (select,) if isinstance(select, str) else select
+        changes: dict[str, list[Any]] = {}
+        for key, value in writes:
+            if key in wanted:
+                changes.setdefault(key, []).append(value)
+        found = {}
+        for key in wanted:
+            new = changes.get(key)
+            value = self.get(key)
+            if new is not None:
+                cell = self.program.specs[key].copy()
+                if self.program.kinds[key] == OBJECT:
+                    cell = self.objects[key].copy()
+                elif value is not MISSING:
+                    cell = cell.from_checkpoint(value)
+                cell.update(new)
+                value = cell.get() if cell.is_available() else MISSING
+            if value is not MISSING:
+                found[key] = value
+        if single:
+            return found.get(wanted[0])
+        return found
+
+    # Writing
+
+    def apply(  # noqa: PLR0915 (the hot loop, kept in one piece)
+        self, tasks: Sequence[Task], stepping: bool = True
+    ) -> list[str]:
+        """Apply the writes of `tasks`, which are in their order of precedence.
+
+        Args:
+            tasks: what ran; each write is a pair of cell name and value.
+            stepping: this ends a superstep: cells that were not written are told so.
+
+        Returns:
+            The names of the cells that changed and hold a value.
+
+        Raises:
+            InvalidUpdateError: a cell cannot take its writes together.
+        """
+        program, values = self.program, self.values
+        kinds = program.kinds
+        tracked = self.versions is not None
+        changed: list[str] = self._consume(tasks) if tracked or program.consuming else []
+        signals: dict[str, Any] = {}
+        sends: list[Send] = []
+        pending: dict[str, list[Any]] | None = None
+        overwritten: set[str] | None = None
+        written: set[str] = set()
+        for task in tasks:
+            for key, value in task.writes:
+                kind = kinds.get(key)
+                if kind == SIGNAL:
+                    signals[key] = value
+                elif kind == LAST:
+                    if key in written:
+                        raise InvalidUpdateError(_clash(key, tasks))
+                    written.add(key)
+                    values[key] = value
+                elif kind == REDUCE:
+                    written.add(key)
+                    cls = value.__class__
+                    if cls is Overwrite or cls is dict:
+                        new = unwrap_overwrite(value)
+                        if new is not MISSING:
+                            if overwritten is None:
+                                overwritten = set()
+                            elif key in overwritten:
+                                raise InvalidUpdateError(ONE_OVERWRITE.format(key=key))
+                            overwritten.add(key)
+                            values[key] = new
+                            continue
+                    if overwritten is None or key not in overwritten:
+                        if key in values:
+                            values[key] = program.operators[key](values[key], value)
+                        else:
+                            values[key] = value
+                elif kind == SENDS:
+                    sends.append(value)
+                elif kind == OBJECT:
+                    if pending is None:
+                        pending = {}
+                    pending.setdefault(key, []).append(value)
+                elif kind == GUARDED_SIGNAL:
+                    if key in signals:
+                        raise InvalidUpdateError(GUARDED.format(key=key, cell="EphemeralValue"))
+                    signals[key] = value
+                elif key not in SIGNALS_ONLY:
+                    logger.warning("Task %s wrote to the unknown cell %r; ignored.", task.name, key)
+        updated = [*written, *signals] if written else list(signals)
+        if pending is not None or program.objects:
+            self._update_objects(pending, stepping, updated, changed)
+        if stepping:
+            old = self.signals
+            self.signals = signals
+            if tracked:
+                changed += [key for key in old if key not in signals]
+            if sends or self.sends:
+                self.sends = sends
+                (updated if sends else changed).append(TASKS)
+            if program.finishing and not any(key in program.subscribers for key in updated):
+                self._finish(updated)
+        else:
+            if signals:
+                self.signals = {**self.signals, **signals}
+            if sends:
+                self.sends = sends
+                updated.append(TASKS)
+        if tracked and (updated or changed):
+            self._bump(updated, changed)
+        return updated
+
+    def _consume(self, tasks: Sequence[Task]) -> list[str]:
+        """Note which versions the tasks have seen, and tell the cells that triggered them."""
+        versions, seen, consuming = self.versions, self.seen, self.program.consuming
+        changed = []
+        for task in tasks:
+            triggers = task.triggers
+            if versions is not None:
+                noted = {key: versions[key] for key in triggers if key in versions}
+                before = seen.get(task.name)
+                seen[task.name] = {**before, **noted} if before else noted
+            if consuming:
+                for key in triggers:
+                    if key in consuming and key not in changed and self.objects[key].consume():
+                        changed.append(key)
+        return changed
+
+    def _update_objects(
+        self,
+        pending: dict[str, list[Any]] | None,
+        stepping: bool,
+        updated: list[str],
+        changed: list[str],
+    ) -> None:
+        objects = self.objects
+        done: set[str] = set()
+        for key, new in (pending or {}).items():
+            if objects[key].update(new):
+                if objects[key].is_available():
+                    updated.append(key)
+                    done.add(key)
+                else:
+                    changed.append(key)
+        if stepping:
+            for key in self.program.volatile:
+                cell = objects[key]
+                if key not in done and cell.is_available() and cell.update(()):
+                    (updated if cell.is_available() else changed).append(key)
+
+    def _finish(self, updated: list[str]) -> None:
+        for key in self.program.finishing:
+            cell = self.objects[key]
+            if cell.finish() and cell.is_available():
+                updated.append(key)
+
+    def _bump(self, updated: list[str], changed: list[str]) -> None:
+        version = self.next_version(self.highest, None)
+        versions = self.versions
+        if versions is None:
+            return
+        self.highest = version
+        for key in updated:
+            versions[key] = version
+        for key in changed:
+            versions[key] = version
+        self.bumped.update(updated, changed)
+
+    # Storing
+
+    def checkpoint(self) -> dict[str, Any]:
+        """What a checkpoint stores of each cell that was ever written."""
+        versions = self.versions or {}
+        stored = {key: value for key, value in self.values.items() if key in versions}
+        stored.update(self.signals)
+        for key, cell in self.objects.items():
+            if key in versions:
+                value = cell.checkpoint()
+                if value is not MISSING:
+                    stored[key] = value
+        if TASKS in versions:
+            stored[TASKS] = self._storable_sends()
+        return stored
+
+    def _storable_sends(self) -> list[Send]:
+        untracked = self.program.untracked
+        if not untracked:
+            return self.sends
+        return [strip_untracked(send, untracked) for send in self.sends]
+
+
+def strip_untracked(send: Send, untracked: frozenset[str]) -> Send:
+    """A send without the values of cells that are never stored."""
+    if not isinstance(send, Send) or not isinstance(send.arg, dict):
+        return send
+    arg = {key: value for key, value in send.arg.items() if key not in untracked}
+    return Send(send.node, arg, timeout=send.timeout)
+
+
+def _clash(key: str, tasks: Sequence[Task]) -> str:
+    names = [task.name for task in tasks for name, _ in task.writes if name == key]
+    where = "the state" if key == ROOT else f"key '{key}'"
+    return (
+        f"At key '{key}': Can receive only one value per step, but {where} was written by "
+        f"{' and '.join(repr(name) for name in names)}. "
+        "Use an Annotated key with a reducer to take several."
+    )

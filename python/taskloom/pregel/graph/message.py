@@ -1,0 +1,195 @@
+"""Chat messages as state: a list that is updated by id.
+
+A message is a plain dict with "role" (or "type") and "content", or an object with an `id`
+attribute, such as LangChain's. Pairs (role, content) and bare strings are made dicts.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Annotated, Any, Literal, TypedDict, cast, final, overload
+
+from taskloom.pregel.context import current_task
+
+REMOVE_ALL_MESSAGES = "__remove_all__"
+"""The id by which a `RemoveMessage` removes every message before it."""
+
+Message = Any
+Messages = list[Message] | Message
+
+
+@final
+@dataclass(slots=True)
+class RemoveMessage:
+    """Removes the message with this id.
+
+    Example:
+        >>> from taskloom.pregel import RemoveMessage, add_messages
+        >>> old = [{"role": "user", "content": "hi", "id": "1"}]
+        >>> add_messages(old, RemoveMessage("1"))
+        []
+    """
+
+    id: str
+    type: Literal["remove"] = "remove"
+
+
+def _get(message: Message, key: str) -> Any:
+    return message.get(key) if isinstance(message, dict) else getattr(message, key, None)
+
+
+def _is_removal(message: Message) -> bool:
+    return bool(_get(message, "type") == "remove" or _get(message, "role") == "remove")
+
+
+def _normal(message: Message) -> Message:
+    if isinstance(message, str):
+        message = {"role": "user", "content": message}
+    elif isinstance(message, tuple) and len(message) == 2:
+        message = {"role": message[0], "content": message[1]}
+    if isinstance(message, dict):
+        if "role" not in message and "type" not in message:
+            raise ValueError(
+                f"A message needs a 'role' (or 'type') and 'content', not {sorted(message)}"
+            )
+        return message if message.get("id") else {**message, "id": str(uuid.uuid4())}
+    target: Any = message
+    if getattr(target, "id", None) is None:
+        try:
+            target.id = str(uuid.uuid4())
+        except AttributeError:
+            raise ValueError(
+                f"A message is a dict or an object with an id, not {message!r}"
+            ) from None
+    return message
+
+
+def _as_list(messages: Messages) -> list[Message]:
+    return messages if isinstance(messages, list) else [messages]
+
+
+def _merge(left: Messages, right: Messages) -> list[Message]:
+    merged = [_normal(message) for message in _as_list(left)]
+    new = [_normal(message) for message in _as_list(right)]
+    for index in range(len(new) - 1, -1, -1):
+        if _is_removal(new[index]) and _get(new[index], "id") == REMOVE_ALL_MESSAGES:
+            merged, new = [], new[index + 1 :]
+            break
+    places = {_get(message, "id"): index for index, message in enumerate(merged)}
+    removed: set[Any] = set()
+    for message in new:
+        key = _get(message, "id")
+        place = places.get(key)
+        if _is_removal(message):
+            if place is None:
+                raise ValueError(
+                    f"Attempting to delete a message with an ID that doesn't exist ('{key}')"
+                )
+            removed.add(key)
+        elif place is None:
+            places[key] = len(merged)
+            merged.append(message)
+        else:
+            removed.discard(key)
+            merged[place] = message
+    return [m for m in merged if _get(m, "id") not in removed] if removed else merged
+
+
+@overload
+def add_messages(
+    left: None = None, right: None = None, **options: Any
+) -> Callable[[Messages, Messages], list[Message]]: ...
+
+
+@overload
+def add_messages(left: Messages, right: Messages, **options: Any) -> list[Message]: ...
+
+
+def add_messages(
+    left: Messages | None = None, right: Messages | None = None, **options: Any
+) -> Any:
+    """Merge two lists of messages: a message with a known id replaces, others are appended.
+
+    Messages without an id are given one. A `RemoveMessage` removes the message with its id.
+
+    Args:
+        left: the messages so far.
+        right: the new ones, or one.
+
+    Returns:
+        The merged list; or, called without arguments, this function.
+
+    Raises:
+        ValueError: only one argument was given, a message is none, or one to remove is not there.
+        TypeError: there is an unknown option.
+
+    Example:
+        >>> from taskloom.pregel import add_messages
+        >>> old = [{"role": "user", "content": "hi", "id": "1"}]
+        >>> new = {"role": "user", "content": "hello", "id": "1"}
+        >>> assert add_messages(old, [new]) == [new]
+    """
+    form = options.pop("format", None)
+    if options:
+        raise TypeError(f"add_messages() has no option {next(iter(options))!r}")
+    if form not in (None, "langchain-openai"):
+        raise ValueError(f"Unrecognized format={form!r}. Expected one of 'langchain-openai', None.")
+    if left is None and right is None:
+        return add_messages
+    if left is None or right is None:
+        given = "right" if left is None else "left"
+        raise ValueError(
+            "Must specify non-null arguments for both 'left' and 'right'. "
+            f"Only received: '{given}'."
+        )
+    return _merge(left, right)
+
+
+class MessagesState(TypedDict):
+    """A state with one key, `messages`, merged by `add_messages`.
+
+    Example:
+        >>> from taskloom.pregel import START, MessagesState, StateGraph
+        >>> builder = StateGraph(MessagesState)
+        >>> reply = {"role": "assistant", "content": "hello", "id": "2"}
+        >>> _ = builder.add_node("reply", lambda state: {"messages": reply})
+        >>> _ = builder.add_edge(START, "reply")
+        >>> question = {"role": "user", "content": "hi", "id": "1"}
+        >>> [m["content"] for m in builder.compile().invoke({"messages": question})["messages"]]
+        ['hi', 'hello']
+    """
+
+    messages: Annotated[list[Any], add_messages]
+
+
+def push_message(message: Message, *, state_key: str | None = "messages") -> Message:
+    """Emit a message in the `messages` stream mode at once, and write it to the state.
+
+    Args:
+        message: the message; it must have an id.
+        state_key: the key to write it to, or None to only emit it.
+
+    Returns:
+        The message, normalised.
+
+    Raises:
+        ValueError: it has no id.
+        RuntimeError: called outside of a node.
+
+    Example:
+        >>> from taskloom.pregel import push_message
+        >>> def speak(state: dict) -> None:
+        ...     push_message({"role": "assistant", "content": "One moment.", "id": "1"})
+    """
+    task = current_task("push_message()")
+    if not isinstance(message, str | tuple) and _get(message, "id") is None:
+        raise ValueError("Message ID is required")
+    normal = _normal(message)
+    stream = task.loop.stream
+    if stream is not None:
+        stream.message(task, normal)
+    if state_key:
+        task.writes.append((state_key, cast(Any, normal)))
+    return normal

@@ -1,0 +1,65 @@
+"""JSON schemas of what graphs take and return. Needs pydantic."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from taskloom.pregel.constants import ROOT
+from taskloom.pregel.schema import is_pydantic
+
+if TYPE_CHECKING:
+    from taskloom.pregel.pregel import Pregel
+
+
+def _of_type(schema: Any, title: str | None = None) -> dict[str, Any]:
+    from pydantic import TypeAdapter
+
+    adapter: Any = TypeAdapter(schema)
+    found: dict[str, Any] = adapter.json_schema()
+    return found if title is None or "title" in found else {"title": title, **found}
+
+
+def _of_cells(graph: Pregel, keys: str | Sequence[str], attribute: str, title: str) -> Any:
+    if isinstance(keys, str):
+        return _of_type(getattr(graph.channels[keys], attribute), title)
+    from pydantic import create_model
+
+    fields: Any = {key: (getattr(graph.channels[key], attribute), None) for key in keys}
+    return create_model(title, **fields).model_json_schema()
+
+
+def input_schema(graph: Pregel) -> dict[str, Any]:
+    """The schema of what `invoke` takes."""
+    builder = getattr(graph, "builder", None)
+    title = f"{graph.name}Input"
+    if builder is not None and ROOT not in builder.schemas[builder.input_schema]:
+        return _of_type(builder.input_schema)
+    found: dict[str, Any] = _of_cells(graph, graph.input_channels, "UpdateType", title)
+    return found
+
+
+def output_schema(graph: Pregel) -> dict[str, Any]:
+    """The schema of what `invoke` returns."""
+    builder = getattr(graph, "builder", None)
+    title = f"{graph.name}Output"
+    if builder is not None and ROOT not in builder.schemas[builder.output_schema]:
+        return _of_type(builder.output_schema)
+    found: dict[str, Any] = _of_cells(graph, graph.output_channels, "ValueType", title)
+    return found
+
+
+def context_schema(graph: Pregel) -> dict[str, Any] | None:
+    """The schema of the context, or None.
+
+    Raises:
+        ValueError: the context's class has no schema.
+    """
+    schema = graph.context_schema
+    if schema is None:
+        return None
+    if is_pydantic(schema) or hasattr(schema, "__annotations__"):
+        return _of_type(schema)
+    raise ValueError(
+        f"Invalid context schema type: {schema}. Must be a BaseModel, TypedDict or dataclass."
+    )

@@ -1,0 +1,286 @@
+"""How a run hands its checkpoints and pending writes to a saver.
+
+Calls are made in the order in which they were asked for: at once where the saver is as quick as
+memory or the run asked for `durability="sync"`, else one after the other in the background.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import sys
+import threading
+from collections import deque
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
+
+from taskloom.pregel.cells import strip_untracked
+from taskloom.pregel.config import checkpoint_metadata_of, configurable_of, patch_configurable
+from taskloom.pregel.constants import (
+    CHECKPOINT_ID,
+    CHECKPOINT_MAP,
+    CHECKPOINT_NS,
+    NS_END,
+    TASKS,
+    THREAD_ID,
+)
+from taskloom.pregel.ids import checkpoint_id, path_text, timestamp
+from taskloom.pregel.types import RunnableConfig
+
+if TYPE_CHECKING:
+    from taskloom.pregel.loop import Loop
+    from taskloom.pregel.tasks import Task
+
+FORMAT = 4
+"""The version of the checkpoint format that is written."""
+
+_takes_path: dict[Any, bool] = {}
+
+
+def accepts_path(put_writes: Callable[..., Any]) -> bool:
+    """Whether a saver's `put_writes` takes the task's path."""
+    key = getattr(put_writes, "__func__", put_writes)
+    known = _takes_path.get(key)
+    if known is None:
+        known = _takes_path[key] = "task_path" in inspect.signature(put_writes).parameters
+    return known
+
+
+def is_memory(saver: Any) -> bool:
+    """Whether calls of `saver` never wait."""
+    module = sys.modules.get("taskloom.pregel.checkpoint.memory")
+    return module is not None and isinstance(saver, module.InMemorySaver)
+
+
+class Strand:
+    """Runs calls one after the other on an executor, and remembers the first error.
+
+    Who waits for it makes the calls that are left itself, so a full executor cannot hold it up.
+    """
+
+    def __init__(self, submit: Callable[[Callable[[], None]], Any]) -> None:
+        self._submit = submit
+        self._calls: deque[tuple[Callable[..., Any], tuple[Any, ...]]] = deque()
+        self._turn = threading.Lock()
+        self._asked = False
+        self.error: BaseException | None = None
+
+    def add(self, call: Callable[..., Any], *arguments: Any) -> None:
+        """Run `call` after those added before."""
+        self._calls.append((call, arguments))
+        if not self._asked:
+            self._asked = True
+            self._submit(self._run)
+
+    def _run(self) -> None:
+        with self._turn:
+            self._asked = False
+            while self._calls:
+                call, arguments = self._calls.popleft()
+                try:
+                    if self.error is None:
+                        call(*arguments)
+                except BaseException as exc:
+                    self.error = exc
+
+    def wait(self) -> None:
+        """Return when all calls are done.
+
+        Raises:
+            BaseException: what the first call raised that failed.
+        """
+        self._run()
+        error, self.error = self.error, None
+        if error is not None:
+            raise error
+
+
+class AsyncStrand:
+    """Awaits calls one after the other on a loop, and remembers the first error."""
+
+    def __init__(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._thread = threading.get_ident()
+        self._calls: deque[tuple[Callable[..., Any], tuple[Any, ...]]] = deque()
+        self._task: asyncio.Task[None] | None = None
+        self.error: BaseException | None = None
+
+    def add(self, call: Callable[..., Any], *arguments: Any) -> None:
+        """Await `call` after those added before; from any thread."""
+        self._calls.append((call, arguments))
+        if threading.get_ident() == self._thread:
+            self._start()
+        else:
+            self._loop.call_soon_threadsafe(self._start)
+
+    def _start(self) -> None:
+        if self._task is None or self._task.done():
+            self._task = self._loop.create_task(self._run())
+
+    async def _run(self) -> None:
+        while self._calls:
+            call, arguments = self._calls.popleft()
+            try:
+                if self.error is None:
+                    await call(*arguments)
+            except BaseException as exc:
+                self.error = exc
+
+    async def wait(self) -> None:
+        """Wait until all calls are done.
+
+        Raises:
+            BaseException: what the first call raised that failed.
+        """
+        while self._calls or (self._task is not None and not self._task.done()):
+            self._start()
+            if self._task is not None:
+                await asyncio.shield(self._task)
+        error, self.error = self.error, None
+        if error is not None:
+            raise error
+
+
+class Persistence:
+    """The checkpoints of one run.
+
+    Args:
+        loop: the run.
+        saver: where they go.
+        loaded_id: the checkpoint that the run started from, or None for a new thread.
+        is_async: the run's driver is a coroutine.
+    """
+
+    def __init__(self, loop: Loop, saver: Any, loaded_id: str | None, is_async: bool) -> None:
+        self.loop = loop
+        self.saver = saver
+        self.loaded_id = loaded_id
+        self.written: set[str] = set()
+        self.strand: Strand | AsyncStrand | None = None
+        self.put: Callable[..., Any] = saver.put
+        self.save_writes: Callable[..., Any] = saver.put_writes
+        if is_memory(saver):
+            pass
+        elif is_async:
+            self.put, self.save_writes = saver.aput, saver.aput_writes
+            self.strand = AsyncStrand()
+        elif loop.durability == "async":
+            self.strand = Strand(loop.graph.submit_background)
+        self.takes_path = accepts_path(self.save_writes)
+        self.base: dict[str, Any] = {
+            key: value
+            for key, value in (loop.checkpoint_config.get("configurable") or {}).items()
+            if not key.startswith("__pregel_")
+        }
+        self.base[CHECKPOINT_NS] = loop.ns
+        self.base.pop(CHECKPOINT_MAP, None)
+        self.config_metadata = checkpoint_metadata_of(loop.config)
+        configurable = loop.config.get("configurable") or {}
+        self.parents: dict[str, str] = dict(configurable.get(CHECKPOINT_MAP) or {})
+
+    def _do(self, call: Callable[..., Any], *arguments: Any) -> None:
+        if self.strand is None:
+            call(*arguments)
+        else:
+            self.strand.add(call, *arguments)
+
+    def config_at(self, id: str | None) -> RunnableConfig:
+        """The config that a saver is given for the checkpoint `id`."""
+        return {
+            "configurable": {**self.base, CHECKPOINT_ID: id},
+            "metadata": self.config_metadata,
+        }
+
+    def put_step(self, metadata: dict[str, Any]) -> None:
+        """A superstep, or the input, has been applied: store a checkpoint, or note that."""
+        loop = self.loop
+        metadata["step"] = loop.step
+        metadata["parents"] = self.parents
+        loop.metadata = metadata
+        if loop.durability == "exit":
+            loop.stand_at(None)
+        else:
+            self._store(checkpoint_id(loop.step), metadata)
+
+    def put_exit(self, error: BaseException | None) -> None:
+        """The run has ended with `durability="exit"`: store where it stands, unless it is part of
+        another run that goes on."""
+        loop = self.loop
+        keeps_own = all(NS_END not in part for part in loop.ns.split("|")) if loop.ns else True
+        if loop.parent is not None and error is None and not keeps_own:
+            return
+        if loop.checkpoint_id != self.loaded_id:
+            self._store(loop.checkpoint_id, loop.metadata)
+        by_task: dict[str, list[tuple[str, Any]]] = {}
+        for tid, key, value in loop.pending:
+            if tid in self.written:
+                by_task.setdefault(tid, []).append((key, value))
+        paths = {task.id: path_text(task.path) for task in loop.all_tasks()}
+        for tid, writes in by_task.items():
+            self._save(tid, self._storable(writes), paths.get(tid, ""))
+
+    def _store(self, id: str, metadata: dict[str, Any]) -> None:
+        loop, cells = self.loop, self.loop.cells
+        versions = cells.versions or {}
+        checkpoint = {
+            "v": FORMAT,
+            "ts": timestamp(),
+            "id": id,
+            "channel_values": cells.checkpoint(),
+            "channel_versions": versions.copy(),
+            "versions_seen": cells.seen.copy(),
+            "updated_channels": None if loop.updated is None else sorted(loop.updated),
+        }
+        changed = {key: versions[key] for key in cells.bumped if key in versions}
+        cells.bumped.clear()
+        before = configurable_of(loop.checkpoint_config).get(CHECKPOINT_ID)
+        config = self.config_at(before)
+        loop.parent_config = config if before else None
+        self._do(self.put, config, checkpoint, metadata, changed)
+        loop.stand_at(id)
+        loop.checkpoint_config = self.config_at(id)
+
+    def put_writes(self, task: Task, tid: str, writes: Sequence[tuple[str, Any]]) -> None:
+        """Store what a task of the superstep wrote."""
+        self.written.add(tid)
+        if self.loop.durability != "exit":
+            self._save(tid, self._storable(writes), path_text(task.path) if self.takes_path else "")
+
+    def put_input_writes(self, tid: str, writes: Sequence[tuple[str, Any]]) -> None:
+        """Store what a command wrote before the superstep."""
+        self.written.add(tid)
+        if self.loop.durability != "exit":
+            self._save(tid, self._storable(writes), "")
+
+    def _storable(self, writes: Sequence[tuple[str, Any]]) -> list[tuple[str, Any]]:
+        untracked = self.loop.program.untracked
+        if not untracked:
+            return list(writes)
+        return [
+            (key, strip_untracked(value, untracked) if key == TASKS else value)
+            for key, value in writes
+            if key not in untracked
+        ]
+
+    def _save(self, tid: str, writes: list[tuple[str, Any]], path: str) -> None:
+        config = self.config_at(self.loop.checkpoint_id)
+        if self.takes_path:
+            self._do(self.save_writes, config, writes, tid, path)
+        else:
+            self._do(self.save_writes, config, writes, tid)
+
+
+def thread_config(loop: Loop, checkpoint_id: str | None) -> RunnableConfig:
+    """The config that fetches a run's thread, at a checkpoint or at its latest."""
+    thread_id = loop.thread_id
+    configurable = {
+        key: value
+        for key, value in (loop.config.get("configurable") or {}).items()
+        if not key.startswith("__pregel_")
+    }
+    configurable[CHECKPOINT_NS] = loop.ns
+    configurable.pop(CHECKPOINT_ID, None)
+    if thread_id is not None:
+        configurable[THREAD_ID] = thread_id
+    config: RunnableConfig = {"configurable": configurable}
+    return patch_configurable(config, {CHECKPOINT_ID: checkpoint_id}) if checkpoint_id else config

@@ -1,0 +1,83 @@
+"""Checks of a graph before it is compiled."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from taskloom.pregel.channels import BaseChannel
+from taskloom.pregel.constants import RESERVED
+from taskloom.pregel.node import SYNC_TIMEOUT, PregelNode
+
+
+def _as_keys(keys: str | Sequence[str] | None) -> Sequence[str]:
+    if keys is None:
+        return ()
+    return (keys,) if isinstance(keys, str) else keys
+
+
+def validate_keys(keys: str | Sequence[str] | None, channels: Mapping[str, Any]) -> None:
+    """Check that cells exist.
+
+    Raises:
+        ValueError: one does not; the message names it.
+    """
+    for key in _as_keys(keys):
+        if key not in channels:
+            raise ValueError(f"Key {key} not in channels")
+
+
+def validate_graph(
+    nodes: Mapping[str, PregelNode],
+    channels: Mapping[str, Any],
+    *,
+    input_channels: str | Sequence[str],
+    output_channels: str | Sequence[str],
+    stream_channels: str | Sequence[str] | None,
+    interrupts: Sequence[str | Sequence[str]],
+) -> None:
+    """Check that a graph's names fit together.
+
+    Raises:
+        ValueError: a name is reserved, or unknown where it is used.
+        TypeError: a node is none.
+    """
+    cells = {key for key, spec in channels.items() if isinstance(spec, BaseChannel)}
+    known = repr(sorted(cells))[:100]
+    for key in channels:
+        if key in RESERVED:
+            raise ValueError(f"Channel name '{key}' is reserved")
+    subscribed: set[str] = set()
+    for name, node in nodes.items():
+        if name in RESERVED:
+            raise ValueError(f"Node name '{name}' is reserved")
+        if not isinstance(node, PregelNode):
+            raise TypeError(f"Invalid node type {type(node)}, expected PregelNode or NodeBuilder")
+        if node.timeout is not None and node.bound is not None and node.bound.afunc is None:
+            raise ValueError(SYNC_TIMEOUT.format(kind="Node", name=name))
+        subscribed.update(node.triggers)
+        for key in _as_keys(node.channels):
+            if key not in channels:
+                raise ValueError(
+                    f"Node {name} reads channel '{key}' not in known channels: '{known}'"
+                )
+    for key in sorted(subscribed):
+        if key not in cells:
+            raise ValueError(f"Subscribed channel '{key}' not in known channels: '{known}'")
+    for key in _as_keys(input_channels):
+        if key not in cells:
+            raise ValueError(f"Input channel '{key}' not in known channels: '{known}'")
+    if isinstance(input_channels, str):
+        if input_channels not in subscribed:
+            raise ValueError(f"Input channel {input_channels} is not subscribed to by any node")
+    elif not subscribed.intersection(input_channels):
+        raise ValueError(
+            f"None of the input channels {input_channels} are subscribed to by any node"
+        )
+    for key in (*_as_keys(output_channels), *_as_keys(stream_channels)):
+        if key not in cells:
+            raise ValueError(f"Output channel '{key}' not in known channels: '{known}'")
+    for where in interrupts:
+        for name in () if where == "*" else where:
+            if name not in nodes:
+                raise ValueError(f"Node {name} not in nodes")
