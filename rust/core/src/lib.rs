@@ -8,7 +8,11 @@ pub mod histogram;
 pub mod latch;
 pub mod plan;
 pub mod ready;
+#[cfg(not(loom))]
 pub mod run;
+#[cfg(all(loom, test))]
+#[path = "run/help.rs"]
+mod run_help;
 pub mod sleep;
 pub mod stats;
 pub mod sync;

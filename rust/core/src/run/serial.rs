@@ -33,6 +33,7 @@ impl<E: NodeExec> Run<E> {
                 marks.stop();
             }
         }
-        self.finish();
+        self.end();
+        self.publish();
     }
 }

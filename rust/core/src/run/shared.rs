@@ -1,0 +1,574 @@
+//! A run shared by participants: how they find work, find each other, and find the end.
+//!
+//! A node becomes ready when the last of its sources arrives at its join counter. The participant that
+//! sees this runs the first such successor at once and puts the others on its own lane; it takes from
+//! its lane first, then an entry node that nobody took, then from other lanes. The counters put
+//! themselves back when they reach zero, and every node passes through, skipped ones too: so they are
+//! fit for the next run without being written again.
+//!
+//! **Help.** A participant with more work than it runs at once gets takers for it, and one that finds
+//! nothing leaves, or sleeps if it is the calling thread; `help` says why no work is forgotten between
+//! them. A worker that found work to steal offers what remains, so that tickets follow each other only
+//! as fast as they are of use.
+//!
+//! **The end.** Participants count the nodes that they ended and subtract the sum before they leave, or
+//! now and then; whoever brings the count to zero ends the run.
+
+use std::cell::Cell;
+use std::ptr;
+
+use crossbeam_utils::CachePadded;
+
+use super::help::{Call, Help};
+use super::lane::{Claim, Lane};
+use super::{NodeExec, Outcome, POLL_EVERY, Run, State};
+use crate::job::Job;
+use crate::latch::Event;
+use crate::plan::{ORDER_ONLY, Plan};
+use crate::pool::{Pool, Worker};
+use crate::sync::atomic::{
+    AtomicU32, AtomicUsize,
+    Ordering::{AcqRel, Relaxed, SeqCst},
+    fence,
+};
+use crate::sync::{Arc, Mutex};
+
+/// The part of a [`State`] that shared runs need.
+pub struct Shared {
+    /// Sources still to come, for nodes that have more than one.
+    joins: Box<[AtomicU32]>,
+    lanes: Box<[CachePadded<Lane>]>,
+}
+
+impl Shared {
+    fn new(plan: &Plan, lanes: usize) -> Self {
+        Shared {
+            joins: (0..plan.len() as u32)
+                .map(|node| AtomicU32::new(plan.join(node)))
+                .collect(),
+            lanes: (0..lanes).map(|_| CachePadded::new(Lane::new())).collect(),
+        }
+    }
+}
+
+/// What participants of one run share, beside its [`State`].
+pub struct Sharing {
+    pool: Option<Arc<Pool>>,
+    band: usize,
+    help: CachePadded<Help>,
+    /// The first of the entry nodes that nobody took.
+    entry: CachePadded<AtomicUsize>,
+    /// Nodes that have not ended.
+    remaining: CachePadded<AtomicUsize>,
+    /// Nodes that became ready on a thread that does not participate, and how many they are.
+    inbox: Mutex<Vec<u32>>,
+    inbox_len: AtomicUsize,
+    /// Wakes the calling thread.
+    work: Event,
+}
+
+impl Sharing {
+    pub fn none() -> Self {
+        Sharing {
+            pool: None,
+            band: 0,
+            help: CachePadded::new(Help::new(0)),
+            entry: CachePadded::new(AtomicUsize::new(0)),
+            remaining: CachePadded::new(AtomicUsize::new(0)),
+            inbox: Mutex::new(Vec::new()),
+            inbox_len: AtomicUsize::new(0),
+            work: Event::new(),
+        }
+    }
+}
+
+/// The runs that this thread is taking part in, innermost first.
+struct Participation {
+    run: *const (),
+    outer: *const Participation,
+}
+
+thread_local! {
+    static INNERMOST: Cell<*const Participation> = const { Cell::new(ptr::null()) };
+}
+
+impl<E: NodeExec> Run<E> {
+    /// A run that participants share; jobs of it go to this band of the pool.
+    pub fn shared(exec: E, mut state: State, pool: &Arc<Pool>, band: usize) -> Self {
+        let most = pool.max_workers();
+        // One for the calling thread, one for a worker that waits for the run while all have joined.
+        let lanes = most + 2;
+        if state
+            .shared
+            .as_ref()
+            .is_none_or(|shared| shared.lanes.len() < lanes)
+        {
+            state.shared = Some(Shared::new(exec.shape(), lanes));
+        }
+        let mut run = Run::new(exec, state);
+        run.sharing.pool = Some(Arc::clone(pool));
+        run.sharing.band = band;
+        run.sharing.help = CachePadded::new(Help::new(most));
+        run.sharing.remaining = CachePadded::new(AtomicUsize::new(run.exec.shape().len()));
+        run
+    }
+
+    /// Runs the plan on this thread and whichever workers join; returns when it is over, or when
+    /// [`NodeExec::park`] asked for the end: then what others are running may still be running.
+    ///
+    /// # Safety
+    /// Attached, once, and only this or [`Run::start`] is called on a run made by [`Run::shared`].
+    pub unsafe fn run_shared(self: &Arc<Self>) {
+        self.retain();
+        if self.exec.shape().entries().len() > 1 {
+            self.offer();
+        }
+        // SAFETY: attached, as the caller says.
+        while !unsafe { self.participate() } {
+            let sharing = &self.sharing;
+            sharing.work.reset();
+            // Also orders the reset before the look at `ended`, which is set before the event.
+            sharing.help.fall_asleep();
+            if !self.has_work() {
+                if self.is_over() {
+                    return;
+                }
+                if !self.exec.park(&sharing.work) {
+                    sharing.help.wake_up();
+                    self.state.marks.stop();
+                    // SAFETY: attached. What nobody has taken is cancelled here; the rest ends elsewhere.
+                    unsafe { self.participate() };
+                    return;
+                }
+            }
+            sharing.help.wake_up();
+        }
+    }
+
+    /// Has workers of the pool run the plan.
+    ///
+    /// # Safety
+    /// As for [`Run::run_shared`].
+    pub unsafe fn start(self: &Arc<Self>) {
+        self.retain();
+        if self.exec.shape().is_empty() {
+            self.end();
+            self.publish();
+        } else {
+            self.offer();
+        }
+    }
+
+    /// Has one worker run the plan in its static order.
+    ///
+    /// # Safety
+    /// As for [`Run::run_shared`].
+    pub unsafe fn start_serial(self: &Arc<Self>) {
+        self.retain();
+        if let Some(pool) = &self.sharing.pool {
+            let data = Arc::into_raw(Arc::clone(self)).cast();
+            // SAFETY: `serial_job` takes over the reference; runs may be run on any attached thread.
+            pool.submit(
+                unsafe { Job::new(data, serial_job::<E>) },
+                self.sharing.band,
+            );
+        }
+    }
+
+    /// Whether a drained job must be executed or submitted again, lest its run never end.
+    pub fn is_job(job: Job) -> bool {
+        job.is_made_of(ticket::<E>) || job.is_made_of(serial_job::<E>)
+    }
+
+    /// Takes part until nothing is left to take; for a worker of the run's pool that would wait for it.
+    ///
+    /// # Safety
+    /// Attached.
+    pub unsafe fn assist(self: &Arc<Self>) {
+        if self.sharing.pool.is_some() && self.state.shared.is_some() && !self.is_over() {
+            self.sharing.help.join();
+            // SAFETY: attached.
+            unsafe { self.stay() };
+        }
+    }
+
+    pub fn pool(&self) -> Option<&Arc<Pool>> {
+        self.sharing.pool.as_ref()
+    }
+
+    /// Whether a node of this run is running on this very thread: it must not wait for the run.
+    pub fn runs_here(&self) -> bool {
+        let mut participation = INNERMOST.with(Cell::get);
+        // SAFETY: the chain leads through frames of this thread that have not returned.
+        while let Some(found) = unsafe { participation.as_ref() } {
+            if found.run == ptr::from_ref(self).cast() {
+                return true;
+            }
+            participation = found.outer;
+        }
+        false
+    }
+
+    /// Calls `body` with this run noted as one that the thread takes part in.
+    pub(super) fn noted<R>(&self, body: impl FnOnce() -> R) -> R {
+        let outer = INNERMOST.with(Cell::get);
+        let here = Participation {
+            run: ptr::from_ref(self).cast(),
+            outer,
+        };
+        INNERMOST.with(|innermost| innermost.set(&here));
+        let result = body();
+        INNERMOST.with(|innermost| innermost.set(outer));
+        result
+    }
+
+    /// Ends a node that was [`Outcome::Pending`]. Any attached thread.
+    pub fn complete(self: &Arc<Self>, node: u32, outcome: Outcome) {
+        self.settle(node, outcome);
+        let ready: Vec<u32> = self
+            .exec
+            .shape()
+            .successors(node)
+            .iter()
+            .map(|edge| edge & !ORDER_ONLY)
+            .filter(|&successor| self.arrive(successor, self.shared_state()))
+            .collect();
+        if !ready.is_empty() {
+            let mut inbox = self.sharing.inbox.lock();
+            inbox.extend(ready);
+            self.sharing.inbox_len.store(inbox.len(), SeqCst);
+            drop(inbox);
+            self.offer();
+        }
+        self.count(1);
+    }
+
+    fn retain(&self) {
+        if let Some(pool) = &self.sharing.pool {
+            pool.retain();
+        }
+    }
+
+    /// The run is over: says so, and lets callbacks follow. [`Run::publish`] wakes who waits.
+    #[cold]
+    pub(super) fn end(&self) {
+        self.ended.store(true, SeqCst);
+        if let Some(pool) = &self.sharing.pool {
+            pool.release();
+        }
+        self.exec.finished();
+    }
+
+    /// Wakes who waits. Needs no interpreter.
+    pub(super) fn publish(&self) {
+        self.sharing.work.set();
+        self.over.set();
+    }
+
+    fn shared_state(&self) -> &Shared {
+        match &self.state.shared {
+            Some(shared) => shared,
+            // `Run::shared` put it there, and a run made otherwise has no pool to get here by.
+            None => unreachable!("a run that is not shared has participants"),
+        }
+    }
+
+    /// Takes part until there is nothing to take; whether the run is over then.
+    ///
+    /// # Safety
+    /// Attached.
+    unsafe fn participate(self: &Arc<Self>) -> bool {
+        let shared = self.shared_state();
+        let Some(lane) = shared.lanes.iter().find_map(|lane| lane.claim()) else {
+            // As many others are at it as can be of use.
+            return self.is_over();
+        };
+        // SAFETY: attached, as the caller says.
+        self.noted(|| unsafe { self.work(shared, &lane) });
+        drop(lane);
+        self.is_over()
+    }
+
+    /// # Safety
+    /// Attached.
+    unsafe fn work(self: &Arc<Self>, shared: &Shared, lane: &Claim<'_>) {
+        let mut scratch = self.exec.scratch();
+        let mut ended = 0;
+        while let Some(mut node) = self.find(lane) {
+            loop {
+                // SAFETY: attached; the node was taken from where it stood once.
+                if unsafe { self.run_node(node, &mut scratch) } == Outcome::Pending {
+                    break;
+                }
+                ended += 1;
+                if ended % POLL_EVERY as usize == 0 && !self.exec.poll() {
+                    self.state.marks.stop();
+                }
+                match self.release(node, shared, lane) {
+                    Some(next) => node = next,
+                    None => break,
+                }
+            }
+        }
+        if ended > 0 {
+            self.count(ended);
+        }
+    }
+
+    /// # Safety
+    /// As for [`NodeExec::execute`].
+    #[inline(always)]
+    unsafe fn run_node(&self, node: u32, scratch: &mut E::Scratch) -> Outcome {
+        let marks = &self.state.marks;
+        let exec = &self.exec;
+        if marks.careful() && !marks.admits(exec.shape(), node, || exec.order_only(node)) {
+            // SAFETY: the contract above; this node is not executed.
+            unsafe { exec.skip::<false>(node) };
+            return Outcome::Done;
+        }
+        // SAFETY: the contract above.
+        let outcome = unsafe { exec.execute::<false>(node, scratch) };
+        self.settle(node, outcome);
+        outcome
+    }
+
+    #[inline(always)]
+    fn settle(&self, node: u32, outcome: Outcome) {
+        if outcome == Outcome::Failed || outcome == Outcome::Fatal {
+            self.state.marks.ended_badly(
+                self.exec.shape(),
+                node,
+                outcome,
+                self.exec.order_only(node),
+            );
+        }
+    }
+
+    /// Releases what waited for a node: returns the first that is ready, offers the others.
+    #[inline(always)]
+    fn release(self: &Arc<Self>, node: u32, shared: &Shared, lane: &Claim<'_>) -> Option<u32> {
+        let mut next = None;
+        let mut surplus = false;
+        // Backwards, so that the first in order is run next and the lane gives the others in order.
+        for &edge in self.exec.shape().successors(node).iter().rev() {
+            let successor = edge & !ORDER_ONLY;
+            if self.arrive(successor, shared)
+                && let Some(later) = next.replace(successor)
+            {
+                lane.push(later);
+                surplus = true;
+            }
+        }
+        if surplus {
+            self.offer();
+        }
+        next
+    }
+
+    /// Counts a source of `node` as ended; whether it was the last.
+    #[inline(always)]
+    fn arrive(&self, node: u32, shared: &Shared) -> bool {
+        let join = self.exec.shape().join(node);
+        if join == 1 {
+            return true;
+        }
+        let joins = &shared.joins;
+        debug_assert!((node as usize) < joins.len());
+        // SAFETY: there are as many as the plan has nodes.
+        let waiting = unsafe { joins.get_unchecked(node as usize) };
+        // AcqRel: what the sources did is visible to whoever runs the node.
+        if decrement::<E>(waiting) == 1 {
+            waiting.store(join, Relaxed);
+            return true;
+        }
+        false
+    }
+
+    /// The next node for a participant, if there is one.
+    #[inline(always)]
+    fn find(self: &Arc<Self>, lane: &Claim<'_>) -> Option<u32> {
+        lane.pop()
+            .or_else(|| self.take_entry())
+            .or_else(|| self.steal(lane))
+    }
+
+    #[inline(always)]
+    fn take_entry(&self) -> Option<u32> {
+        let entries = self.exec.shape().entries();
+        let next = &self.sharing.entry;
+        let found = next.load(Relaxed);
+        if found >= entries.len() {
+            return None;
+        }
+        if E::EXCLUSIVE {
+            next.store(found + 1, Relaxed);
+            return entries.get(found).copied();
+        }
+        // May pass the end by one for each participant, which the check above keeps from growing.
+        entries.get(next.fetch_add(1, Relaxed)).copied()
+    }
+
+    #[cold]
+    fn steal(self: &Arc<Self>, lane: &Claim<'_>) -> Option<u32> {
+        let found = self
+            .steal_from_lanes(lane)
+            .or_else(|| self.take_inbox(lane));
+        if found.is_some() && self.has_work() {
+            self.offer();
+        }
+        found
+    }
+
+    fn steal_from_lanes(&self, lane: &Claim<'_>) -> Option<u32> {
+        let lanes = &self.shared_state().lanes;
+        lanes
+            .iter()
+            .filter(|victim| !lane.is(victim))
+            .find_map(|victim| lane.steal_from(victim))
+    }
+
+    fn take_inbox(&self, lane: &Claim<'_>) -> Option<u32> {
+        if self.sharing.inbox_len.load(SeqCst) == 0 {
+            return None;
+        }
+        let mut inbox = self.sharing.inbox.lock();
+        let first = inbox.pop();
+        inbox.drain(..).for_each(|node| lane.push(node));
+        self.sharing.inbox_len.store(0, SeqCst);
+        first
+    }
+
+    /// Whether there is something that a participant without work could take.
+    fn has_work(&self) -> bool {
+        self.sharing.entry.load(SeqCst) < self.exec.shape().entries().len()
+            || self.sharing.inbox_len.load(SeqCst) > 0
+            || self
+                .shared_state()
+                .lanes
+                .iter()
+                .any(|lane| !lane.is_empty())
+    }
+
+    /// Takes note of nodes that have ended; ends the run with the last.
+    fn count(self: &Arc<Self>, ended: usize) {
+        // AcqRel: whoever ends the run sees what all nodes did.
+        if self.sharing.remaining.fetch_sub(ended, AcqRel) == ended {
+            self.end();
+            Worker::with_current(|worker| match worker {
+                // Woken while this thread holds the interpreter, a waiter would only wait for that.
+                Some(worker) => {
+                    let data = Arc::into_raw(Arc::clone(self)).cast();
+                    // SAFETY: `publish_job` takes over the reference, and needs no interpreter.
+                    worker.set_late(unsafe { Job::new(data, publish_job::<E>) });
+                }
+                None => self.publish(),
+            });
+        }
+    }
+
+    /// To be called when there is more work than its finder runs at once: gets a taker for it.
+    #[inline(always)]
+    fn offer(self: &Arc<Self>) {
+        if !E::EXCLUSIVE {
+            // After the work became visible, before the word is read; see the head of this file.
+            fence(SeqCst);
+        }
+        if self.sharing.help.is_wanted() {
+            self.call_for_help();
+        }
+    }
+
+    #[cold]
+    fn call_for_help(self: &Arc<Self>) {
+        match self.sharing.help.call() {
+            Call::Nobody => {}
+            Call::Sleeper => self.sharing.work.set(),
+            Call::Worker => {
+                if let Some(pool) = &self.sharing.pool {
+                    let data = Arc::into_raw(Arc::clone(self)).cast();
+                    // SAFETY: `ticket` takes over the reference; a run may be joined on any attached thread.
+                    pool.submit(unsafe { Job::new(data, ticket::<E>) }, self.sharing.band);
+                }
+            }
+        }
+    }
+
+    /// Takes part as one who has been counted as joined, and leaves.
+    ///
+    /// # Safety
+    /// Attached.
+    unsafe fn stay(self: &Arc<Self>) {
+        let help = &self.sharing.help;
+        loop {
+            // There may be work for more than one: so tickets follow each other while there is.
+            if self.has_work() {
+                self.offer();
+            }
+            // SAFETY: attached, as the caller says.
+            let over = unsafe { self.participate() };
+            help.leave();
+            if over || !self.has_work() {
+                return;
+            }
+            help.join();
+        }
+    }
+}
+
+#[cfg(test)]
+impl<E: NodeExec> Run<E> {
+    /// Makes the run believe that a ticket is queued already, so that it is run by the caller alone.
+    pub(super) fn hold_off_help(&self) {
+        assert_eq!(self.sharing.help.call(), Call::Worker);
+    }
+}
+
+/// Takes one off a counter; what it was before.
+#[inline(always)]
+fn decrement<E: NodeExec>(counter: &AtomicU32) -> u32 {
+    if E::EXCLUSIVE {
+        let before = counter.load(Relaxed);
+        counter.store(before.wrapping_sub(1), Relaxed);
+        return before;
+    }
+    counter.fetch_sub(1, AcqRel)
+}
+
+/// # Safety
+/// `data` is a reference to a `Run<E>` made by `Arc::into_raw`; attached.
+unsafe fn ticket<E: NodeExec>(data: *const (), _worker: &Worker) {
+    // SAFETY: the contract above.
+    let run: Arc<Run<E>> = unsafe { Arc::from_raw(data.cast()) };
+    run.sharing.help.take_ticket();
+    // SAFETY: jobs are executed attached.
+    unsafe { run.stay() };
+}
+
+/// # Safety
+/// As for `ticket`.
+unsafe fn serial_job<E: NodeExec>(data: *const (), _worker: &Worker) {
+    // SAFETY: the contract above.
+    let run: Arc<Run<E>> = unsafe { Arc::from_raw(data.cast()) };
+    // SAFETY: jobs are executed attached, and this run has only this job.
+    unsafe { run.run_serial() };
+}
+
+/// # Safety
+/// As for `ticket`, but attached or not.
+unsafe fn publish_job<E: NodeExec>(data: *const (), worker: &Worker) {
+    // SAFETY: the contract above.
+    let run: Arc<Run<E>> = unsafe { Arc::from_raw(data.cast()) };
+    run.publish();
+    if let Some(last) = Arc::into_inner(run) {
+        // The handle is gone already, and what a run leaves is to be dropped attached.
+        let host = worker.pool().host();
+        let attached = worker.is_attached();
+        if !attached {
+            host.attach();
+        }
+        drop(last);
+        if !attached {
+            host.detach();
+        }
+    }
+}

@@ -1,0 +1,381 @@
+use super::*;
+use crate::plan::{Dependencies, ORDER_ONLY};
+use crate::pool::{Host, Pool, Settings};
+use crate::sync::Mutex;
+use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering::*};
+use std::sync::{Arc, OnceLock, Weak};
+use std::thread::JoinHandle;
+
+#[derive(Default)]
+struct Threads {
+    pool: OnceLock<Weak<Pool>>,
+    handles: Mutex<Vec<JoinHandle<()>>>,
+}
+
+impl Host for Arc<Threads> {
+    fn spawn(&self, index: usize) -> bool {
+        let Some(pool) = self.pool.get().and_then(Weak::upgrade) else {
+            return false;
+        };
+        self.handles
+            .lock()
+            .push(std::thread::spawn(move || pool.work(index)));
+        true
+    }
+    fn attach(&self) {}
+    fn detach(&self) {}
+    fn is_untidy(&self) -> bool {
+        false
+    }
+    fn tidy(&self) {}
+    fn now(&self) -> u64 {
+        0
+    }
+}
+
+struct Workers {
+    pool: Arc<Pool>,
+    threads: Arc<Threads>,
+}
+
+impl Workers {
+    fn new(count: usize) -> Self {
+        let threads = Arc::new(Threads::default());
+        let settings = Settings {
+            max_workers: count,
+            max_spares: 0,
+            gated: false,
+            bound: None,
+            order: crate::ready::Order::default(),
+        };
+        let pool = Pool::new(Box::new(Arc::clone(&threads)), settings);
+        assert!(threads.pool.set(Arc::downgrade(&pool)).is_ok());
+        Workers { pool, threads }
+    }
+}
+
+impl Drop for Workers {
+    fn drop(&mut self) {
+        self.pool.close();
+        while let Some(handle) = { self.threads.handles.lock().pop() } {
+            assert!(handle.join().is_ok());
+        }
+    }
+}
+
+/// What the nodes of a test do: each notes when it ran; some fail, some end elsewhere.
+struct Script {
+    shape: Plan,
+    clock: AtomicU32,
+    ran_at: Box<[AtomicU32]>,
+    let_go: Box<[AtomicU32]>,
+    outcomes: Vec<Outcome>,
+    order_only: OrderOnly,
+    pending: Mutex<Vec<u32>>,
+    finished: AtomicUsize,
+    recycled: Arc<Mutex<Option<State>>>,
+}
+
+impl Script {
+    fn new(shape: Plan, outcomes: Vec<Outcome>) -> Self {
+        let zeros = || (0..shape.len()).map(|_| AtomicU32::new(0)).collect();
+        Script {
+            clock: AtomicU32::new(0),
+            ran_at: zeros(),
+            let_go: zeros(),
+            outcomes,
+            order_only: OrderOnly::Skip,
+            pending: Mutex::new(Vec::new()),
+            finished: AtomicUsize::new(0),
+            recycled: Arc::default(),
+            shape,
+        }
+    }
+
+    fn ran(&self) -> Vec<bool> {
+        self.ran_at
+            .iter()
+            .map(|time| time.load(Acquire) > 0)
+            .collect()
+    }
+}
+
+impl NodeExec for Script {
+    const EXCLUSIVE: bool = false;
+    type Scratch = ();
+
+    fn shape(&self) -> &Plan {
+        &self.shape
+    }
+
+    fn scratch(&self) {}
+
+    unsafe fn execute<const SERIAL: bool>(&self, node: u32, (): &mut ()) -> Outcome {
+        let time = self.clock.fetch_add(1, AcqRel) + 1;
+        assert_eq!(
+            self.ran_at[node as usize].swap(time, AcqRel),
+            0,
+            "node {node} ran twice"
+        );
+        self.let_go[node as usize].fetch_add(1, AcqRel);
+        let outcome = self
+            .outcomes
+            .get(node as usize)
+            .copied()
+            .unwrap_or(Outcome::Done);
+        if outcome == Outcome::Pending {
+            self.pending.lock().push(node);
+        }
+        outcome
+    }
+
+    unsafe fn skip<const SERIAL: bool>(&self, node: u32) {
+        self.let_go[node as usize].fetch_add(1, AcqRel);
+    }
+
+    fn order_only(&self, _node: u32) -> OrderOnly {
+        self.order_only
+    }
+
+    fn poll(&self) -> bool {
+        true
+    }
+
+    fn park(&self, event: &Event) -> bool {
+        let _ = event.wait(None);
+        true
+    }
+
+    fn finished(&self) {
+        self.finished.fetch_add(1, AcqRel);
+    }
+
+    fn recycle(&mut self, state: State) {
+        *self.recycled.lock() = Some(state);
+    }
+}
+
+fn plan(waits_for: &[Vec<u32>]) -> Plan {
+    let mut starts = vec![0];
+    let mut sources = Vec::new();
+    for list in waits_for {
+        sources.extend_from_slice(list);
+        starts.push(sources.len() as u32);
+    }
+    match Plan::lay_out(&Dependencies { starts, sources }) {
+        Ok(layout) => layout.plan,
+        Err(cycle) => panic!("{cycle:?}"),
+    }
+}
+
+/// A pseudo-random graph: what node `i` waits for, all of it below `i`.
+fn random_graph(nodes: u32, seed: u64) -> Vec<Vec<u32>> {
+    let mut state = seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1;
+    let mut next = move |bound: u32| {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        (state >> 33) as u32 % bound.max(1)
+    };
+    let mut graph = Vec::new();
+    for node in 0..nodes {
+        let mut sources: Vec<u32> = (0..next(4).min(node)).map(|_| next(node)).collect();
+        sources.sort_unstable();
+        sources.dedup();
+        graph.push(sources);
+    }
+    graph
+}
+
+fn check_order(run: &Run<Script>) {
+    let script = run.exec();
+    for node in 0..script.shape.len() as u32 {
+        let own = script.ran_at[node as usize].load(Acquire);
+        for &edge in script.shape.successors(node) {
+            let later = script.ran_at[(edge & !ORDER_ONLY) as usize].load(Acquire);
+            assert!(later == 0 || own < later, "a node ran before its source");
+        }
+    }
+}
+
+#[test]
+fn every_node_of_a_shared_run_runs_once_and_after_its_sources() {
+    for workers in [1, 3] {
+        let workers = Workers::new(workers);
+        for seed in 0..40 {
+            let script = Script::new(plan(&random_graph(300, seed)), vec![]);
+            let state = State::new(&script.shape);
+            let run = Arc::new(Run::shared(script, state, &workers.pool, 4));
+            // SAFETY: nothing has to be attached here, and the run is run once.
+            unsafe { run.run_shared() };
+            assert!(run.is_over() && run.marks().clean());
+            assert!(run.exec().ran().iter().all(|ran| *ran));
+            assert_eq!(run.exec().finished.load(Acquire), 1);
+            check_order(&run);
+        }
+    }
+}
+
+#[test]
+fn a_started_run_is_run_by_workers_alone() {
+    let workers = Workers::new(2);
+    for seed in 0..40 {
+        let script = Script::new(plan(&random_graph(200, seed)), vec![]);
+        let state = State::new(&script.shape);
+        let run = Arc::new(Run::shared(script, state, &workers.pool, 4));
+        // SAFETY: as above.
+        unsafe { run.start() };
+        let _ = run.wait(None);
+        assert!(run.exec().ran().iter().all(|ran| *ran));
+        check_order(&run);
+    }
+}
+
+#[test]
+fn a_state_serves_one_run_after_the_other_failures_included() {
+    let workers = Workers::new(2);
+    let graph = random_graph(300, 7);
+    let mut state = None;
+    for round in 0..30 {
+        let mut outcomes = vec![Outcome::Done; 300];
+        if round % 3 == 0 {
+            outcomes[20 + round] = Outcome::Failed;
+        }
+        if round % 7 == 0 {
+            outcomes[50] = Outcome::Fatal;
+        }
+        let script = Script::new(plan(&graph), outcomes.clone());
+        let recycled = Arc::clone(&script.recycled);
+        let fresh = State::new(&script.shape);
+        let run = Arc::new(Run::shared(
+            script,
+            state.take().unwrap_or(fresh),
+            &workers.pool,
+            4,
+        ));
+        // SAFETY: as above.
+        unsafe { run.run_shared() };
+        assert!(
+            run.exec()
+                .let_go
+                .iter()
+                .all(|count| count.load(Acquire) == 1)
+        );
+        for node in 0..300 {
+            let expected = run.exec().ran()[node as usize];
+            assert_eq!(
+                matches!(run.marks().get(node), Mark::Done | Mark::Failed),
+                expected
+            );
+        }
+        drop(run);
+        // A worker that has yet to leave may be the one that drops it.
+        while recycled.lock().is_none() {
+            std::thread::yield_now();
+        }
+        state = recycled.lock().take();
+    }
+}
+
+#[test]
+fn a_failure_skips_the_same_nodes_however_it_is_run() {
+    let workers = Workers::new(3);
+    for seed in 0..40 {
+        let graph = random_graph(120, seed);
+        let outcomes: Vec<Outcome> = (0..120)
+            .map(|node| {
+                if node % 17 == 5 {
+                    Outcome::Failed
+                } else {
+                    Outcome::Done
+                }
+            })
+            .collect();
+        let make = || Script::new(plan(&graph), outcomes.clone());
+        let serial = Run::new(make(), State::new(&plan(&graph)));
+        // SAFETY: as above.
+        unsafe { serial.run_serial() };
+        let shared = Arc::new(Run::shared(
+            make(),
+            State::new(&plan(&graph)),
+            &workers.pool,
+            4,
+        ));
+        // SAFETY: as above.
+        unsafe { shared.run_shared() };
+        assert_eq!(serial.exec().ran(), shared.exec().ran());
+        let kind = |mark| std::mem::discriminant(&mark);
+        for node in 0..120 {
+            assert_eq!(
+                kind(serial.marks().get(node)),
+                kind(shared.marks().get(node))
+            );
+        }
+    }
+}
+
+#[test]
+fn pending_nodes_are_completed_from_outside() {
+    let workers = Workers::new(2);
+    for seed in 0..20 {
+        let outcomes = (0..150).map(|node| {
+            if node % 5 == 0 {
+                Outcome::Pending
+            } else {
+                Outcome::Done
+            }
+        });
+        let script = Script::new(plan(&random_graph(150, seed)), outcomes.collect());
+        let state = State::new(&script.shape);
+        let run = Arc::new(Run::shared(script, state, &workers.pool, 4));
+        let completer = Arc::clone(&run);
+        let thread = std::thread::spawn(move || {
+            while !completer.is_over() {
+                let node = { completer.exec().pending.lock().pop() };
+                match node {
+                    Some(node) => completer.complete(node, Outcome::Done),
+                    None => std::thread::yield_now(),
+                }
+            }
+        });
+        // SAFETY: as above.
+        unsafe { run.run_shared() };
+        assert!(thread.join().is_ok());
+        assert!(run.exec().ran().iter().all(|ran| *ran));
+        check_order(&run);
+    }
+}
+
+#[test]
+fn a_stopped_run_starts_nothing_more_and_ends() {
+    let workers = Workers::new(2);
+    let script = Script::new(plan(&random_graph(100, 3)), vec![]);
+    let state = State::new(&script.shape);
+    let run = Arc::new(Run::shared(script, state, &workers.pool, 4));
+    run.marks().stop();
+    // SAFETY: as above.
+    unsafe { run.run_shared() };
+    assert!(run.is_over());
+    assert!(run.exec().ran().iter().all(|ran| !ran));
+    assert_eq!(run.marks().get(0), Mark::Cancelled);
+}
+
+#[test]
+fn one_participant_takes_the_nodes_in_the_static_order() {
+    let workers = Workers::new(1);
+    // Joined by nobody: the only worker is busy elsewhere.
+    let script = Script::new(plan(&random_graph(200, 11)), vec![]);
+    let state = State::new(&script.shape);
+    let run = Run::shared(script, state, &workers.pool, 4);
+    let run = Arc::new(run);
+    run.hold_off_help();
+    // SAFETY: as above.
+    unsafe { run.run_shared() };
+    let times: Vec<u32> = run
+        .exec()
+        .ran_at
+        .iter()
+        .map(|time| time.load(Acquire))
+        .collect();
+    assert_eq!(times, (1..=200).collect::<Vec<_>>());
+}
