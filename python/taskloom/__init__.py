@@ -28,12 +28,12 @@ if TYPE_CHECKING:
     from taskloom.errors import Cancelled as Cancelled
     from taskloom.executor import Executor as Executor
     from taskloom.executor import default_executor as default_executor
+    from taskloom.executor import run as run
     from taskloom.executor import worker_count as worker_count
     from taskloom.executor import worker_index as worker_index
     from taskloom.graph import Graph as Graph
     from taskloom.retry import Retry as Retry
     from taskloom.run import Run as Run
-    from taskloom.run import run as run
     from taskloom.scope.aio import aio as aio
     from taskloom.scope.aio import aio_loop as aio_loop
     from taskloom.scope.cancellation import CancelScope as CancelScope
@@ -104,7 +104,7 @@ _HOME = {
     "gather": "scope.combinators",
     "maybe_yield": "scope.coroutines",
     "move_on_after": "scope.cancellation",
-    "run": "run",
+    "run": "executor",
     "run_coroutine": "scope.coroutines",
     "select": "channel",
     "shield": "scope.cancellation",

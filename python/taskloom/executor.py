@@ -12,11 +12,13 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Literal, ParamSpec, TypeVar, final
 
 from taskloom import _taskloom
-from taskloom._taskloom import Future
+from taskloom._taskloom import Future, Plan
 from taskloom._workers import Workers, is_exiting, register
 from taskloom.errors import OptionError
+from taskloom.graph import Graph
+from taskloom.run import Mode, Run, run_plan, start_plan
 
-__all__ = ["Executor", "Future", "default_executor", "worker_count", "worker_index"]
+__all__ = ["Executor", "Future", "default_executor", "run", "worker_count", "worker_index"]
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -187,6 +189,46 @@ class Executor(_taskloom.Pool, ThreadPoolExecutor):
             return itertools.chain.from_iterable(results)
         return _in_order((self.submit(fn, *args) for args in calls), buffersize, end_time)
 
+    def run(self, target: Graph | Plan, *, mode: Mode = "parallel", check: bool = True) -> Run:
+        """Runs a graph or plan on the calling thread and the workers; returns when it is over.
+
+        Parameters
+        ----------
+        target
+            What to run; a graph is compiled first, and again only when it has grown.
+        mode
+            `"parallel"` uses the calling thread and the workers, `"serial"` the calling thread
+            alone, in the plan's order.
+        check
+            Whether a run that did not go well raises `RunFailed`, as `Run.result` does.
+
+        >>> import taskloom
+        >>> g = taskloom.Graph()
+        >>> total = g.add(sum, [g.add(int, "1"), g.add(int, "2")])
+        >>> with taskloom.Executor(2) as executor:
+        ...     executor.run(g)[total]
+        3
+        """
+        self._refuse_if_closed()
+        return run_plan(self, target, mode, check)
+
+    def start(self, target: Graph | Plan, *, mode: Mode = "parallel") -> Run:
+        """Has the workers run a graph or plan and returns the live run at once.
+
+        With `mode="serial"` one worker runs all of it, in the plan's order. The run can be waited
+        for, cancelled, and awaited; a run that is dropped goes on.
+
+        >>> import taskloom
+        >>> g = taskloom.Graph()
+        >>> node = g.add(int, "7")
+        >>> with taskloom.Executor(2) as executor:
+        ...     run = executor.start(g)
+        >>> run.result()[node]
+        7
+        """
+        self._refuse_if_closed()
+        return start_plan(self, target, mode)
+
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
         """Takes no more tasks; what was submitted is still run.
 
@@ -250,6 +292,18 @@ def _take(window: deque[Future[R]], futures: Iterator[Future[R]], end_time: floa
         del future
     window.extend(itertools.islice(futures, 1))
     return result
+
+
+def run(target: Graph | Plan, *, mode: Mode = "parallel", check: bool = True) -> Run:
+    """Runs a graph or plan with the default executor; `Executor.run` says the rest.
+
+    >>> import taskloom
+    >>> g = taskloom.Graph()
+    >>> node = g.add(sum, [1, 2, 3])
+    >>> taskloom.run(g)[node]
+    6
+    """
+    return default_executor().run(target, mode=mode, check=check)
 
 
 _default: Executor | None = None

@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import concurrent.futures
 from collections.abc import Generator
+from contextvars import copy_context
 from typing import Any, Literal, NamedTuple, NoReturn, Self, TypeVar, final, overload
 
 from taskloom import _taskloom
+from taskloom._ambient import ambient
 from taskloom._taskloom import Node, Plan
-from taskloom.errors import RunFailed, ValueFreedError
+from taskloom.errors import OptionError, RunFailed, ValueFreedError
 from taskloom.graph import Graph
 
-__all__ = ["Reason", "Run", "run"]
+__all__ = ["Reason", "Run"]
 
 R = TypeVar("R")
+
+DEFAULT_BAND = 4
 
 Mode = Literal["parallel", "serial"]
 Status = Literal["running", "done", "failed", "cancelled"]
@@ -248,35 +252,37 @@ def _as_plan(target: Graph | Plan) -> Plan:
     raise TypeError(f"only a graph or a plan can be run, not {target!r}")
 
 
+def _new_run(target: Graph | Plan, mode: Mode, pool: _taskloom.Pool | None, band: int) -> Run:
+    if mode not in ("parallel", "serial"):
+        raise OptionError(f"mode={mode!r} is none of 'parallel', 'serial'")
+    context = None
+    if ambient.get() is not None:
+        # Nodes run on this thread too, where calling a task must not add to the open graph.
+        context = copy_context()
+        context.run(ambient.set, None)
+    return Run(_as_plan(target), pool, band, context)
+
+
 def run_plan(
-    pool: Any, target: Graph | Plan, mode: Mode = "parallel", *, check: bool = True
+    pool: _taskloom.Pool, target: Graph | Plan, mode: Mode, check: bool, band: int = DEFAULT_BAND
 ) -> Run:
-    """Runs a graph or plan on the calling thread and the workers of `pool`, to its end."""
-    handle = Run(_as_plan(target))
-    handle._run_serial()
-    return handle if handle.ok or not check else handle.result()
+    """Runs a graph or plan on this thread and, unless `mode` is "serial", the workers of `pool`."""
+    if mode == "serial":
+        run = _new_run(target, mode, None, band)
+        run._run_serial()
+    else:
+        run = _new_run(target, mode, pool, band)
+        run._run_shared()
+    return run if not check or run.ok else run.result()
 
 
-def run(target: Graph | Plan, *, mode: Mode = "parallel", check: bool = True) -> Run:
-    """Runs a graph or plan with the default executor and returns the run when it is over.
-
-    Parameters
-    ----------
-    target
-        What to run; a graph is compiled first, and again only when it has grown.
-    mode
-        "parallel" uses the calling thread and the workers, "serial" the calling thread alone, in
-        the plan's order.
-    check
-        Whether a run that did not go well raises, as `Run.result` does.
-
-    >>> import taskloom
-    >>> g = taskloom.Graph()
-    >>> node = g.add(sum, [1, 2, 3])
-    >>> taskloom.run(g)[node]
-    6
-    """
-    return run_plan(None, target, mode, check=check)
+def start_plan(
+    pool: _taskloom.Pool, target: Graph | Plan, mode: Mode, band: int = DEFAULT_BAND
+) -> Run:
+    """Has the workers of `pool` run a graph or plan, one of them alone if `mode` is "serial"."""
+    run = _new_run(target, mode, pool, band)
+    run._start(mode == "serial")
+    return run
 
 
 def _log_unretrieved(failures: list[tuple[Node[Any] | None, BaseException]]) -> None:

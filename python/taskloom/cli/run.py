@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from taskloom.cli.problem import UsageProblem
 from taskloom.cli.target import resolve, split_target
 from taskloom.errors import ValueFreedError
+from taskloom.executor import run as run_graph
 from taskloom.run import Run
-from taskloom.run import run as run_graph
 
 if TYPE_CHECKING:
     from taskloom._taskloom import Node

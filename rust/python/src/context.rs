@@ -159,6 +159,86 @@ pub fn leave() {
     }
 }
 
+/// A private copy of a snapshot that a thread is in for as long as this lives, on top of whatever
+/// context it was in; made anew when what ran in it has changed it.
+pub struct Stay {
+    snapshot: Object,
+    copy: Object,
+    /// What an unchanged copy holds; null where that cannot be told.
+    unchanged: Object,
+}
+
+impl Stay {
+    /// Enters a copy of `snapshot`, which must outlive this. None, with an exception set, if that
+    /// fails. Attached.
+    pub fn enter(snapshot: Object) -> Option<Self> {
+        // SAFETY: attached, and `snapshot` is a live context.
+        let copy = unsafe { ffi::PyContext_Copy(snapshot) };
+        if copy.is_null() {
+            return None;
+        }
+        // SAFETY: as above; a new copy is entered by nobody else.
+        if unsafe { ffi::PyContext_Enter(copy) } != 0 {
+            // SAFETY: the copy is ours.
+            unsafe { ffi::Py_DECREF(copy) };
+            return None;
+        }
+        let unchanged = if SHARED.load(Relaxed) {
+            variables(snapshot)
+        } else {
+            null_mut()
+        };
+        Some(Stay {
+            snapshot,
+            copy,
+            unchanged,
+        })
+    }
+
+    /// To be called after a task: the next one finds what the snapshot held. Attached.
+    #[inline(always)]
+    pub fn refresh(&mut self) {
+        if self.unchanged.is_null() || variables(self.copy) != self.unchanged {
+            self.renew();
+        }
+    }
+
+    #[cold]
+    fn renew(&mut self) {
+        // The old copy is left before a new one is entered, as contexts nest.
+        self.leave();
+        match Stay::enter(self.snapshot) {
+            Some(fresh) => *self = fresh,
+            None => {
+                // Out of memory: the next task runs in the context around, the one after tries again.
+                // SAFETY: attached.
+                unsafe { ffi::PyErr_Clear() };
+                self.unchanged = null_mut();
+            }
+        }
+    }
+
+    fn leave(&mut self) {
+        let copy = std::mem::replace(&mut self.copy, null_mut());
+        if !copy.is_null() {
+            // SAFETY: attached; the copy is ours, and was entered on this thread.
+            unsafe {
+                if ffi::PyContext_Exit(copy) != 0 {
+                    // A task left a context of its own entered: it is lost, not ours.
+                    ffi::PyErr_Clear();
+                }
+                ffi::Py_DECREF(copy);
+            }
+        }
+    }
+}
+
+impl Drop for Stay {
+    fn drop(&mut self) {
+        self.leave();
+    }
+}
+
 /// Runs `call` in a copy of `snapshot`, on top of whatever context this thread is in. Null with an
 /// exception set if the context cannot be entered.
 pub fn run_nested(py: Python<'_>, snapshot: Object, call: impl FnOnce() -> Object) -> Object {

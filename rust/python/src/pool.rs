@@ -444,6 +444,14 @@ impl Pool {
         self.shared().flags.store(flags & CLOSED, Relaxed);
     }
 
+    /// Raises what a submit would raise now.
+    fn _refuse_if_closed(&self, py: Python<'_>) -> PyResult<()> {
+        match self.shared().flags.load(Relaxed) {
+            0 => Ok(()),
+            flags => Err(self.refusal(py, flags)),
+        }
+    }
+
     #[getter]
     fn is_closed(&self) -> bool {
         self.shared().flags.load(Relaxed) != 0

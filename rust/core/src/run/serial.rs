@@ -1,5 +1,7 @@
 //! The whole run on one thread, in the plan's static order: no counters, no queues.
 
+use crate::sync::Arc;
+
 use super::{NodeExec, Outcome, POLL_EVERY, Run};
 
 impl<E: NodeExec> Run<E> {
@@ -9,7 +11,15 @@ impl<E: NodeExec> Run<E> {
     ///
     /// # Safety
     /// This thread may run nodes, and nothing else was or will be asked to run this run.
-    pub unsafe fn run_serial(&self) {
+    pub unsafe fn run_serial(self: &Arc<Self>) {
+        // SAFETY: the caller's promise.
+        self.noted(|| unsafe { self.run_in_order() });
+        self.end();
+    }
+
+    /// # Safety
+    /// As for `run_serial`.
+    unsafe fn run_in_order(&self) {
         let (exec, marks, plan) = (&self.exec, self.marks(), self.exec.shape());
         let mut scratch = exec.scratch();
         let count = plan.len() as u32;
@@ -33,7 +43,5 @@ impl<E: NodeExec> Run<E> {
                 marks.stop();
             }
         }
-        self.end();
-        self.publish();
     }
 }

@@ -14,8 +14,10 @@
 //! **The end.** Participants count the nodes that they ended and subtract the sum before they leave, or
 //! now and then; whoever brings the count to zero ends the run.
 
+use std::any::Any;
 use std::cell::Cell;
 use std::ptr;
+use std::sync::Weak;
 
 use crossbeam_utils::CachePadded;
 
@@ -65,6 +67,8 @@ pub struct Sharing {
     inbox_len: AtomicUsize,
     /// Wakes the calling thread.
     work: Event,
+    /// Keeps a started run alive to its end: its handle may be dropped, and tickets are weak.
+    goes_on: Mutex<Option<Box<dyn Any + Send + Sync>>>,
 }
 
 impl Sharing {
@@ -78,6 +82,7 @@ impl Sharing {
             inbox: Mutex::new(Vec::new()),
             inbox_len: AtomicUsize::new(0),
             work: Event::new(),
+            goes_on: Mutex::new(None),
         }
     }
 }
@@ -120,8 +125,10 @@ impl<E: NodeExec> Run<E> {
     /// Attached, once, and only this or [`Run::start`] is called on a run made by [`Run::shared`].
     pub unsafe fn run_shared(self: &Arc<Self>) {
         self.retain();
-        if self.exec.shape().entries().len() > 1 {
-            self.offer();
+        match self.exec.shape().entries().len() {
+            0 => return self.end(),
+            1 => {}
+            _ => self.offer(),
         }
         // SAFETY: attached, as the caller says.
         while !unsafe { self.participate() } {
@@ -153,8 +160,8 @@ impl<E: NodeExec> Run<E> {
         self.retain();
         if self.exec.shape().is_empty() {
             self.end();
-            self.publish();
         } else {
+            *self.sharing.goes_on.lock() = Some(Box::new(Arc::clone(self)));
             self.offer();
         }
     }
@@ -249,18 +256,29 @@ impl<E: NodeExec> Run<E> {
         }
     }
 
-    /// The run is over: says so, and lets callbacks follow. [`Run::publish`] wakes who waits.
+    /// The run is over: says so, lets callbacks follow, and wakes who waits.
     #[cold]
-    pub(super) fn end(&self) {
+    pub(super) fn end(self: &Arc<Self>) {
         self.ended.store(true, SeqCst);
         if let Some(pool) = &self.sharing.pool {
             pool.release();
         }
         self.exec.finished();
+        // Not the last reference: whoever ends the run has one.
+        drop(self.sharing.goes_on.lock().take());
+        Worker::with_current(|worker| match worker {
+            // Woken while this thread holds the interpreter, a waiter would only wait for that.
+            Some(worker) => {
+                let data = Arc::into_raw(Arc::clone(self)).cast();
+                // SAFETY: `publish_job` takes over the reference, and needs no interpreter.
+                worker.set_late(unsafe { Job::new(data, publish_job::<E>) });
+            }
+            None => self.publish(),
+        });
     }
 
     /// Wakes who waits. Needs no interpreter.
-    pub(super) fn publish(&self) {
+    fn publish(&self) {
         self.sharing.work.set();
         self.over.set();
     }
@@ -454,15 +472,6 @@ impl<E: NodeExec> Run<E> {
         // AcqRel: whoever ends the run sees what all nodes did.
         if self.sharing.remaining.fetch_sub(ended, AcqRel) == ended {
             self.end();
-            Worker::with_current(|worker| match worker {
-                // Woken while this thread holds the interpreter, a waiter would only wait for that.
-                Some(worker) => {
-                    let data = Arc::into_raw(Arc::clone(self)).cast();
-                    // SAFETY: `publish_job` takes over the reference, and needs no interpreter.
-                    worker.set_late(unsafe { Job::new(data, publish_job::<E>) });
-                }
-                None => self.publish(),
-            });
         }
     }
 
@@ -485,7 +494,8 @@ impl<E: NodeExec> Run<E> {
             Call::Sleeper => self.sharing.work.set(),
             Call::Worker => {
                 if let Some(pool) = &self.sharing.pool {
-                    let data = Arc::into_raw(Arc::clone(self)).cast();
+                    // Weak: a ticket that comes late keeps nothing alive.
+                    let data = Arc::downgrade(self).into_raw().cast();
                     // SAFETY: `ticket` takes over the reference; a run may be joined on any attached thread.
                     pool.submit(unsafe { Job::new(data, ticket::<E>) }, self.sharing.band);
                 }
@@ -535,17 +545,19 @@ fn decrement<E: NodeExec>(counter: &AtomicU32) -> u32 {
 }
 
 /// # Safety
-/// `data` is a reference to a `Run<E>` made by `Arc::into_raw`; attached.
+/// `data` is a weak reference to a `Run<E>` made by `Weak::into_raw`; attached.
 unsafe fn ticket<E: NodeExec>(data: *const (), _worker: &Worker) {
     // SAFETY: the contract above.
-    let run: Arc<Run<E>> = unsafe { Arc::from_raw(data.cast()) };
-    run.sharing.help.take_ticket();
-    // SAFETY: jobs are executed attached.
-    unsafe { run.stay() };
+    let run: Weak<Run<E>> = unsafe { Weak::from_raw(data.cast()) };
+    if let Some(run) = run.upgrade() {
+        run.sharing.help.take_ticket();
+        // SAFETY: jobs are executed attached.
+        unsafe { run.stay() };
+    }
 }
 
 /// # Safety
-/// As for `ticket`.
+/// `data` is a reference to a `Run<E>` made by `Arc::into_raw`; attached.
 unsafe fn serial_job<E: NodeExec>(data: *const (), _worker: &Worker) {
     // SAFETY: the contract above.
     let run: Arc<Run<E>> = unsafe { Arc::from_raw(data.cast()) };
@@ -554,7 +566,7 @@ unsafe fn serial_job<E: NodeExec>(data: *const (), _worker: &Worker) {
 }
 
 /// # Safety
-/// As for `ticket`, but attached or not.
+/// As for `serial_job`, but attached or not.
 unsafe fn publish_job<E: NodeExec>(data: *const (), worker: &Worker) {
     // SAFETY: the contract above.
     let run: Arc<Run<E>> = unsafe { Arc::from_raw(data.cast()) };

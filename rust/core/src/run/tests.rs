@@ -45,6 +45,7 @@ impl Workers {
             max_workers: count,
             max_spares: 0,
             gated: false,
+            local_queues: true,
             bound: None,
             order: crate::ready::Order::default(),
         };
@@ -292,7 +293,7 @@ fn a_failure_skips_the_same_nodes_however_it_is_run() {
             })
             .collect();
         let make = || Script::new(plan(&graph), outcomes.clone());
-        let serial = Run::new(make(), State::new(&plan(&graph)));
+        let serial = Arc::new(Run::new(make(), State::new(&plan(&graph))));
         // SAFETY: as above.
         unsafe { serial.run_serial() };
         let shared = Arc::new(Run::shared(
@@ -378,4 +379,24 @@ fn one_participant_takes_the_nodes_in_the_static_order() {
         .map(|time| time.load(Acquire))
         .collect();
     assert_eq!(times, (1..=200).collect::<Vec<_>>());
+}
+
+#[test]
+fn a_run_without_nodes_is_over_at_once() {
+    let workers = Workers::new(1);
+    for started in [false, true] {
+        let script = Script::new(plan(&[]), vec![]);
+        let state = State::new(&script.shape);
+        let run = Arc::new(Run::shared(script, state, &workers.pool, 4));
+        // SAFETY: as above.
+        unsafe {
+            if started {
+                run.start()
+            } else {
+                run.run_shared()
+            }
+        };
+        assert!(run.is_over());
+        let _ = run.wait(None);
+    }
 }

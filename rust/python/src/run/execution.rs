@@ -2,19 +2,26 @@
 
 use std::mem::ManuallyDrop;
 use std::sync::atomic::{AtomicBool, Ordering::*};
+use std::time::Duration;
 
 use parking_lot::Mutex;
 use pyo3::exceptions::PyException;
 use pyo3::ffi;
 use pyo3::prelude::*;
 use pyo3::types::PyList;
+use taskloom_core::latch::Event;
 use taskloom_core::plan::Plan as Shape;
+use taskloom_core::pool::Worker;
 use taskloom_core::run::{NodeExec, OrderOnly, Outcome, State};
 
+use crate::call::{self, take_exception};
+use crate::context::Stay;
 use crate::plan::{PLAIN, Plan, Policy, SLOT, Step, Tables, Values};
 
 pub struct Execution {
     plan: Py<Plan>,
+    /// The context variables that nodes find.
+    context: Py<PyAny>,
     /// Borrowed from `plan`, which is frozen: spares the hot loop two dependent loads.
     tables: *const Tables,
     pub values: ManuallyDrop<Values>,
@@ -58,8 +65,9 @@ unsafe impl Send for Execution {}
 unsafe impl Sync for Execution {}
 
 impl Execution {
-    pub fn new(plan: &Bound<'_, Plan>, values: Values) -> Self {
+    pub fn new(plan: &Bound<'_, Plan>, context: Py<PyAny>, values: Values) -> Self {
         Execution {
+            context,
             tables: &raw const plan.get().tables,
             plan: plan.clone().unbind(),
             values: ManuallyDrop::new(values),
@@ -125,11 +133,6 @@ impl Execution {
     }
 }
 
-/// The pending exception as an object.
-pub fn take_exception(py: Python<'_>) -> Py<PyAny> {
-    PyErr::fetch(py).into_value(py).into_any()
-}
-
 /// Adds a note unless the exception, which several nodes may share, has it already.
 fn add_note(error: &Bound<'_, PyAny>, note: &str) {
     let add = || -> PyResult<()> {
@@ -146,15 +149,20 @@ fn add_note(error: &Bound<'_, PyAny>, note: &str) {
     drop(add());
 }
 
-/// A participant's buffer for arguments, with the free place in front that callees may use.
-pub struct Scratch(Box<[*mut ffi::PyObject]>);
+/// What a participant keeps to itself.
+pub struct Scratch {
+    /// The arguments of a call, with the free place in front that callees may use.
+    buffer: Box<[*mut ffi::PyObject]>,
+    /// The context that it is in; None if none could be made, which takes no memory at all.
+    context: Option<Stay>,
+}
 
 impl Scratch {
     #[inline(always)]
     fn set(&mut self, index: usize, argument: *mut ffi::PyObject) {
-        debug_assert!(index + 1 < self.0.len());
+        debug_assert!(index + 1 < self.buffer.len());
         // SAFETY: made one longer than the widest step of the plan.
-        unsafe { *self.0.get_unchecked_mut(index + 1) = argument };
+        unsafe { *self.buffer.get_unchecked_mut(index + 1) = argument };
     }
 
     /// Calls a step with the arguments that were set.
@@ -167,7 +175,7 @@ impl Scratch {
         unsafe {
             ffi::PyObject_Vectorcall(
                 step.callable,
-                self.0.as_ptr().add(1),
+                self.buffer.as_ptr().add(1),
                 step.positional as usize | ffi::PY_VECTORCALL_ARGUMENTS_OFFSET,
                 step.names,
             )
@@ -176,6 +184,7 @@ impl Scratch {
 }
 
 impl NodeExec for Execution {
+    const EXCLUSIVE: bool = cfg!(not(Py_GIL_DISABLED));
     type Scratch = Scratch;
 
     fn shape(&self) -> &Shape {
@@ -183,7 +192,15 @@ impl NodeExec for Execution {
     }
 
     fn scratch(&self) -> Scratch {
-        Scratch(vec![std::ptr::null_mut(); self.tables().widest + 1].into())
+        let context = Stay::enter(self.context.as_ptr());
+        if context.is_none() {
+            // SAFETY: participants are attached.
+            unsafe { ffi::PyErr_Clear() };
+        }
+        Scratch {
+            buffer: vec![std::ptr::null_mut(); self.tables().widest + 1].into(),
+            context,
+        }
     }
 
     #[inline(always)]
@@ -208,6 +225,9 @@ impl NodeExec for Execution {
         }
         // SAFETY: attached; this node has read its operands.
         unsafe { self.values.release::<SERIAL>(tables, operands) };
+        if let Some(context) = &mut scratch.context {
+            context.refresh();
+        }
         outcome
     }
 
@@ -238,6 +258,22 @@ impl NodeExec for Execution {
         false
     }
 
+    fn park(&self, event: &Event) -> bool {
+        // SAFETY: participants are attached.
+        let py = unsafe { Python::assume_attached() };
+        if self.failures.lock().iter().any(|failure| failure.fatal) {
+            // Who asked for a stop does not wait for what others are at.
+            return false;
+        }
+        match wait_for(py, None, event) {
+            Ok(_) => true,
+            Err(error) => {
+                self.note(py, NO_NODE, error.into_value(py).into_any(), true);
+                false
+            }
+        }
+    }
+
     fn finished(&self) {
         let callbacks = self.callbacks.lock().take();
         // SAFETY: the end of a run is announced attached.
@@ -248,16 +284,23 @@ impl NodeExec for Execution {
     }
 
     fn recycle(&mut self, state: State) {
-        Python::attach(|py| {
-            self.report_unretrieved(py);
-            // SAFETY: attached; nobody else knows this run any more.
-            unsafe { self.values.clear(&self.plan().tables.kept) };
-            self.failures.get_mut().clear();
-        });
+        // SAFETY: runs are dropped attached.
+        self.report_unretrieved(unsafe { Python::assume_attached() });
+        // SAFETY: attached; nobody else knows this run any more.
+        unsafe { self.values.clear(&self.plan().tables.kept) };
         // SAFETY: called once, when the run is dropped; nothing uses the values afterwards.
         let values = unsafe { ManuallyDrop::take(&mut self.values) };
         self.plan().spares.give(state, values);
     }
+}
+
+/// Waits for an event, detached, handling signals; a worker lets a spare take its place meanwhile.
+pub fn wait_for(py: Python<'_>, timeout: Option<Duration>, event: &Event) -> PyResult<bool> {
+    let wait = || call::wait_detached(py, timeout, |slice| event.wait(slice));
+    Worker::with_current(|worker| match worker {
+        Some(worker) => worker.blocked(wait),
+        None => wait(),
+    })
 }
 
 fn call_back(callback: &Bound<'_, PyAny>) {

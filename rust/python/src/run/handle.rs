@@ -2,17 +2,19 @@
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering::*;
-use std::time::Duration;
 
 use pyo3::PyTraverseError;
 use pyo3::PyVisit;
-use pyo3::exceptions::PyKeyError;
+use pyo3::exceptions::{PyKeyError, PyRuntimeError};
 use pyo3::prelude::*;
+use taskloom_core::ready::BANDS;
 use taskloom_core::run::{Mark, Run, State};
-use taskloom_core::sync::Wait;
 
-use super::execution::{Execution, Failure, NO_NODE};
+use super::execution::{Execution, Failure, NO_NODE, wait_for};
+use crate::call;
+use crate::context;
 use crate::plan::{Node, Plan, Values};
+use crate::pool::Pool;
 
 /// The native half of `taskloom.Run`.
 #[pyclass(frozen, subclass, weakref, module = "taskloom._taskloom")]
@@ -22,17 +24,32 @@ pub struct RunCore {
 
 #[pymethods]
 impl RunCore {
+    /// `pool` is needed for anything but `_run_serial`; `band` is where its tickets queue there.
     #[new]
-    fn new(plan: &Bound<'_, Plan>) -> Self {
-        let (state, values) = plan.get().spares.take().unwrap_or_else(|| {
-            (
-                State::new(&plan.get().shape),
-                Values::new(&plan.get().tables),
-            )
-        });
-        RunCore {
-            run: Arc::new(Run::new(Execution::new(plan, values), state)),
-        }
+    #[pyo3(signature = (plan, pool=None, band=4, context=None))]
+    fn new(
+        py: Python<'_>,
+        plan: &Bound<'_, Plan>,
+        pool: Option<&Bound<'_, Pool>>,
+        band: usize,
+        context: Option<Py<PyAny>>,
+    ) -> PyResult<Self> {
+        let context = match context {
+            Some(context) => context,
+            // SAFETY: attached; null comes with an exception.
+            None => unsafe { Bound::from_owned_ptr_or_err(py, context::capture())? }.unbind(),
+        };
+        let this = plan.get();
+        let (state, values) = this
+            .spares
+            .take()
+            .unwrap_or_else(|| (State::new(&this.shape), Values::new(&this.tables)));
+        let execution = Execution::new(plan, context, values);
+        let run = match pool {
+            Some(pool) => Run::shared(execution, state, pool.get().core(), band.min(BANDS - 1)),
+            None => Run::new(execution, state),
+        };
+        Ok(RunCore { run: Arc::new(run) })
     }
 
     /// The plan that runs.
@@ -47,21 +64,53 @@ impl RunCore {
         unsafe { self.run.run_serial() };
     }
 
-    /// Waits for the end; False if `timeout` seconds pass before.
+    /// Runs everything on this thread and the workers that join. What asks for a stop, such as
+    /// `KeyboardInterrupt`, is raised before the run is over, if others still run nodes of it.
+    fn _run_shared(&self, py: Python<'_>) -> PyResult<()> {
+        // SAFETY: attached, and called once, by the functions that make runs.
+        unsafe { self.run.run_shared() };
+        if self.run.is_over() {
+            return Ok(());
+        }
+        match self._failures(py).1 {
+            Some(error) => Err(PyErr::from_value(error.into_bound(py))),
+            None => self._wait(py, None).map(drop),
+        }
+    }
+
+    /// Has the workers run everything; in the plan's order, on one of them, if `serial`.
+    fn _start(&self, serial: bool) {
+        // SAFETY: attached, and called once, by the functions that make runs.
+        unsafe {
+            if serial {
+                self.run.start_serial();
+            } else {
+                self.run.start();
+            }
+        }
+    }
+
+    /// Waits for the end; False if `timeout` seconds pass before. A worker of the run's pool takes
+    /// part meanwhile.
     #[pyo3(signature = (timeout=None))]
     fn _wait(&self, py: Python<'_>, timeout: Option<f64>) -> PyResult<bool> {
         if self.run.is_over() {
             return Ok(true);
         }
-        let timeout =
-            timeout.and_then(|seconds| Duration::try_from_secs_f64(seconds.max(0.0)).ok());
-        loop {
-            match py.detach(|| self.run.wait(timeout)) {
-                Wait::Woken => return Ok(true),
-                Wait::TimedOut => return Ok(false),
-                Wait::Interrupted => py.check_signals()?,
+        if self.run.runs_here() {
+            return Err(PyRuntimeError::new_err(
+                "a node waits for the run that it is part of, which cannot end before the node does: \
+                 pass it the values it needs as arguments",
+            ));
+        }
+        if timeout.is_none() && self.run.pool().is_some_and(|pool| pool.is_current()) {
+            // SAFETY: attached.
+            unsafe { self.run.assist() };
+            if self.run.is_over() {
+                return Ok(true);
             }
         }
+        wait_for(py, call::timeout_from(timeout), self.run.over())
     }
 
     /// Whether the run is over: every node has run, failed, or been skipped or cancelled.
