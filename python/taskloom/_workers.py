@@ -62,6 +62,8 @@ class Workers:
         self.initargs = initargs
         self.exit_timeout = exit_timeout
         self.threads: set[threading.Thread] = set()
+        # Held while a thread is started, which any worker may do: until then it cannot be joined.
+        self._starting = threading.RLock()
         # Set by the executor; called with a message when the initializer has failed.
         self.on_broken: Callable[[str], None] | None = None
         with _lock:
@@ -72,12 +74,18 @@ class Workers:
         thread = threading.Thread(
             target=self._main, args=(entry,), name=f"{self.prefix}_{index}", daemon=True
         )
-        self.threads.add(thread)
-        try:
-            thread.start()
-        except BaseException:
-            self.threads.discard(thread)
-            raise
+        with self._starting:
+            self.threads.add(thread)
+            try:
+                thread.start()
+            except BaseException:
+                self.threads.discard(thread)
+                raise
+
+    def alive(self) -> list[threading.Thread]:
+        """The threads that work."""
+        with self._starting:
+            return [thread for thread in self.threads if thread.is_alive()]
 
     def _main(self, entry: Entry) -> None:
         if self.initializer is not None:
@@ -100,6 +108,7 @@ class Workers:
     def forget(self) -> None:
         """Drops the threads, which do not exist in this process any more."""
         self.threads = set()
+        self._starting = threading.RLock()
 
 
 _all: weakref.WeakSet[Workers] = weakref.WeakSet()
@@ -147,7 +156,7 @@ def _join(workers: Workers) -> None:
     started = time.monotonic()
     limit = workers.exit_timeout
     named = False
-    while threads := [thread for thread in list(workers.threads) if thread.is_alive()]:
+    while threads := workers.alive():
         waited = time.monotonic() - started
         if limit is not None and waited >= limit:
             print(

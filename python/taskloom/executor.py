@@ -250,8 +250,9 @@ class Executor(_taskloom.Pool, ThreadPoolExecutor):
         if cancel_futures:
             self.cancel_queued()
         if wait:
-            for thread in list(self._workers.threads):
-                thread.join()
+            while threads := self._workers.alive():
+                for thread in threads:
+                    thread.join()
 
 
 def _chunks(calls: Iterator[Any], size: int) -> Iterator[list[Any]]:
