@@ -19,9 +19,8 @@ import pickle
 import struct
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass
 from importlib import import_module
-from typing import TYPE_CHECKING, Any, Final, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeAlias
 
 if TYPE_CHECKING:
     import socket
@@ -113,8 +112,7 @@ def _attempt(
     return body, views
 
 
-@dataclass(frozen=True, slots=True)
-class Message:
+class Message(NamedTuple):
     """A received frame, not yet unpickled."""
 
     kind: int
