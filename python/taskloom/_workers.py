@@ -64,8 +64,8 @@ class Workers:
         self.threads: set[threading.Thread] = set()
         # Held while a thread is started, which any worker may do: until then it cannot be joined.
         self._starting = threading.RLock()
-        # Set by the executor; called with a message when the initializer has failed.
-        self.on_broken: Callable[[str], None] | None = None
+        # Set by the executor, weakly: its pool holds this record, unseen by the collector.
+        self.executor: weakref.ref[Any] | None = None
         with _lock:
             _all.add(self)
 
@@ -97,8 +97,9 @@ class Workers:
                 logging.getLogger("concurrent.futures").critical(
                     "Exception in initializer:", exc_info=True
                 )
-                if self.on_broken is not None:
-                    self.on_broken(
+                executor = self.executor() if self.executor is not None else None
+                if executor is not None:
+                    executor.break_(
                         "a worker's initializer failed, so the executor is not usable anymore"
                     )
                 entry.give_up()

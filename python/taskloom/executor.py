@@ -6,6 +6,7 @@ import itertools
 import os
 import threading
 import time
+import weakref
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -116,8 +117,7 @@ class Executor(_taskloom.Pool, ThreadPoolExecutor):
         self: Executor = super().__new__(
             cls, max_workers, max_queue_depth, when_full, inline, workers.start
         )
-        if initializer is not None:
-            workers.on_broken = self.break_
+        workers.executor = weakref.ref(self)
         self._workers = workers
         self._max_workers = max_workers
         register(self)

@@ -107,8 +107,9 @@ def test_shutdown_can_cancel_what_was_not_started() -> None:
     assert not gate.futures[0].cancelled()
 
 
-def test_dropped_executor_lets_its_threads_go() -> None:
-    executor = Executor(2)
+@pytest.mark.parametrize("initializer", [None, int])
+def test_dropped_executor_lets_its_threads_go(initializer: type[int] | None) -> None:
+    executor = Executor(2, initializer=initializer)
     assert list(executor.map(abs, [-1, -2])) == [1, 2]
     threads = executor._threads
     reference = weakref.ref(executor)

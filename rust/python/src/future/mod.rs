@@ -46,8 +46,7 @@ struct Shape {
     inputs: u16,
     /// The fork generation, modulo 256.
     generation: u8,
-    /// `INLINE`, `PROMISE` and `KEYWORDS` never change; the bits from `END` on say how it ended,
-    /// once whoever ran it knows.
+    /// `INLINE`, `PROMISE` and `KEYWORDS` never change; the others are set later, and stay.
     flags: AtomicU8,
 }
 
@@ -57,8 +56,10 @@ const INLINE: u8 = 1;
 const PROMISE: u8 = 2;
 /// The call has keywords; the tuple of their names stands before the inputs.
 const KEYWORDS: u8 = 4;
-/// Where the `State` it ended with is kept.
+/// Where the `State` it ended with is kept, in three bits.
 const END: u8 = 8;
+/// The garbage collector has been told of it.
+const TRACKED: u8 = 64;
 
 impl Shape {
     #[inline]
@@ -81,16 +82,28 @@ impl Shape {
         1 + usize::from(self.has(KEYWORDS))
     }
 
+    /// Sets bits that were clear and returns what was set before. All callers are attached, so
+    /// where one thread at a time is, no bus lock is needed.
+    #[inline]
+    fn set(&self, bits: u8) -> u8 {
+        if cfg!(Py_GIL_DISABLED) {
+            self.flags.fetch_or(bits, Relaxed)
+        } else {
+            let before = self.flags.load(Relaxed);
+            self.flags.store(before | bits, Relaxed);
+            before
+        }
+    }
+
     /// Notes how it ended; for whoever claimed the future.
     #[inline]
     fn set_end(&self, end: State) {
-        let flags = self.flags.load(Relaxed) & (END - 1);
-        self.flags.store(flags | (end as u8 * END), Relaxed);
+        self.set(end as u8 * END);
     }
 
     #[inline]
     fn end(&self) -> State {
-        match self.flags.load(Relaxed) / END {
+        match (self.flags.load(Relaxed) / END) & 7 {
             end if end == State::Done as u8 => State::Done,
             end if end == State::Failed as u8 => State::Failed,
             _ => State::Cancelled,
@@ -251,9 +264,9 @@ impl FutureObject {
     /// # Safety
     /// Attached; `this` is a live future.
     unsafe fn track(this: *mut FutureObject) {
-        // SAFETY: a live object with a collector's header.
+        // SAFETY: a live object with a collector's header, tracked by whoever sets the bit.
         unsafe {
-            if ffi::PyObject_GC_IsTracked(this.cast()) == 0 {
+            if (*this).shape.set(TRACKED) & TRACKED == 0 {
                 ffi::PyObject_GC_Track(this.cast());
             }
         }
