@@ -146,3 +146,12 @@ def test_long_table_shows_what_matters_first(
     shown = capsys.readouterr().out
     assert "abs#200  done    0" in shown
     assert "… and 200 more" in shown
+
+
+@pytest.mark.parametrize("word", ["0", "-1", "two"])
+def test_number_of_workers_must_be_a_number_from_1_up(
+    word: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit):
+        main(["run", "--workers", word, "jobs.py"])
+    assert "from 1 up" in capsys.readouterr().err

@@ -9,6 +9,12 @@ from collections.abc import Sequence
 from taskloom.cli.problem import UsageProblem
 
 
+def _count(word: str) -> int:
+    if not word.isdecimal() or int(word) < 1:
+        raise argparse.ArgumentTypeError(f"{word!r} is not a number from 1 up")
+    return int(word)
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="taskloom", description="Run task graphs, look at the machine, run benches."
@@ -32,6 +38,10 @@ def _parser() -> argparse.ArgumentParser:
     )
     run.add_argument(
         "--serial", action="store_true", help="run on one thread, in the plan's fixed order"
+    )
+
+    run.add_argument(
+        "--workers", type=_count, metavar="N", help="how many workers (default: as Executor)"
     )
 
     doctor = commands.add_parser("doctor", help="what this Python and this machine offer")
@@ -67,7 +77,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
             case "run":
                 from taskloom.cli.run import run
 
-                return run(options.target, options.arguments, serial=options.serial)
+                return run(
+                    options.target,
+                    options.arguments,
+                    serial=options.serial,
+                    workers=options.workers,
+                )
             case "doctor":
                 from taskloom.cli.doctor import doctor
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from taskloom.cli.problem import UsageProblem
 from taskloom.cli.target import resolve, split_target
 from taskloom.errors import ValueFreedError
-from taskloom.executor import run as run_graph
+from taskloom.executor import Executor
 from taskloom.run import Run
 
 if TYPE_CHECKING:
@@ -88,7 +88,7 @@ def _print_users_part(error: BaseException) -> None:
     traceback.print_exception(type(error), error, frames or error.__traceback__)
 
 
-def run(target: str, words: Sequence[str], *, serial: bool) -> int:
+def run(target: str, words: Sequence[str], *, serial: bool, workers: int | None) -> int:
     """Run `FILE[:NAME]`, print its table, and return 0 if all went well, else 1.
 
     Errors of the nodes, and of the file itself while it is loaded, go to standard error.
@@ -101,9 +101,10 @@ def run(target: str, words: Sequence[str], *, serial: bool) -> int:
         print(f"{split_target(target)[0]} cannot be loaded:", file=sys.stderr)
         _print_users_part(error)
         return 1
-    began = time.perf_counter()
-    ended = run_graph(graph, mode="serial" if serial else "parallel", check=False)
-    seconds = time.perf_counter() - began
+    with Executor(workers) as executor:
+        began = time.perf_counter()
+        ended = executor.run(graph, mode="serial" if serial else "parallel", check=False)
+        seconds = time.perf_counter() - began
     print(table(ended))
     print(summary(ended, seconds))
     for node, raised in ended.exceptions().items():
