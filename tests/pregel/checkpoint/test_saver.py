@@ -234,6 +234,18 @@ def test_writes_belong_to_one_checkpoint(saver: Saver) -> None:
     assert newest(saver).pending_writes == []
 
 
+def test_a_batch_stores_all_that_is_put_in_it(saver: Saver) -> None:
+    writer = Writer(saver)
+    config = writer.put(a=1)
+    with saver.batch():
+        saver.put_writes(config, [("a", 2)], "task")
+        writer.put(a=2)
+    assert newest(saver).checkpoint["channel_values"] == {"a": 2}
+    found = saver.get_tuple(config)
+    assert found is not None
+    assert found.pending_writes == [("task", "a", 2)]
+
+
 # -- looking up -------------------------------------------------------------------------------
 
 

@@ -110,6 +110,33 @@ def test_a_put_that_fails_midway_leaves_the_file_as_it_was(path: Path) -> None:
         assert values(saver) == {"a": ["x" * 400, 2]}
 
 
+def test_a_batch_that_fails_leaves_the_file_as_it_was(path: Path) -> None:
+    with SqliteSaver.from_conn_string(path) as saver:
+        writer = Writer(saver)
+        config = writer.put(a=["x" * 400])
+
+        def store_and_fail() -> None:
+            with saver.batch():
+                saver.put_writes(config, [("a", 1)], "task")
+                writer.put(a=["x" * 400, 1])
+                raise LookupError
+
+        with pytest.raises(LookupError):
+            store_and_fail()
+        found = saver.get_tuple(where("t"))
+        assert found is not None
+        assert found.config == config
+        assert found.pending_writes == []
+
+
+def test_a_batch_is_seen_by_others_when_it_ends(path: Path) -> None:
+    with SqliteSaver.from_conn_string(path) as one, SqliteSaver.from_conn_string(path) as two:
+        with one.batch():
+            Writer(one).put(a=1)
+            assert values(two) is None
+        assert values(two) == {"a": 1}
+
+
 def test_another_process_may_delete_a_thread_between_steps(path: Path) -> None:
     with SqliteSaver.from_conn_string(path) as one, SqliteSaver.from_conn_string(path) as two:
         writer = Writer(one)

@@ -17,6 +17,7 @@ import asyncio
 import copy
 import random
 from collections.abc import AsyncIterator, Collection, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from itertools import islice
 from typing import (
     Any,
@@ -243,6 +244,14 @@ class BaseCheckpointSaver(Generic[V]):
             task_path: where the task comes in the order in which writes are applied.
         """
         raise NotImplementedError
+
+    def batch(self) -> AbstractContextManager[None]:
+        """Return a block whose `put` and `put_writes` are stored together, all or nothing.
+
+        They are safe when the block ends, not before. A saver for which that is no cheaper than
+        one by one stores them as they come.
+        """
+        return nullcontext()
 
     def delete_thread(self, thread_id: str) -> None:
         """Forget a thread, in all its namespaces."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 import threading
 from bisect import insort
 from collections.abc import AsyncIterator, Iterator, Sequence
+from operator import itemgetter
 from types import TracebackType
 from typing import Any, TypeAlias
 
@@ -35,8 +36,8 @@ Stored: TypeAlias = "tuple[str, Any] | _Patched"
 # ((checkpoint without its values, metadata) as bytes, what its frame adds, parent id, time stamp).
 # Without containers in it: the garbage collector would visit them again and again.
 _Record: TypeAlias = tuple[tuple[str, bytes], Frame | None, str | None, str]
-# (task id, index) -> (task path, task id, index, cell, value)
-_Writes: TypeAlias = dict[tuple[str, int], tuple[str, str, int, str, tuple[str, Any]]]
+# (task path, task id, index, cell, value); sorts as writes are applied
+_Write: TypeAlias = tuple[str, str, int, str, tuple[str, Any]]
 
 _UNCHANGING = frozenset({int, str, float, bool, type(None), bytes})
 _PATCHED_FROM = 256  # bytes; see `patch`
@@ -73,7 +74,7 @@ class _Line:
         self.ids: list[str] = []  # sorted
         self.records: dict[str, _Record] = {}
         self.values: dict[tuple[str, Any], Stored] = {}
-        self.writes: dict[str, _Writes] = {}
+        self.writes: dict[str, dict[str, list[_Write]]] = {}  # by checkpoint and task
         self.chains: dict[str, Chain] = {}
         self.frame = Frame("", {}, {})
         self.root = ""  # the newest checkpoint of the root namespace that this one belongs to
@@ -256,22 +257,31 @@ class InMemorySaver(BaseCheckpointSaver[int]):
     ) -> None:
         """Store what a task wrote; see `BaseCheckpointSaver.put_writes`."""
         where = config["configurable"]
-        packed: list[tuple[int, str, tuple[str, Any]]] = []
+        rows: list[_Write] = []
         for index, (cell, value) in enumerate(writes):
-            try:
-                stored = (
-                    ("", value) if type(value) in _UNCHANGING else self.serde.dumps_typed(value)
-                )
-            except SerializationError as error:
-                error.add_note(f"this was written to the cell {cell!r} by the task {task_id}")
-                raise
-            packed.append((WRITES_IDX_MAP.get(cell, index), cell, stored))
+            if type(value) in _UNCHANGING:
+                stored: tuple[str, Any] = ("", value)
+            else:
+                try:
+                    stored = self.serde.dumps_typed(value)
+                except SerializationError as error:
+                    error.add_note(f"this was written to the cell {cell!r} by the task {task_id}")
+                    raise
+            rows.append((task_path, task_id, WRITES_IDX_MAP.get(cell, index), cell, stored))
         with self._lock:
             line = self._line(where["thread_id"], where.get("checkpoint_ns", ""))
-            held = line.writes.setdefault(where["checkpoint_id"], {})
-            for index, cell, stored in packed:
-                if index < 0 or (task_id, index) not in held:
-                    held[task_id, index] = (task_path, task_id, index, cell, stored)
+            tasks = line.writes.get(where["checkpoint_id"])
+            if tasks is None:
+                tasks = line.writes[where["checkpoint_id"]] = {}
+            held = tasks.get(task_id)
+            if held is None:
+                tasks[task_id] = rows
+            else:
+                by_index = {row[2]: row for row in held}
+                for row in rows:
+                    if row[2] < 0 or row[2] not in by_index:
+                        by_index[row[2]] = row
+                tasks[task_id] = [*by_index.values()]
 
     # -- reading ------------------------------------------------------------------------------
 
@@ -337,7 +347,8 @@ class InMemorySaver(BaseCheckpointSaver[int]):
             stored = line.values.get(key)
             if stored is not None:
                 contents[key[0]] = self._value(stored)
-        writes = sorted(line.writes.get(id, {}).values(), key=lambda write: write[:3])
+        tasks = line.writes.get(id, {})
+        writes = sorted((row for rows in tasks.values() for row in rows), key=itemgetter(0, 1, 2))
 
         def named(id: str) -> Config:
             return {

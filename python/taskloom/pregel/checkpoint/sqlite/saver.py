@@ -261,6 +261,12 @@ class SqliteSaver(BaseCheckpointSaver[int]):
                         [(line.number, *row) for row in rows],
                     )
 
+    @contextmanager
+    def batch(self) -> Iterator[None]:
+        """Return a block that is one transaction; see `BaseCheckpointSaver.batch`."""
+        with self._store.transaction():
+            yield
+
     # -- reading ------------------------------------------------------------------------------
 
     def get_tuple(self, config: Config) -> CheckpointTuple | None:

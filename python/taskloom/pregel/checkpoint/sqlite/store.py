@@ -30,6 +30,7 @@ class Store:
         self.lines = Lines()
         self.epoch = -1
         self._changes = -1
+        self._in_block = False
         self._synchronous: Synchronous = synchronous
         self._path = None if isinstance(conn, sqlite3.Connection) else os.fspath(conn)
         self._process = os.getpid()
@@ -64,6 +65,7 @@ class Store:
                 )
             self._process = os.getpid()
             self.lock = threading.RLock()
+            self._in_block = False
             self.lines.forget()
             # The parent's connection is kept alive on purpose: closing it here would give up the
             # locks that the parent holds on the file.
@@ -79,21 +81,32 @@ class Store:
 
     @contextmanager
     def transaction(self) -> Iterator[sqlite3.Connection]:
-        """Run a block in a transaction: all of it is in the file afterwards, or nothing."""
+        """Run a block in a transaction: all of it is in the file afterwards, or nothing.
+
+        Blocks nest; the outermost commits.
+        """
         with self.lock:
             connection = self.connection()
-            connection.execute("BEGIN IMMEDIATE")
+            outermost = not self._in_block
+            if outermost:
+                connection.execute("BEGIN IMMEDIATE")
+                self._in_block = True
             try:
-                self._notice_others(connection)
+                if outermost:
+                    self._notice_others(connection)
                 yield connection
-                connection.execute("COMMIT")
+                if outermost:
+                    connection.execute("COMMIT")
             except BaseException:
                 # What is remembered may have run ahead of what the file now holds.
                 self.lines.forget()
                 self.epoch = -1
-                if connection.in_transaction:
+                if outermost and connection.in_transaction:
                     connection.execute("ROLLBACK")
                 raise
+            finally:
+                if outermost:
+                    self._in_block = False
 
     def _notice_others(self, connection: sqlite3.Connection) -> None:
         """Forget what is remembered if another process has deleted anything."""
