@@ -177,7 +177,7 @@ class InMemorySaver(BaseCheckpointSaver[int]):
         where = config["configurable"]
         thread_id, namespace = where["thread_id"], where.get("checkpoint_ns", "")
         known = metadata
-        if "metadata" in config or not where.keys() <= EXCLUDED_METADATA_KEYS:
+        if config.get("metadata") or not where.keys() <= EXCLUDED_METADATA_KEYS:
             known = get_checkpoint_metadata(config, metadata)
         id = checkpoint["id"]
         rest = checkpoint.copy()
