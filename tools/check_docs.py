@@ -71,7 +71,7 @@ def run_page(page: Path) -> None:
                 sys.exit(1)
         else:
             padded = "\n" * (block.line - 1) + block.code
-            exec(compile(padded, str(page), "exec"), names)
+            exec(compile(padded, str(page), "exec", dont_inherit=True), names)
 
 
 def anchors(page: Path) -> set[str]:

@@ -70,7 +70,16 @@ def diff(old: bytes, new: bytes) -> Patch | None:
     if len(new) < _SMALLEST or len(old) < _SMALLEST:
         return None
     old_head, new_head = head_size(old), head_size(new)
-    old_body, new_body = old[old_head:], new[new_head:]
+    old_body = old[old_head:]
+    if new.startswith(old_body, new_head):  # something was appended: by far the commonest change
+        prefix = len(old_body)
+        middle = new[new_head + prefix :]
+        return (
+            Patch(new[:new_head], old_head, prefix, middle, 0)
+            if len(middle) * 2 < len(new)
+            else None
+        )
+    new_body = new[new_head:]
     shorter = min(len(old_body), len(new_body))
     prefix = _shared_prefix(old_body, new_body, shorter)
     suffix = _shared_suffix(old_body, new_body, shorter - prefix)
