@@ -31,6 +31,8 @@ PYTHON_LAYERS = (
     "scheduling",
     "places",
     "run",
+    "_submission",
+    "view",
     "executor",
     "channel",
     "scope",
@@ -64,7 +66,20 @@ RUST_LAYERS = {
         "run",
         "channel",
     ),
-    "python": ("errors", "call", "context", "handles", "future", "pool", "plan", "run", "coro"),
+    "python": (
+        "errors",
+        "call",
+        "context",
+        "handles",
+        "timer",
+        "options",
+        "future",
+        "pool",
+        "submitter",
+        "plan",
+        "run",
+        "coro",
+    ),
 }
 
 

@@ -34,6 +34,8 @@ if TYPE_CHECKING:
     from taskloom.graph import Graph as Graph
     from taskloom.retry import Retry as Retry
     from taskloom.run import Run as Run
+    from taskloom.scheduling.resources import Limit as Limit
+    from taskloom.scheduling.resources import Resources as Resources
     from taskloom.scope.aio import aio as aio
     from taskloom.scope.aio import aio_loop as aio_loop
     from taskloom.scope.cancellation import CancelScope as CancelScope
@@ -77,10 +79,12 @@ _HOME = {
     "Executor": "executor",
     "Future": "_taskloom",
     "Graph": "graph",
+    "Limit": "scheduling.resources",
     "Lock": "scope.primitives",
     "Node": "_taskloom",
     "Plan": "_taskloom",
     "Receiver": "channel",
+    "Resources": "scheduling.resources",
     "Retry": "retry",
     "Run": "run",
     "Scope": "scope.scope",

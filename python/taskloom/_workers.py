@@ -182,6 +182,7 @@ def _at_exit() -> None:
         everybody = list(_all)
     for workers in everybody:
         _join(workers)
+    _taskloom.stop_timer()
 
 
 def _before_fork() -> None:

@@ -13,11 +13,14 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Literal, ParamSpec, TypeVar, final
 
 from taskloom import _taskloom
+from taskloom._submission import Desk, resolved_options
 from taskloom._taskloom import Future, Plan
 from taskloom._workers import Workers, is_exiting, register
 from taskloom.errors import OptionError
 from taskloom.graph import Graph
 from taskloom.run import Mode, Run, run_plan, start_plan
+from taskloom.task import Options, Task
+from taskloom.view import ExecutorView
 
 __all__ = ["Executor", "Future", "default_executor", "run", "worker_count", "worker_index"]
 
@@ -33,6 +36,9 @@ def _available_cpus() -> int:
         return len(os.sched_getaffinity(0))
     except AttributeError:  # not on macOS and Windows
         return os.cpu_count() or 1
+
+
+_taskloom._know_task(Task)
 
 
 @final
@@ -63,6 +69,15 @@ class Executor(_taskloom.Pool, ThreadPoolExecutor):
         What a submit to a full queue does: `"block"` waits for room (but raises `QueueFull` on a
         thread that runs an event loop, and never makes a worker wait), `"reject"` raises
         `QueueFull`.
+    overdue
+        What becomes of a task whose deadline passes. `"skip"`: its future ends with
+        `DeadlineMissed`, at once while it runs, in its turn while it is queued. The others run it
+        in spite of it: `"first"` before everything else, `"report"` in its band's turn.
+    deadline_lead
+        Seconds before its deadline from which on a queued task is drawn forward, band by band.
+    aging
+        Every how many starts the task that waits longest goes first, so that low priority does
+        not starve; 0 for never.
     exit_timeout
         Seconds that the interpreter's exit waits for running tasks before it abandons them; None
         waits until they are done. After ten seconds it says what it waits for.
@@ -83,6 +98,8 @@ class Executor(_taskloom.Pool, ThreadPoolExecutor):
 
     _workers: Workers
     _max_workers: int
+    _desk: Desk
+    _cache: dict[Any, _taskloom.TaskOptions]
 
     def __new__(
         cls,
@@ -94,6 +111,9 @@ class Executor(_taskloom.Pool, ThreadPoolExecutor):
         inline: bool = False,
         max_queue_depth: int | None = 10_000,
         when_full: Literal["block", "reject"] = "block",
+        overdue: Literal["skip", "first", "report"] = "skip",
+        deadline_lead: float = 0.1,
+        aging: int = 64,
         exit_timeout: float | None = None,
     ) -> Executor:
         if max_workers is None:
@@ -115,11 +135,26 @@ class Executor(_taskloom.Pool, ThreadPoolExecutor):
             raise ValueError(f"exit_timeout={exit_timeout!r} must be seconds, 0 or more, or None")
         workers = Workers(thread_name_prefix, initializer, initargs, exit_timeout)
         self: Executor = super().__new__(
-            cls, max_workers, max_queue_depth, when_full, inline, workers.start
+            cls,
+            max_workers,
+            max_queue_depth,
+            when_full,
+            inline,
+            workers.start,
+            deadline_lead=deadline_lead,
+            aging=aging,
+            overdue=overdue,
         )
         workers.executor = weakref.ref(self)
         self._workers = workers
         self._max_workers = max_workers
+        self._cache = {}
+        self._desk = Desk(
+            max_workers,
+            amounts={},
+            hard_deadlines=overdue == "skip",
+            exit_timeout=exit_timeout,
+        )
         register(self)
         return self
 
@@ -141,6 +176,7 @@ class Executor(_taskloom.Pool, ThreadPoolExecutor):
         return self.broken or False
 
     def _after_fork(self) -> None:
+        self._desk.after_fork()
         self.renew_after_fork()
 
     def __repr__(self) -> str:
@@ -174,6 +210,20 @@ class Executor(_taskloom.Pool, ThreadPoolExecutor):
         ...     list(executor.map(pow, [2, 3], [5, 2], chunksize=2))
         [32, 9]
         """
+        return self._map(
+            self.submit, fn, iterables, timeout=timeout, chunksize=chunksize, buffersize=buffersize
+        )
+
+    @staticmethod
+    def _map(
+        submit: Callable[..., Future[Any]],
+        fn: Callable[..., R],
+        iterables: tuple[Iterable[Any], ...],
+        *,
+        timeout: float | None,
+        chunksize: int,
+        buffersize: int | None,
+    ) -> Iterator[R]:
         if chunksize < 1:
             raise ValueError(f"chunksize must be at least 1, not {chunksize!r}")
         if buffersize is not None and not isinstance(buffersize, int):
@@ -184,10 +234,82 @@ class Executor(_taskloom.Pool, ThreadPoolExecutor):
         calls: Iterator[Any] = zip(*iterables, strict=False)
         if chunksize > 1:
             chunks = _chunks(calls, chunksize)
-            ahead = (self.submit(_call_chunk, fn, chunk) for chunk in chunks)
+            ahead = (submit(_call_chunk, fn, chunk) for chunk in chunks)
             results: Iterator[Any] = _in_order(ahead, buffersize, end_time)
             return itertools.chain.from_iterable(results)
-        return _in_order((self.submit(fn, *args) for args in calls), buffersize, end_time)
+        return _in_order((submit(fn, *args) for args in calls), buffersize, end_time)
+
+    def options(self, **options: Any) -> ExecutorView:
+        """A view of this executor whose submits have these options; light, reusable, nestable.
+
+        Parameters
+        ----------
+        name
+            What errors and listings call the task.
+        priority
+            Any whole number; more is more urgent, 0 the default. Eight bands are told apart, from
+            4 to -3; beyond them counts as the nearest.
+        deadline
+            Seconds from the submit until when the task should be done; within a band the earliest
+            goes first. `Executor(overdue=...)` says what happens to a late one.
+        timeout
+            Seconds for each attempt, from its start. A task that takes longer ends with
+            `TimeoutError` at once; its thread stays busy until it returns, and a spare stands in.
+        retry
+            A number of attempts or a `taskloom.Retry`.
+        after
+            Futures that must be done before the task is queued. If one failed or was cancelled,
+            the task is cancelled, unless that one had `on_error="continue"`.
+        on_error
+            `"cancel_dependents"`, or `"continue"`: those that come after this task run even if it
+            fails.
+        resources
+            A `taskloom.Resources` that has to fit before the task starts.
+        place
+            `"thread"`, or `"process"` for a worker process.
+        isolate_context
+            Accepted for symmetry with graphs: a submitted task always has a context of its own.
+
+        Raises `OptionError` for an unknown option, with the nearest name, or a wrong value.
+
+        >>> from taskloom import Executor
+        >>> with Executor(2) as executor:
+        ...     first = executor.submit(pow, 2, 10)
+        ...     executor.options(after=[first], priority=3).submit(first.result).result()
+        1024
+        """
+        return ExecutorView(self, Options("options", **options))
+
+    def call(self, fn: Callable[P, R], /, *args: P.args, **kwargs: P.kwargs) -> R:
+        """Submits and waits: returns what `fn(*args, **kwargs)` returned, raises what it raised.
+
+        An interrupted wait cancels the task. `options(timeout=...)` gives limits of time.
+
+        >>> from taskloom import Executor
+        >>> with Executor(1) as executor:
+        ...     executor.call(pow, 2, 10)
+        1024
+        """
+        future = self.submit(fn, *args, **kwargs)
+        try:
+            return future.result()
+        finally:
+            future.cancel()
+
+    def _submit_task(self, task: Task[..., R], /, *args: Any, **kwargs: Any) -> Future[R]:
+        chosen = resolved_options(task, Options.EMPTY, self._cache)
+        return self._submit_chosen(chosen, task.function, args, kwargs)
+
+    def _submit_chosen(
+        self,
+        chosen: _taskloom.TaskOptions,
+        fn: Callable[..., R],
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+    ) -> Future[R]:
+        if chosen.special:
+            return self._desk.submit(self, chosen, (fn, args, kwargs))
+        return self._submit(chosen, fn, *args, **kwargs)
 
     def run(self, target: Graph | Plan, *, mode: Mode = "parallel", check: bool = True) -> Run:
         """Runs a graph or plan on the calling thread and the workers; returns when it is over.
@@ -248,11 +370,13 @@ class Executor(_taskloom.Pool, ThreadPoolExecutor):
         """
         self.close()
         if cancel_futures:
+            self._desk.cancel_held()
             self.cancel_queued()
         if wait:
             while threads := self._workers.alive():
                 for thread in threads:
                     thread.join()
+        self._desk.close(wait)
 
 
 def _chunks(calls: Iterator[Any], size: int) -> Iterator[list[Any]]:

@@ -43,9 +43,9 @@ def _text(name: str, value: object) -> object:
 
 
 def _priority(name: str, value: object) -> object:
-    if isinstance(value, int) and not isinstance(value, bool) and -4 <= value <= 3:
+    if isinstance(value, int) and not isinstance(value, bool):
         return value
-    raise OptionError(f"{name}={value!r} must be a whole number from -4 (last) to 3 (first)")
+    raise OptionError(f"{name}={value!r} must be a whole number; more is more urgent, 0 usual")
 
 
 def _seconds(name: str, value: object) -> object:
@@ -279,8 +279,8 @@ def task(function: Any = None, /, **options: Any) -> Any:
     function
         What to call. Left out, a decorator is returned.
     options
-        Any of name, priority (-4 to 3), deadline and timeout (seconds), retry, resources, place,
-        on_error, after, isolate_context.
+        Any of name, priority (more is more urgent; from -3 to 4, beyond counts as those),
+        deadline and timeout (seconds), retry, resources, place, on_error, after, isolate_context.
 
     Raises `OptionError` for an unknown option or a wrong value.
 

@@ -221,7 +221,7 @@ def test_a_task_keeps_its_options_without_a_view() -> None:
         ({"retyr": 1}, "did you mean 'retry'"),
         ({"place": "proces"}, "did you mean 'process'"),
         ({"on_error": "ignore"}, "choose from cancel_dependents"),
-        ({"priority": 4}, "from -4"),
+        ({"priority": "high"}, "whole number"),
         ({"timeout": 0}, "seconds above 0"),
         ({"retry": 0}, "at least 1"),
         ({"name": ""}, "not empty"),

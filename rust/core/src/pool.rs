@@ -154,6 +154,14 @@ impl Pool {
         Ok(())
     }
 
+    /// As `submit_bounded`, for a job that was accepted before and only now may start. Never full,
+    /// and allowed on a closed pool that is retained. Attached.
+    pub fn submit_accepted(self: &Arc<Self>, job: Job, band: usize, deadline: Option<u64>) {
+        // Cannot be full: the bound is the largest number there is.
+        let _ = self.injector.push(job, band, deadline, usize::MAX);
+        self.announce(self.injector.len());
+    }
+
     /// Queues as many jobs as fit and returns how many. Attached.
     pub fn submit_many(self: &Arc<Self>, jobs: &[Job], band: usize) -> usize {
         let bound = self.settings.bound.unwrap_or(usize::MAX);
@@ -186,6 +194,13 @@ impl Pool {
         }
     }
 
+    /// Starts a worker if there is none. Attached.
+    pub fn ensure_worker(&self) {
+        if self.threads() == 0 {
+            self.start_worker();
+        }
+    }
+
     /// Whether this thread is one of the pool's workers.
     #[inline]
     pub fn is_current(&self) -> bool {
@@ -204,6 +219,17 @@ impl Pool {
             }
             _ => false,
         })
+    }
+
+    /// Lets a spare take the place of a worker that is stuck in its job. Attached.
+    pub fn add_spare(self: &Arc<Self>) {
+        self.blocked.fetch_add(1, SeqCst);
+        self.pass_on();
+    }
+
+    /// The worker that `add_spare` was called for is back.
+    pub fn remove_spare(&self) {
+        self.blocked.fetch_sub(1, SeqCst);
     }
 
     /// Whether one more job would find a worker that has nothing to do.

@@ -7,9 +7,12 @@ mod context;
 mod coro;
 mod errors;
 mod future;
+mod options;
 mod plan;
 mod pool;
 mod run;
+mod submitter;
+mod timer;
 
 #[pymodule(gil_used = false)]
 mod _taskloom {
@@ -28,6 +31,8 @@ mod _taskloom {
         context::self_test(py)?;
         coro::register(module)?;
         future::register(module)?;
-        pool::register(module)
+        options::register(module)?;
+        pool::register(module)?;
+        submitter::register(module)
     }
 }

@@ -1,12 +1,13 @@
 //! The pool's Python face: `_taskloom.Pool`, the native base of `taskloom.Executor`.
 
-use crate::future::{self, Call, FutureObject, Object};
-use crate::{call, context, errors};
+use crate::future::{self, Call, FutureObject, Object, Record};
+use crate::options::TaskOptions;
+use crate::{call, context, errors, timer};
 use parking_lot::Mutex;
 use pyo3::exceptions::{PyRuntimeError, PyTypeError, PyValueError};
 use pyo3::ffi;
 use pyo3::prelude::*;
-use pyo3::types::PyList;
+use pyo3::types::{PyDict, PyList, PyTuple, PyType};
 use std::ptr::null_mut;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, SeqCst};
@@ -14,7 +15,7 @@ use std::sync::atomic::{AtomicPtr, AtomicU32};
 use std::time::Duration;
 use taskloom_core::job::Job;
 use taskloom_core::pool::{Full, Host, Pool as Core, Settings, Worker};
-use taskloom_core::ready::{BANDS, DEFAULT_BAND, Order};
+use taskloom_core::ready::{DEFAULT_BAND, Order, OverdueOrder};
 
 /// The interpreter as the pool sees it.
 struct Interpreter {
@@ -117,7 +118,47 @@ pub struct Pool {
     bound: Option<usize>,
     when_full: WhenFull,
     inline: bool,
+    order: Order,
+    /// Whether a task that is past its deadline is given up.
+    hard_deadlines: bool,
     start_thread: Py<PyAny>,
+}
+
+/// `taskloom.Task`: a submit of one brings its options.
+static TASK_CLASS: AtomicPtr<ffi::PyTypeObject> = AtomicPtr::new(null_mut());
+
+/// Whether `callable` is a `taskloom.Task`.
+///
+/// # Safety
+/// Attached; `callable` is a live object.
+#[inline]
+pub unsafe fn is_task(callable: Object) -> bool {
+    // SAFETY: as the caller promises.
+    unsafe { ffi::Py_TYPE(callable) == TASK_CLASS.load(Relaxed) }
+}
+
+/// Passes a submit on to a Python method of `this`: `name(fn, /, *args, **kwargs)`.
+///
+/// # Safety
+/// Attached; `args` holds `count` positional arguments, then the values of `kwnames`.
+#[cold]
+pub unsafe fn submit_in_python(
+    this: Object,
+    name: &std::ffi::CStr,
+    args: *const Object,
+    count: usize,
+    kwnames: Object,
+) -> Object {
+    // SAFETY: as the caller promises; the new vector holds borrowed references for the call.
+    unsafe {
+        let method = ffi::PyObject_GetAttrString(this, name.as_ptr());
+        if method.is_null() {
+            return null_mut();
+        }
+        let result = ffi::PyObject_Vectorcall(method, args, count, kwnames);
+        ffi::Py_DECREF(method);
+        result
+    }
 }
 
 /// How many spares a pool may start while its workers block.
@@ -140,7 +181,12 @@ impl Pool {
         Arc::as_ptr(self.core()).cast()
     }
 
-    fn make(max_workers: usize, bound: Option<usize>, start_thread: Py<PyAny>) -> *mut Shared {
+    fn make(
+        max_workers: usize,
+        bound: Option<usize>,
+        order: Order,
+        start_thread: Py<PyAny>,
+    ) -> *mut Shared {
         let gated = cfg!(not(Py_GIL_DISABLED));
         let interpreter = Arc::new(Interpreter {
             start_thread,
@@ -152,7 +198,7 @@ impl Pool {
             gated,
             local_queues: !gated && max_workers > 1,
             bound,
-            order: Order::default(),
+            order,
         };
         let core = Core::new(Box::new(Handle(Arc::clone(&interpreter))), settings);
         let _ = interpreter.core.set(Arc::downgrade(&core));
@@ -181,29 +227,19 @@ impl Pool {
         PyRuntimeError::new_err(message)
     }
 
-    /// Makes a future and queues it. Null with an exception set if it was refused.
+    /// Makes a future. Null with an exception set if that failed.
     ///
     /// # Safety
-    /// Attached; `args` holds the callable and as many positional arguments as `count` says, then
-    /// the values of the keywords in `kwnames`.
-    #[inline]
-    unsafe fn submit_call(
+    /// As `submit_call`.
+    #[inline(always)]
+    unsafe fn new_future(
         &self,
         args: *const Object,
         count: usize,
         kwnames: Object,
-        band: usize,
-        deadline: Option<u64>,
-    ) -> Object {
-        let shared = self.shared();
+    ) -> *mut FutureObject {
         // SAFETY: as the caller promises.
         unsafe {
-            let flags = shared.flags.load(Relaxed);
-            if flags != 0 {
-                let py = Python::assume_attached();
-                self.refusal(py, flags).restore(py);
-                return null_mut();
-            }
             let context = context::capture();
             if context.is_null() {
                 return null_mut();
@@ -214,9 +250,57 @@ impl Pool {
                 pool: self.identity(),
                 inline: self.inline,
             };
-            let future = future::new(&call, args.add(1), count - 1, kwnames);
+            future::new(&call, args.add(1), count - 1, kwnames)
+        }
+    }
+
+    /// Gives a new future the record that its options need; returns its deadline in ticks.
+    ///
+    /// # Safety
+    /// Attached; nobody else knows the future.
+    #[cold]
+    unsafe fn manage(&self, future: *mut FutureObject, options: &TaskOptions) -> Option<u64> {
+        // SAFETY: as the caller promises.
+        unsafe {
+            let record = Record::new(Python::assume_attached(), options, self.hard_deadlines);
+            let deadline = record.deadline;
+            future::manage(future, record);
+            deadline
+        }
+    }
+
+    /// Makes a future and queues it. Null with an exception set if it was refused.
+    ///
+    /// # Safety
+    /// Attached; `args` holds the callable and as many positional arguments as `count` says, then
+    /// the values of the keywords in `kwnames`.
+    #[inline]
+    pub unsafe fn submit_call(
+        &self,
+        args: *const Object,
+        count: usize,
+        kwnames: Object,
+        options: Option<&TaskOptions>,
+    ) -> Object {
+        let shared = self.shared();
+        // SAFETY: as the caller promises.
+        unsafe {
+            let flags = shared.flags.load(Relaxed);
+            if flags != 0 {
+                let py = Python::assume_attached();
+                self.refusal(py, flags).restore(py);
+                return null_mut();
+            }
+            let future = self.new_future(args, count, kwnames);
             if future.is_null() {
                 return null_mut();
+            }
+            let (mut band, mut deadline) = (DEFAULT_BAND, None);
+            if let Some(options) = options {
+                band = options.band;
+                if !options.plain {
+                    deadline = self.manage(future, options);
+                }
             }
             // One reference for the queue, one for the caller.
             ffi::Py_INCREF(future.cast());
@@ -297,13 +381,18 @@ fn has_running_loop(py: Python<'_>) -> bool {
 #[pymethods]
 impl Pool {
     #[new]
-    #[pyo3(signature = (max_workers, bound, when_full, inline, start_thread))]
+    #[pyo3(signature = (max_workers, bound, when_full, inline, start_thread, *,
+                        deadline_lead = 0.1, aging = 64, overdue = "skip"))]
+    #[expect(clippy::too_many_arguments, reason = "one per setting")]
     fn new(
         max_workers: usize,
         bound: Option<usize>,
         when_full: &str,
         inline: bool,
         start_thread: Py<PyAny>,
+        deadline_lead: f64,
+        aging: u32,
+        overdue: &str,
         py: Python<'_>,
     ) -> PyResult<Self> {
         if max_workers == 0 || max_workers > 10_000 {
@@ -320,15 +409,99 @@ impl Pool {
                 )));
             }
         };
-        let shared = Pool::make(max_workers, bound, start_thread.clone_ref(py));
+        let late = match overdue {
+            "skip" | "first" => OverdueOrder::First,
+            "report" => OverdueOrder::InBand,
+            other => {
+                return Err(PyValueError::new_err(format!(
+                    "overdue must be \"skip\", \"first\" or \"report\", not {other:?}"
+                )));
+            }
+        };
+        let lead = Duration::try_from_secs_f64(deadline_lead).map_err(|_| {
+            PyValueError::new_err(format!(
+                "deadline_lead={deadline_lead} must be seconds, 0 or more"
+            ))
+        })?;
+        let order = Order {
+            lead: taskloom_core::clock::from_duration(lead),
+            aging,
+            overdue: late,
+        };
+        let shared = Pool::make(max_workers, bound, order, start_thread.clone_ref(py));
         Ok(Pool {
             shared: AtomicPtr::new(shared),
             max_workers,
             bound,
             when_full,
             inline,
+            order,
+            hard_deadlines: overdue == "skip",
             start_thread,
         })
+    }
+
+    /// Makes a future that is not queued yet, for `_enqueue` to start: one that must first wait for
+    /// something else. Workers stay until then.
+    fn _prepare<'py>(
+        &self,
+        py: Python<'py>,
+        options: &TaskOptions,
+        function: &Bound<'py, PyAny>,
+        args: &Bound<'py, PyTuple>,
+        kwargs: &Bound<'py, PyDict>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        self._refuse_if_closed(py)?;
+        let mut call = vec![function.clone()];
+        call.extend(args.iter());
+        let count = call.len();
+        call.extend(kwargs.iter().map(|(_, value)| value));
+        let names = PyTuple::new(py, kwargs.keys())?;
+        let kwnames = if names.is_empty() {
+            null_mut()
+        } else {
+            names.as_ptr()
+        };
+        let pointers: Vec<Object> = call.iter().map(Bound::as_ptr).collect();
+        // SAFETY: live references, as many as said; the new future is nobody else's.
+        unsafe {
+            let future = self.new_future(pointers.as_ptr(), count, kwnames);
+            if !future.is_null() {
+                self.manage(future, options);
+                if let Some(record) = future::record_of(&*future) {
+                    record.held.store(true, Relaxed);
+                }
+                self.core().retain();
+                self.core().ensure_worker();
+            }
+            Bound::from_owned_ptr_or_err(py, future.cast())
+        }
+    }
+
+    /// Queues a future that `_prepare` made; one that is over by now only lets the workers go.
+    fn _enqueue(&self, future: &Bound<'_, PyAny>) {
+        let Some(native) = future::native(future) else {
+            return;
+        };
+        if let Some(record) = future::record_of(native)
+            && !native.is_over()
+        {
+            record.held.store(false, Relaxed);
+            // SAFETY: the queue's own reference, which `execute` drops.
+            unsafe { ffi::Py_INCREF(future.as_ptr()) };
+            // SAFETY: a future, with the job's own reference.
+            let job = unsafe { Job::new(future.as_ptr().cast(), future::execute) };
+            self.core()
+                .submit_accepted(job, record.band, record.deadline);
+        }
+        self.core().release();
+    }
+
+    /// Ends a future that was prepared and will not be queued with an error.
+    fn _refuse(&self, future: &Bound<'_, PyAny>, error: Py<PyAny>) {
+        if let Some(native) = future::native(future) {
+            future::fail_with(native, error, future.py());
+        }
     }
 
     /// Calls `fn(item)` for each item, handed over in one go; returns the futures.
@@ -438,6 +611,7 @@ impl Pool {
         let fresh = Pool::make(
             self.max_workers,
             self.bound,
+            self.order,
             self.start_thread.clone_ref(py),
         );
         self.shared.swap(fresh, AcqRel);
@@ -511,54 +685,11 @@ unsafe extern "C" fn submit(
                 .restore(py);
             return null_mut();
         }
+        if is_task(*args) {
+            return submit_in_python(this, c"_submit_task", args, count as usize, kwnames);
+        }
         let pool = Bound::from_borrowed_ptr(py, this).cast_into_unchecked::<Pool>();
-        pool.get()
-            .submit_call(args, count as usize, kwnames, DEFAULT_BAND, None)
-    }
-}
-
-/// An executor seen through options: `executor.options(priority=...)`.
-#[pyclass(subclass, frozen, module = "taskloom._taskloom")]
-pub struct Submitter {
-    pool: Py<Pool>,
-    band: usize,
-}
-
-#[pymethods]
-impl Submitter {
-    #[new]
-    fn new(pool: Py<Pool>, band: usize) -> PyResult<Self> {
-        if band >= BANDS {
-            return Err(PyValueError::new_err(format!("a band is below {BANDS}")));
-        }
-        Ok(Submitter { pool, band })
-    }
-
-    fn __traverse__(&self, visit: pyo3::PyVisit<'_>) -> Result<(), pyo3::PyTraverseError> {
-        visit.call(&self.pool)
-    }
-}
-
-/// `Submitter.submit(fn, /, *args, **kwargs)`.
-unsafe extern "C" fn submit_with(
-    this: Object,
-    args: *const Object,
-    count: isize,
-    kwnames: Object,
-) -> Object {
-    // SAFETY: a method of `Submitter` or of a subclass, called attached by the interpreter.
-    unsafe {
-        let py = Python::assume_attached();
-        if count < 1 {
-            PyTypeError::new_err("submit() needs a function to run: submit(fn, *args, **kwargs)")
-                .restore(py);
-            return null_mut();
-        }
-        let view = Bound::from_borrowed_ptr(py, this).cast_into_unchecked::<Submitter>();
-        let view = view.get();
-        view.pool
-            .get()
-            .submit_call(args, count as usize, kwnames, view.band, None)
+        pool.get().submit_call(args, count as usize, kwnames, None)
     }
 }
 
@@ -587,20 +718,65 @@ fn worker_count() -> Option<usize> {
     Worker::with_current(|worker| worker.map(|w| w.pool().max_workers()))
 }
 
+/// Tells the class `taskloom.Task`, which lives for ever.
+#[pyfunction]
+fn _know_task(task_class: &Bound<'_, PyType>) {
+    TASK_CLASS.store(task_class.clone().into_ptr().cast(), Relaxed);
+}
+
 /// To be called in a forked child: futures of the parent are from another generation.
 #[pyfunction]
 fn after_fork_in_child(py: Python<'_>) -> PyResult<()> {
     future::GENERATION.fetch_add(1, Relaxed);
+    timer::after_fork();
     call::note_main_thread(py)
 }
 
-type FastMethod = unsafe extern "C" fn(Object, *const Object, isize, Object) -> Object;
+/// `Pool._submit(options, fn, /, *args, **kwargs)`.
+unsafe extern "C" fn submit_chosen(
+    this: Object,
+    args: *const Object,
+    count: isize,
+    kwnames: Object,
+) -> Object {
+    // SAFETY: as `submit`.
+    unsafe {
+        let py = Python::assume_attached();
+        let chosen = if count < 2 {
+            Err(PyTypeError::new_err(
+                "_submit() needs options and a function",
+            ))
+        } else {
+            Bound::from_borrowed_ptr(py, *args)
+                .cast_into::<TaskOptions>()
+                .map_err(PyErr::from)
+        };
+        match chosen {
+            Ok(chosen) => {
+                let pool = Bound::from_borrowed_ptr(py, this).cast_into_unchecked::<Pool>();
+                let count = count as usize - 1;
+                pool.get()
+                    .submit_call(args.add(1), count, kwnames, Some(chosen.get()))
+            }
+            Err(error) => {
+                error.restore(py);
+                null_mut()
+            }
+        }
+    }
+}
+
+pub type FastMethod = unsafe extern "C" fn(Object, *const Object, isize, Object) -> Object;
 
 /// Adds a method with the vectorcall convention, which PyO3 does not offer: no tuple, no dict.
-fn add_fast_method<T: pyo3::PyTypeInfo>(py: Python<'_>, method: FastMethod) -> PyResult<()> {
+pub fn add_fast_method<T: pyo3::PyTypeInfo>(
+    py: Python<'_>,
+    name: &'static std::ffi::CStr,
+    method: FastMethod,
+) -> PyResult<()> {
     let class = py.get_type::<T>();
     let def = Box::leak(Box::new(ffi::PyMethodDef {
-        ml_name: c"submit".as_ptr(),
+        ml_name: name.as_ptr(),
         ml_meth: ffi::PyMethodDefPointer {
             PyCFunctionFastWithKeywords: method,
         },
@@ -612,17 +788,17 @@ fn add_fast_method<T: pyo3::PyTypeInfo>(py: Python<'_>, method: FastMethod) -> P
     let descriptor = unsafe {
         Bound::from_owned_ptr_or_err(py, ffi::PyDescr_NewMethod(class.as_type_ptr(), def))?
     };
-    class.setattr("submit", descriptor)
+    class.setattr(name.to_string_lossy(), descriptor)
 }
 
 pub fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
     let py = module.py();
     module.add_class::<Pool>()?;
-    module.add_class::<Submitter>()?;
-    add_fast_method::<Pool>(py, submit)?;
-    add_fast_method::<Submitter>(py, submit_with)?;
+    add_fast_method::<Pool>(py, c"submit", submit)?;
+    add_fast_method::<Pool>(py, c"_submit", submit_chosen)?;
     module.add_function(wrap_pyfunction!(worker_index, module)?)?;
     module.add_function(wrap_pyfunction!(worker_count, module)?)?;
+    module.add_function(wrap_pyfunction!(_know_task, module)?)?;
     module.add_function(wrap_pyfunction!(after_fork_in_child, module)?)?;
     Ok(())
 }

@@ -2,20 +2,19 @@
 
 use super::suspend::{self, Operation, Suspended, Waker, awaitable};
 use super::task;
+use crate::timer;
 use parking_lot::Mutex;
 use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
 use taskloom_core::channel::Wake;
 use taskloom_core::timer::{Clock, Deadline, Expire};
 
-static REAL: OnceLock<Arc<Clock>> = OnceLock::new();
-
 /// Real time. Its thread starts with the first deadline.
 pub fn real_clock() -> Arc<Clock> {
-    Arc::clone(REAL.get_or_init(Clock::real))
+    Arc::clone(timer::real_clock())
 }
 
 /// The clock that the calling code sleeps by.
@@ -35,9 +34,7 @@ pub fn clock() -> f64 {
 /// Ends the timer's thread, before the interpreter does.
 #[pyfunction]
 pub fn stop_timer(py: Python<'_>) {
-    if let Some(clock) = REAL.get() {
-        py.detach(|| clock.stop());
-    }
+    timer::stop(py);
 }
 
 /// Wakes its owner at the time.

@@ -1,6 +1,6 @@
 //! Running a future's call, and telling the world how it ended.
 
-use super::{FutureObject, Object};
+use super::{FutureObject, MANAGED, Object, managed};
 use crate::{call, context, errors};
 use pyo3::ffi;
 use pyo3::prelude::*;
@@ -23,7 +23,15 @@ pub unsafe fn execute(data: *const (), worker: &Worker) {
             ffi::Py_DECREF(future.cast());
             return;
         }
-        let end = if context::enter_outermost((*future).context) {
+        let end = if (*future).shape.has(MANAGED) {
+            match managed::run(future, Python::assume_attached(), true) {
+                Some(end) => end,
+                None => {
+                    ffi::Py_DECREF(future.cast());
+                    return;
+                }
+            }
+        } else if context::enter_outermost((*future).context) {
             run_call(future)
         } else {
             fail(future)
@@ -49,7 +57,19 @@ pub fn run_inline(future: &FutureObject, py: Python<'_>) {
             c" while running a task that is waited for".as_ptr(),
         ) != 0
         {
+            if (*this).shape.has(MANAGED) && !(*this).completion.settle_running() {
+                ffi::PyErr_Clear();
+                FutureObject::clear_call(this);
+                return;
+            }
             fail(this)
+        } else if (*this).shape.has(MANAGED) {
+            let end = managed::run(this, py, false);
+            ffi::Py_LeaveRecursiveCall();
+            match end {
+                Some(end) => end,
+                None => return,
+            }
         } else {
             let result = context::run_nested(py, (*this).context, || vectorcall(this));
             ffi::Py_LeaveRecursiveCall();
@@ -64,7 +84,7 @@ pub fn run_inline(future: &FutureObject, py: Python<'_>) {
 /// # Safety
 /// Attached, claimed by the caller.
 #[inline]
-unsafe fn vectorcall(this: *mut FutureObject) -> Object {
+pub unsafe fn vectorcall(this: *mut FutureObject) -> Object {
     // SAFETY: the inputs are live, preceded by a scratch slot, and as many as the shape says.
     unsafe {
         let inputs = FutureObject::inputs(this);
@@ -265,6 +285,34 @@ pub fn finish(future: &FutureObject, end: State, outcome: Option<Py<PyAny>>, py:
     }
 }
 
+/// Ends a future that runs elsewhere than on a worker; false if it is over.
+pub fn settle_elsewhere(
+    future: &FutureObject,
+    end: State,
+    outcome: Option<Py<PyAny>>,
+    py: Python<'_>,
+) -> bool {
+    let settled = future.completion.claim_to_settle() || future.completion.settle_running();
+    if settled {
+        finish(future, end, outcome, py);
+    }
+    settled
+}
+
+/// Ends a future that its runner still holds: as `finish`, but the call is the runner's to drop.
+pub fn end_running(future: &FutureObject, end: State, outcome: Option<Py<PyAny>>, py: Python<'_>) {
+    let this = std::ptr::from_ref(future).cast_mut();
+    // SAFETY: the caller has settled the future, so the outcome is its own, and it is alive.
+    unsafe {
+        if let Some(outcome) = outcome {
+            (*this).outcome = outcome.into_ptr();
+            FutureObject::track(this);
+        }
+        future.shape.set_end(end);
+        publish(this, py);
+    }
+}
+
 /// Fails a future whose process was left behind by a fork: nobody will run it here.
 #[cold]
 pub fn abandon(future: &FutureObject, py: Python<'_>) {
@@ -287,8 +335,24 @@ pub fn fail_with(future: &FutureObject, error: Py<PyAny>, py: Python<'_>) {
 
 /// Cancels a future that was not started. True if it is cancelled now.
 pub fn cancel(future: &FutureObject, py: Python<'_>) -> bool {
+    if let Some(canceller) = future.observers().and_then(|o| o.canceller(py))
+        && !future.completion.state().is_over()
+    {
+        match canceller.call0(py) {
+            Ok(answer) => return answer.is_truthy(py).unwrap_or(false),
+            Err(error) => call::write_unraisable(py, error, Some(canceller.bind(py))),
+        }
+    }
+    cancel_here(future, py)
+}
+
+/// As `cancel`, without asking anybody.
+pub fn cancel_here(future: &FutureObject, py: Python<'_>) -> bool {
     if future.completion.claim_to_settle() {
         finish(future, State::Cancelled, None, py);
+        return true;
+    }
+    if managed::cancel_waiting(future, py) {
         return true;
     }
     // Somebody else may be cancelling it at this moment: that is over without the interpreter's

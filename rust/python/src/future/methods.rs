@@ -1,8 +1,9 @@
 //! The methods of a future, and the making of its class.
 
 use super::execute::{self, as_object, call_back, cancel as cancel_future, finish};
+use super::managed::record_of;
 use super::{
-    CLASS, CLASS_POINTER, FutureObject, INLINE, Object, PROMISE, Shape, dealloc, standard,
+    CLASS, CLASS_POINTER, FutureObject, INLINE, MANAGED, Object, PROMISE, Shape, dealloc, standard,
     tp_clear, traverse,
 };
 use crate::{call, errors};
@@ -43,6 +44,11 @@ fn boolean(value: bool, py: Python<'_>) -> Py<PyAny> {
         .unbind()
 }
 
+/// Whether it must not start yet, or runs elsewhere.
+fn is_held(future: &FutureObject) -> bool {
+    future.shape.has(MANAGED) && record_of(future).is_some_and(|r| r.held.load(Relaxed))
+}
+
 /// Waits until the future is over, running it here if that is allowed. False: the time is up.
 fn wait(future: &FutureObject, timeout: Option<Duration>, py: Python<'_>) -> PyResult<bool> {
     if future.state(py).is_over() {
@@ -55,6 +61,7 @@ fn wait(future: &FutureObject, timeout: Option<Duration>, py: Python<'_>) -> PyR
         let inline = mine.is_some() || future.shape.has(INLINE);
         // A worker that waits runs what it waits for, and nothing else. With a limit on the wait
         // it does not: a task cannot be left half-way.
+        let inline = inline && !is_held(future);
         if inline && timeout.is_none() && future.completion.claim() {
             execute::run_inline(future, py);
             return Ok(true);

@@ -17,12 +17,18 @@
 //! when its outcome is, when it gets observers, or when it gets attributes.
 
 mod execute;
+mod limit;
+mod managed;
 mod methods;
 mod observers;
+mod record;
 mod standard;
 
 pub use execute::{cancel, drop_garbage, execute, fail_with, has_garbage};
+pub use execute::{cancel_here, settle_elsewhere as settle};
+pub use managed::{manage, record_of};
 pub use methods::register;
+pub use record::Record;
 
 use observers::Observers;
 use pyo3::ffi;
@@ -46,7 +52,8 @@ struct Shape {
     inputs: u16,
     /// The fork generation, modulo 256.
     generation: u8,
-    /// `INLINE`, `PROMISE` and `KEYWORDS` never change; the others are set later, and stay.
+    /// `INLINE`, `PROMISE`, `KEYWORDS` and `MANAGED` never change once the future is shared; the
+    /// others are set later, and stay.
     flags: AtomicU8,
 }
 
@@ -60,6 +67,8 @@ const KEYWORDS: u8 = 4;
 const END: u8 = 8;
 /// The garbage collector has been told of it.
 const TRACKED: u8 = 64;
+/// Has a record from the start: run by `managed`.
+const MANAGED: u8 = 128;
 
 impl Shape {
     #[inline]
@@ -135,6 +144,13 @@ unsafe extern "C" {
         class: *mut ffi::PyTypeObject,
         extra_size: usize,
     ) -> *mut ffi::PyObject;
+}
+
+/// The native object behind a Python object, if that is a future.
+pub fn native<'a>(object: &'a Bound<'_, PyAny>) -> Option<&'a FutureObject> {
+    let pointer = object.as_ptr();
+    // SAFETY: live; the class is final, so an object of it has this layout.
+    unsafe { (ffi::Py_TYPE(pointer) == CLASS_POINTER.load(Acquire)).then(|| &*pointer.cast()) }
 }
 
 /// The public class, kept alive for ever.
@@ -278,7 +294,7 @@ impl FutureObject {
     }
 
     /// The observers, made now if there were none.
-    fn observers_or_new(&self) -> &Observers {
+    pub fn observers_or_new(&self) -> &Observers {
         if let Some(observers) = self.observers() {
             return observers;
         }
@@ -297,6 +313,16 @@ impl FutureObject {
                 }
             }
         }
+    }
+
+    /// Takes the right to run it, for one that runs elsewhere than on a worker.
+    pub fn begin(&self) -> bool {
+        self.completion.claim()
+    }
+
+    /// Whether nothing about it will change any more.
+    pub fn is_over(&self) -> bool {
+        self.completion.state().is_over()
     }
 
     /// Where the future is, after having failed it if a fork left it behind.

@@ -2,6 +2,7 @@
 //! that `concurrent.futures.wait` and `as_completed` reach for.
 
 use super::Object;
+use super::record::Record;
 use parking_lot::Mutex;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
@@ -18,17 +19,29 @@ struct Inner {
     callbacks: Vec<Py<PyAny>>,
     condition: Option<Condition>,
     id: u64,
+    /// Who is asked to cancel a promise.
+    canceller: Option<Py<PyAny>>,
 }
 
-/// Everything is behind one lock, which is never held across a Python operation.
+/// Everything but the record is behind one lock, which is never held across a Python operation.
 #[derive(Default)]
 pub struct Observers {
     inner: Mutex<Inner>,
+    /// What was asked for beyond a plain call; there from the start or never.
+    pub record: Option<Record>,
 }
 
 static THREADING_CONDITION: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
 
 impl Observers {
+    /// For a future that is made with more than a plain call.
+    pub fn with_record(record: Record) -> Self {
+        Observers {
+            inner: Mutex::default(),
+            record: Some(record),
+        }
+    }
+
     /// Registers a callback unless `is_over` says, under the lock, that it came too late; then it
     /// is given back.
     pub fn register(
@@ -109,6 +122,20 @@ impl Observers {
         inner.id
     }
 
+    /// Has `callable()` asked when the future is to be cancelled; it says whether it was.
+    pub fn set_canceller(&self, callable: Py<PyAny>) {
+        let before = self.inner.lock().canceller.replace(callable);
+        drop(before);
+    }
+
+    pub fn canceller(&self, py: Python<'_>) -> Option<Py<PyAny>> {
+        self.inner
+            .lock()
+            .canceller
+            .as_ref()
+            .map(|c| c.clone_ref(py))
+    }
+
     /// What the garbage collector has to see. It runs while nobody is inside a lock: on a build
     /// with a GIL it needs the GIL, which is not given up inside; elsewhere it stops the others at
     /// points outside.
@@ -120,6 +147,11 @@ impl Observers {
         if let Some(pair) = &inner.condition {
             objects.extend([pair.condition.as_ptr(), pair.waiters.as_ptr()]);
         }
+        objects.extend(inner.canceller.as_ref().map(Py::as_ptr));
+        drop(inner);
+        if let Some(record) = &self.record {
+            record.add_referents(&mut objects);
+        }
         objects
     }
 
@@ -127,6 +159,9 @@ impl Observers {
     pub fn clear(&self) {
         let taken = std::mem::take(&mut *self.inner.lock());
         drop(taken);
+        if let Some(record) = &self.record {
+            record.clear();
+        }
     }
 }
 

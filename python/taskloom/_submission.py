@@ -1,0 +1,394 @@
+"""Submits that take more than a place in the queue: prerequisites, resources, worker processes.
+
+A `Launch` brings one task on its way: it waits for the futures that the task comes after, then for
+the resources that it needs, then hands the task to a worker or a process. Its future is prepared
+by the engine and not queued before that, and the executor's workers stay as long.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any, final
+
+from taskloom import _taskloom
+from taskloom._taskloom import Future, TaskOptions
+from taskloom.errors import DeadlineMissed, OptionError
+from taskloom.task import Options, Task
+
+if TYPE_CHECKING:
+    from concurrent.futures import Future as StandardFuture
+
+    from taskloom.places.process import ProcessPlace
+    from taskloom.scheduling.admission import Admission
+    from taskloom.scheduling.resources import Resources
+
+__all__ = ["Desk", "resolve", "resolved_options"]
+
+# A function with its positional and keyword arguments.
+Call = tuple[Callable[..., Any], tuple[Any, ...], dict[str, Any]]
+
+_PLACES_OF_SUBMITS = ("thread", "process")
+
+
+def resolve(given: Options) -> TaskOptions:
+    """What the engine needs of some options; `OptionError` for one that has no meaning here."""
+    place = given.get("place", "thread")
+    if place not in _PLACES_OF_SUBMITS:
+        raise OptionError(
+            f"place={place!r} does not apply to a submitted task; it runs in place='thread' or "
+            "place='process'"
+        )
+    on_error = given.get("on_error", "cancel_dependents")
+    if on_error == "cancel_run":
+        raise OptionError(
+            "on_error='cancel_run' applies to nodes of a graph, not to a submitted task; "
+            "'cancel_dependents' or 'continue' does"
+        )
+    resources = given.get("resources")
+    if resources is not None:
+        from taskloom.scheduling.resources import Resources
+
+        if not isinstance(resources, Resources):
+            raise OptionError(
+                f"resources={resources!r} must be a taskloom.Resources, such as Resources(cpu=0.5)"
+            )
+    prerequisites = given.get("after", ())
+    for item in prerequisites:
+        if not callable(getattr(item, "add_done_callback", None)):
+            raise OptionError(f"after= takes futures, not {item!r}")
+    return TaskOptions(
+        given,
+        priority=max(-100, min(100, given.get("priority", 0))),
+        deadline=given.get("deadline"),
+        timeout=given.get("timeout"),
+        name=given.get("name"),
+        retry=given.get("retry"),
+        special=place == "process" or bool(resources) or bool(prerequisites),
+        lets_go_on=on_error == "continue",
+    )
+
+
+def resolved_options(task: Task[..., Any], farther: Options, cache: dict[Any, Any]) -> TaskOptions:
+    """The options of a task laid under those of a view, resolved once for each pair."""
+    chosen = cache.get(task)
+    if chosen is None:
+        if len(cache) >= 256:  # tasks made by the thousand are not worth keeping
+            cache.clear()
+        chosen = cache[task] = resolve(farther.over(task.options))
+    found: TaskOptions = chosen
+    return found
+
+
+@final
+class Desk:
+    """What an executor has beside its pool for such submits, made on first use."""
+
+    def __init__(
+        self,
+        max_workers: int,
+        *,
+        amounts: Mapping[str, float],
+        hard_deadlines: bool,
+        exit_timeout: float | None,
+    ) -> None:
+        self.hard_deadlines = hard_deadlines
+        self._max_workers = max_workers
+        self._amounts = amounts
+        self._exit_timeout = exit_timeout
+        self._lock = threading.Lock()
+        self._place: ProcessPlace | None = None
+        self._admission: Admission[Launch] | None = None
+        self._launches: set[Launch] = set()
+
+    @property
+    def held(self) -> int:
+        """How many tasks wait for prerequisites or resources."""
+        with self._lock:
+            return sum(not launch.started for launch in self._launches)
+
+    def submit(
+        self,
+        pool: _taskloom.Pool,
+        chosen: TaskOptions,
+        call: Call,
+    ) -> Future[Any]:
+        """Brings a task on its way."""
+        given = chosen.given
+        needs: Resources | None = given.get("resources")
+        if needs is not None:
+            self.admission.check(needs)
+        if given.get("place") == "process":
+            place = self.process_place()
+            launch: Launch = ProcessLaunch(self, pool, chosen, call, place)
+        else:
+            launch = Launch(self, pool, chosen, call)
+        with self._lock:
+            self._launches.add(launch)
+        launch.begin(given.get("after", ()))
+        return launch.future
+
+    def forget(self, launch: Launch) -> None:
+        """The future of a launch is over."""
+        with self._lock:
+            self._launches.discard(launch)
+
+    def cancel_held(self) -> int:
+        """Cancels what waits for prerequisites or resources; says how many tasks that were."""
+        with self._lock:
+            launches = [launch for launch in self._launches if not launch.started]
+        return sum(launch.future.cancel() for launch in launches)
+
+    def close(self, wait: bool) -> None:
+        """Ends the processes when their tasks are done."""
+        with self._lock:
+            place = self._place
+        if place is not None:
+            place.shutdown(wait)
+
+    def process_place(self) -> ProcessPlace:
+        """The worker processes."""
+        with self._lock:
+            if self._place is None:
+                from taskloom.places.process import ProcessPlace
+                from taskloom.scheduling.affinity import usable_cpus
+
+                count = min(self._max_workers, len(usable_cpus()))
+                self._place = ProcessPlace(count, exit_timeout=self._exit_timeout)
+            return self._place
+
+    @property
+    def admission(self) -> Admission[Launch]:
+        """Who lets tasks with needs start."""
+        with self._lock:
+            if self._admission is None:
+                from taskloom.scheduling.admission import Admission
+
+                amounts = {**_machine(), **self._amounts}
+                self._admission = Admission(amounts, on_admitted=_start_all)
+            return self._admission
+
+    def admit(self, launch: Launch, needs: Resources) -> bool:
+        """Whether a task may start now; if not, it will be started later."""
+        admission = self.admission
+        admitted = admission.offer(launch, needs, rank=launch.band)
+        if not admitted:
+            self._watch_rates()
+        return admitted
+
+    def _watch_rates(self) -> None:
+        wait = self.admission.ready_in()
+        if wait is not None:
+            _taskloom._call_later(wait, self._poll)
+
+    def _poll(self) -> None:
+        _start_all(self.admission.poll())
+        self._watch_rates()
+
+    def release(self, needs: Resources) -> None:
+        """A task gives back what it was admitted with."""
+        _start_all(self.admission.release(needs))
+        self._watch_rates()
+
+    def after_fork(self) -> None:
+        """In a forked child: what was on its way is the parent's."""
+        self._lock = threading.Lock()
+        self._launches = set()
+        self._admission = None
+        self._place = None
+
+
+def _machine() -> dict[str, float]:
+    from taskloom.scheduling.monitor import ResourceMonitor
+
+    sample = ResourceMonitor().sample()
+    memory = sample.memory_limit
+    return {"cpu": sample.cpus, "memory": float("inf") if memory is None else memory, "io": 1.0}
+
+
+def _start_all(launches: list[Launch]) -> None:
+    for launch in launches:
+        launch.start()
+
+
+class Launch:
+    """One task on its way to a worker."""
+
+    def __init__(
+        self,
+        desk: Desk,
+        pool: _taskloom.Pool,
+        chosen: TaskOptions,
+        call: Call,
+    ) -> None:
+        self.desk = desk
+        self.pool = pool
+        self.band = chosen.band
+        self.future: Future[Any] = pool._prepare(chosen, *call)
+        self.started = False
+        self._needs: Resources | None = chosen.given.get("resources")
+        self._lock = threading.Lock()
+        # Whether the way is over: started, or given up before.
+        self._decided = False
+        self._admitted = False
+        self._unfinished = 1
+
+    def begin(self, prerequisites: tuple[StandardFuture[Any], ...]) -> None:
+        """Starts the task once all of these are done."""
+        self._unfinished += len(prerequisites)
+        self.future.add_done_callback(self._over)
+        for prerequisite in prerequisites:
+            prerequisite.add_done_callback(self._after)
+        self._count_down()
+
+    def _after(self, prerequisite: StandardFuture[Any]) -> None:
+        failed = prerequisite.cancelled() or prerequisite.exception() is not None
+        if failed and not _taskloom._lets_go_on(prerequisite):
+            _taskloom._cancel_here(self.future)
+        self._count_down()
+
+    def _count_down(self) -> None:
+        with self._lock:
+            self._unfinished -= 1
+            if self._unfinished > 0 or self._decided:
+                return
+        if self._needs is None or self.desk.admit(self, self._needs):
+            self.start()
+
+    def start(self) -> None:
+        """All that the task waited for is there."""
+        with self._lock:
+            self._admitted = self._needs is not None
+            if self._decided:
+                given_up = True
+            else:
+                given_up, self._decided, self.started = False, True, True
+        if given_up:
+            self.left()
+            return
+        if self._needs is not None:
+            _taskloom._set_on_left(self.future, self.left)
+        self.launch()
+
+    def launch(self) -> None:
+        """Hands the task over."""
+        self.pool._enqueue(self.future)
+
+    def left(self) -> None:
+        """The task holds its resources no longer."""
+        with self._lock:
+            admitted, self._admitted = self._admitted, False
+        if admitted and self._needs is not None:
+            self.desk.release(self._needs)
+
+    def _over(self, future: Future[Any]) -> None:
+        self.desk.forget(self)
+        with self._lock:
+            given_up = not self._decided
+            self._decided = True
+        if given_up:
+            if self._needs is not None:
+                self.desk.admission.withdraw(self, self._needs)
+            self.pool._enqueue(future)  # over: this only lets the workers go
+        elif _taskloom._attempts(future) == 0:
+            self.left()
+
+
+@final
+class ProcessLaunch(Launch):
+    """One task on its way to a worker process."""
+
+    def __init__(
+        self,
+        desk: Desk,
+        pool: _taskloom.Pool,
+        chosen: TaskOptions,
+        call: Call,
+        place: ProcessPlace,
+    ) -> None:
+        super().__init__(desk, pool, chosen, call)
+        given = chosen.given
+        self._call = call
+        self._place = place
+        self._name: str | None = given.get("name")
+        self._timeout: float | None = given.get("timeout")
+        deadline: float | None = given.get("deadline")
+        self._deadline = None if deadline is None else time.monotonic() + deadline
+        self._retry = given.get("retry")
+        self._attempt = 0
+        self._backing_off = False
+        self._task: StandardFuture[Any] | None = None
+        _taskloom._set_canceller(self.future, self._cancel)
+
+    def launch(self) -> None:
+        """Hands the task to a process."""
+        if _taskloom._begin(self.future):
+            self._try()
+        else:
+            self.pool._enqueue(self.future)
+
+    def _try(self) -> None:
+        self._backing_off = False
+        if self.future.done():
+            return
+        limit, by_deadline = self._timeout, False
+        if self._deadline is not None and self.desk.hard_deadlines:
+            left = self._deadline - time.monotonic()
+            if left <= 0:
+                self._end(None, DeadlineMissed("the deadline passed before the task began"))
+                return
+            if limit is None or left < limit:
+                limit, by_deadline = left, True
+        self._attempt += 1
+        function, args, kwargs = self._call
+        try:
+            task = self._place.submit(function, args, kwargs, timeout=limit, name=self._name)
+        except BaseException as error:
+            self._end(None, error)
+            return
+        self._task = task
+        task.add_done_callback(lambda task: self._done(task, by_deadline))
+
+    def _done(self, task: StandardFuture[Any], by_deadline: bool) -> None:
+        if task.cancelled():
+            _taskloom._settle(self.future, "cancelled", None)
+            self._end_slot()
+            return
+        error = task.exception()
+        if error is None:
+            self._end(task.result(), None)
+            return
+        if by_deadline and type(error) is TimeoutError:
+            self._end(None, DeadlineMissed(f"deadline: {error}"))
+            return
+        wait = self._retry.again(error, self._attempt) if self._retry is not None else None
+        if wait is None:
+            self._end(None, error)
+        elif wait > 0:
+            self._backing_off = True
+            _taskloom._call_later(wait, self._try)
+        else:
+            self._try()
+
+    def _end(self, value: object, error: BaseException | None) -> None:
+        if error is None:
+            _taskloom._settle(self.future, "done", value)
+        else:
+            _taskloom._settle(self.future, "failed", error)
+        self._end_slot()
+
+    def _end_slot(self) -> None:
+        self.pool._enqueue(self.future)
+        self.left()
+
+    def _cancel(self) -> bool:
+        task = self._task
+        if task is None:
+            return _taskloom._cancel_here(self.future)
+        if not self._backing_off:
+            return task.cancel()
+        cancelled = _taskloom._settle(self.future, "cancelled", None)
+        if cancelled:
+            self._end_slot()
+        return cancelled

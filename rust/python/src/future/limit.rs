@@ -1,0 +1,112 @@
+//! The limits of time of a running task: at its timeout or deadline its future ends, at once.
+//!
+//! The thread cannot be taken away from the call, so the task keeps its slot until it leaves by
+//! itself; meanwhile a spare worker stands in. Who counts the spare in and out: `slot` goes from
+//! `BUSY` to `REPLACED` by the timer, which has counted it in before, and to `LEFT` by the runner,
+//! which counts it out if it finds `REPLACED`. A timer that finds `LEFT` counts it out itself.
+
+use super::execute::end_running;
+use super::managed::{missed, record_of};
+use super::record::Record;
+use super::{FutureObject, native};
+use crate::timer;
+use pyo3::exceptions::PyTimeoutError;
+use pyo3::prelude::*;
+use std::sync::Arc;
+use std::sync::atomic::Ordering::{AcqRel, Acquire};
+use taskloom_core::clock;
+use taskloom_core::completion::State;
+use taskloom_core::pool::{Pool, Worker};
+use taskloom_core::timer::{Deadline, Expire};
+
+pub const BUSY: u8 = 0;
+const REPLACED: u8 = 1;
+const LEFT: u8 = 2;
+
+/// What the timer holds for one attempt.
+struct Limit {
+    future: Py<PyAny>,
+    /// Whose worker is busy with the task; None for a thread from outside.
+    pool: Option<Arc<Pool>>,
+    /// Seconds of the timeout; None if the deadline comes first.
+    timeout: Option<f64>,
+}
+
+impl Expire for Limit {
+    fn expire(&self) {
+        // No thread may enter an interpreter that is going away; its tasks end with it.
+        let _ = Python::try_attach(|py| self.end(py));
+    }
+}
+
+impl Limit {
+    fn end(&self, py: Python<'_>) {
+        let future = self.future.bind(py);
+        let Some((native, record)) = native(future).and_then(|n| Some((n, record_of(n)?))) else {
+            return;
+        };
+        if !native.completion.settle_running() {
+            return;
+        }
+        let task = record.describe(py);
+        let error = match self.timeout {
+            Some(seconds) => {
+                let text = format!("{task} ran longer than its timeout of {seconds} s");
+                PyTimeoutError::new_err(text).into_value(py).into_any()
+            }
+            None => missed(py, &format!("{task} was still running at its deadline")),
+        };
+        if let Some(pool) = &self.pool {
+            pool.add_spare();
+            let was = record
+                .slot
+                .compare_exchange(BUSY, REPLACED, AcqRel, Acquire);
+            if was.is_err() {
+                pool.remove_spare();
+            }
+        }
+        end_running(native, State::Failed, Some(error), py);
+    }
+}
+
+/// A limit that is set; dropped, it is taken back.
+pub struct Armed(Deadline);
+
+impl Drop for Armed {
+    fn drop(&mut self) {
+        timer::real_clock().forget(self.0);
+    }
+}
+
+/// Sets the limit of an attempt that starts now. None if it has none, or at exit. Attached.
+pub fn arm(future: &FutureObject, record: &Record, py: Python<'_>) -> Option<Armed> {
+    let deadline = record
+        .deadline
+        .filter(|_| record.hard)
+        .map(|at| clock::nanos(at.saturating_sub(clock::ticks())));
+    let (span, timeout) = match (record.timeout, deadline) {
+        (Some(timeout), Some(left)) if left < timeout => (left, None),
+        (Some(timeout), _) => (timeout, Some(timeout as f64 * 1e-9)),
+        (None, Some(left)) => (left, None),
+        (None, None) => return None,
+    };
+    let limit = Limit {
+        future: super::execute::as_object(future, py).unbind(),
+        pool: Worker::with_current(|worker| worker.map(|w| Arc::clone(w.pool()))),
+        timeout,
+    };
+    let clock = timer::real_clock();
+    let at = clock.now().saturating_add(span);
+    clock.set(at, Arc::new(limit)).map(Armed)
+}
+
+/// The runner has left the call.
+pub fn leave(record: &Record) {
+    if record.slot.swap(LEFT, AcqRel) == REPLACED {
+        Worker::with_current(|worker| {
+            if let Some(worker) = worker {
+                worker.pool().remove_spare();
+            }
+        });
+    }
+}

@@ -1,0 +1,167 @@
+//! Running a future that has a record: attempts, deadlines, and who owns its end.
+//!
+//! A plain future belongs to whoever claimed it until it is over. One with a record may be ended
+//! from elsewhere while it runs, so its runner has to win its end by `settle_running`, and drops
+//! what the call returned if somebody else did. The call and its inputs are the runner's always.
+
+use super::execute::{end_running, vectorcall};
+use super::record::Record;
+use super::{FutureObject, Object, limit};
+use crate::{call, context, errors};
+use pyo3::prelude::*;
+use std::ptr::null_mut;
+use std::sync::atomic::Ordering::Relaxed;
+use taskloom_core::completion::State;
+use taskloom_core::pool::Worker;
+
+/// Runs the call of a claimed future and drops it. Returns how the future ended, to be published,
+/// or None if somebody else ended it.
+///
+/// # Safety
+/// Attached, claimed by the caller, and made with a record. `outermost` is true on a worker that
+/// runs nothing else.
+#[cold]
+pub unsafe fn run(this: *mut FutureObject, py: Python<'_>, outermost: bool) -> Option<State> {
+    // SAFETY: live, and its observers were there before it was shared.
+    let future = unsafe { &*this };
+    let record = future.observers()?.record.as_ref()?;
+    let (end, outcome) = if record.hard && record.is_overdue() {
+        let text = format!(
+            "the deadline of {} passed before it began",
+            record.describe(py)
+        );
+        (State::Failed, missed(py, &text))
+    } else {
+        // SAFETY: as the caller promises.
+        unsafe { attempts(this, record, py, outermost) }
+    };
+    // SAFETY: whoever claimed owns the call; dropping it may run arbitrary code, which still finds
+    // the future running.
+    unsafe { FutureObject::clear_call(this) };
+    limit::leave(record);
+    let ended = future.completion.settle_running();
+    if ended {
+        // SAFETY: settled by this thread, so the outcome is its own.
+        unsafe {
+            (*this).outcome = outcome.into_ptr();
+            FutureObject::track(this);
+        }
+    }
+    if let Some(callable) = record.take_on_left()
+        && let Err(error) = callable.call0(py)
+    {
+        call::write_unraisable(py, error, Some(callable.bind(py)));
+    }
+    ended.then_some(end)
+}
+
+/// Calls until the task returned, or raised what is not to be tried again.
+///
+/// # Safety
+/// As `run`.
+unsafe fn attempts(
+    this: *mut FutureObject,
+    record: &Record,
+    py: Python<'_>,
+    outermost: bool,
+) -> (State, Py<PyAny>) {
+    loop {
+        record.attempt.fetch_add(1, Relaxed);
+        // SAFETY: as the caller promises.
+        let result = unsafe {
+            let armed = limit::arm(&*this, record, py);
+            let result = attempt(this, py, outermost);
+            drop(armed);
+            result
+        };
+        // SAFETY: a new reference, or null.
+        if let Some(value) = unsafe { Bound::from_owned_ptr_or_opt(py, result) } {
+            return (State::Done, value.unbind());
+        }
+        let error = call::take_exception(py);
+        match record.again(py, &error) {
+            Ok(None) => return (State::Failed, error),
+            // SAFETY: as the caller promises.
+            Ok(Some(delay)) => unsafe { back_off(&*this, record, py, delay) },
+            Err(problem) => return (State::Failed, problem.into_value(py).into_any()),
+        }
+        // SAFETY: live.
+        if unsafe { (*this).completion.state() } != State::Running {
+            // Ended meanwhile: what is returned here is dropped.
+            return (State::Failed, error);
+        }
+    }
+}
+
+/// # Safety
+/// As `run`.
+unsafe fn attempt(this: *mut FutureObject, py: Python<'_>, outermost: bool) -> Object {
+    // SAFETY: as the caller promises; the context and inputs are the runner's.
+    unsafe {
+        if !outermost {
+            return context::run_nested(py, (*this).context, || vectorcall(this));
+        }
+        if !context::enter_outermost((*this).context) {
+            return null_mut();
+        }
+        vectorcall(this)
+    }
+}
+
+/// Waits before the next attempt, or until somebody ends the future.
+fn back_off(future: &FutureObject, record: &Record, py: Python<'_>, seconds: f64) {
+    let Some(delay) = call::timeout_from(Some(seconds)).filter(|d| !d.is_zero()) else {
+        return;
+    };
+    record.backing_off.store(true, Relaxed);
+    let completion = &future.completion;
+    let pause = || {
+        // What a signal handler raised is for the waiting thread, not for the task.
+        let _ = call::wait_detached(py, Some(delay), |slice| completion.wait(slice));
+    };
+    Worker::with_current(|worker| match worker {
+        Some(worker) => worker.blocked(pause),
+        None => pause(),
+    });
+    record.backing_off.store(false, Relaxed);
+}
+
+/// The error of a task whose deadline has passed.
+pub fn missed(py: Python<'_>, how: &str) -> Py<PyAny> {
+    errors::raise(py, "DeadlineMissed", how)
+        .into_value(py)
+        .into_any()
+}
+
+/// Cancels a future that waits for its next attempt. True if that ended it.
+pub fn cancel_waiting(future: &FutureObject, py: Python<'_>) -> bool {
+    let Some(record) = future.observers().and_then(|o| o.record.as_ref()) else {
+        return false;
+    };
+    if !record.backing_off.load(Relaxed) || !future.completion.settle_running() {
+        return false;
+    }
+    end_running(future, State::Cancelled, None, py);
+    true
+}
+
+/// Gives a new future, not yet shared, a record.
+///
+/// # Safety
+/// Attached; nobody else knows the future.
+pub unsafe fn manage(this: *mut FutureObject, record: Record) {
+    let observers = Box::new(super::Observers::with_record(record));
+    // SAFETY: as the caller promises.
+    unsafe {
+        (*this).shape.set(super::MANAGED);
+        (*this).observers.store(
+            Box::into_raw(observers),
+            std::sync::atomic::Ordering::Release,
+        );
+    }
+}
+
+/// The record of a future, if it has one.
+pub fn record_of(future: &FutureObject) -> Option<&Record> {
+    future.observers()?.record.as_ref()
+}
