@@ -20,8 +20,9 @@ def test_threads_share_every_item_once() -> None:
     channel = Channel[int](5)
     with Scope() as scope:
         sums = scope.consume(channel, sum, 2)
-        for first in (0, 500):
-            scope.produce(channel, lambda s, f=first: s.send_many_blocking(range(f, f + 500)))
+        with channel.sender():  # or the channel ends with the first producer, if it is quick
+            for first in (0, 500):
+                scope.produce(channel, lambda s, f=first: s.send_many_blocking(range(f, f + 500)))
     assert sum(future.result() for future in sums) == sum(range(1000))
 
 
