@@ -12,6 +12,7 @@ EXAMPLES = Path(__file__).resolve().parent.parent / "examples"
 
 # What to call an example with so that it is done in a second or two; nothing, if not named here.
 ARGUMENTS: dict[str, list[str]] = {
+    "codebase_atlas.py": ["--path", str(EXAMPLES), "--rounds", "1", "--workers", "2"],
     "codebase_survey.py": [__file__],
 }
 
