@@ -18,7 +18,7 @@ from taskloom.errors import Cancelled
 from taskloom.scope._hosts import running_loop, running_trio
 
 if TYPE_CHECKING:
-    from taskloom.scope.scope import Child, Scope
+    from taskloom.scope.scope import Child
 
 __all__ = ["Host", "host_here", "is_coroutine_function"]
 
@@ -169,11 +169,9 @@ class TrioHost:
         await self.manager.__aexit__(None, None, None)
 
 
-def host_here(scope: Scope, executor: Executor | None) -> Host | None:
-    """The host of the code that calls; None where no coroutine can run."""
+def host_here(executor: Executor | None) -> Host | None:
+    """The host of the code that calls; None if no coroutine can run, there or on the executor."""
     home = _taskloom.current_home()
-    if home is None and executor is not None:
-        home = getattr(executor, "coroutine_home", None)
     if home is not None:
         return TaskloomHost(home)
     loop = running_loop()
@@ -181,4 +179,10 @@ def host_here(scope: Scope, executor: Executor | None) -> Host | None:
         return AsyncioHost(loop)
     if running_trio():
         return TrioHost()
+    if executor is None:
+        from taskloom.executor import default_executor
+
+        executor = default_executor()
+    if isinstance(executor, _taskloom.Pool):
+        return TaskloomHost(_taskloom.pool_home(executor))
     return None

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import contextvars
+import threading
 from collections.abc import Callable, Coroutine
 from typing import Any, ParamSpec, TypeVar, final, overload
 
 from taskloom import _taskloom
 from taskloom.scope._hosts import refuse_to_block
+from taskloom.scope.cancellation import CancelScope
 
 __all__ = ["maybe_yield", "run_coroutine", "run_seeded", "sleep", "sleep_forever", "yield_now"]
 
@@ -39,8 +42,31 @@ class _Outcome:
     value: Any = None
     error: BaseException | None = None
 
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._ended = False
+        self._setters: list[_taskloom.Setter] = []
+
     def __call__(self, value: Any, error: BaseException | None) -> None:
-        self.value, self.error = value, error
+        with self._lock:
+            self.value, self.error = value, error
+            self._ended = True
+        for setter in self._setters:
+            setter.set()
+
+    def wait(self) -> None:
+        """Blocks until it has ended; may be interrupted, and called again."""
+        wait = _taskloom.Wait()
+        with self._lock:
+            if self._ended:
+                return
+            self._setters.append(wait.setter)
+        wait.wait()
+
+    @property
+    def ended(self) -> bool:
+        """Whether it has."""
+        return self._ended
 
     def get(self) -> Any:
         if self.error is None:
@@ -51,27 +77,35 @@ class _Outcome:
             self.error = None
 
 
-def _run(
-    loop: _taskloom.LocalLoop, fn: Callable[..., Any], args: Any, kwargs: dict[str, Any]
-) -> Any:
-    refuse_to_block()
+def _start(
+    home: _taskloom.Home, fn: Any, args: tuple[Any, ...], kwargs: dict[str, Any], ended: _Outcome
+) -> _taskloom.TaskHandle:
     if _taskloom.in_coroutine():
         raise RuntimeError("this is a coroutine already: await the other one, or spawn it")
-    outcome = _Outcome()
+    refuse_to_block()
+    if isinstance(fn, Coroutine):
+        fn, args = _just, (fn,)
     token = _taskloom.Token(_taskloom.current_token())
     context = contextvars.copy_context()
-    handle = loop.home.spawn(fn, args, kwargs or None, token, context, outcome, None)
-    while True:
+    return home.spawn(fn, args, kwargs or None, token, context, ended, None)
+
+
+def run_on(executor: _taskloom.Pool, fn: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    """What `executor.run_coroutine` does."""
+    outcome = _Outcome()
+    handle = _start(_taskloom.pool_home(executor), fn, args, kwargs, outcome)
+    # The coroutine feels a cancellation of the caller's scope; this wait for it must not.
+    with CancelScope(shield=True):
         try:
-            loop.run()
-            return outcome.get()
-        except KeyboardInterrupt:
-            if not loop.live():
-                raise
-            # Inside, it is a cancellation; when all have ended, it is raised here.
-            handle.cancel("interrupted by Ctrl-C")
-            loop.run()
+            outcome.wait()
+        except BaseException as error:
+            # Ctrl-C: inside, it is a cancellation; when all have ended, it is raised here.
+            handle.cancel(f"interrupted by {type(error).__name__}")
+            while not outcome.ended:
+                with contextlib.suppress(KeyboardInterrupt):
+                    outcome.wait()
             raise
+    return outcome.get()
 
 
 async def _just(coroutine: Coroutine[Any, Any, R]) -> R:
@@ -87,8 +121,8 @@ def run_coroutine(
 def run_coroutine(fn: Any, /, *args: Any, **kwargs: Any) -> Any:
     """Runs a coroutine, given as such or as `fn(*args, **kwargs)`, and returns its result.
 
-    Coroutines run on the calling thread; plain functions that they spawn run on the executor.
-    Ctrl-C cancels the coroutine, waits for its cleanup, and is then raised.
+    It runs on the workers of the default executor, as what it spawns does; to use another, call
+    `executor.run_coroutine`. Ctrl-C cancels it, waits for its cleanup, and is then raised.
 
     >>> import taskloom
     >>> async def answer(n):
@@ -97,9 +131,9 @@ def run_coroutine(fn: Any, /, *args: Any, **kwargs: Any) -> Any:
     >>> taskloom.run_coroutine(answer, 42)
     42
     """
-    if isinstance(fn, Coroutine):
-        fn, args = _just, (fn,)
-    return _run(_taskloom.LocalLoop(), fn, args, kwargs)
+    from taskloom.executor import default_executor
+
+    return run_on(default_executor(), fn, args, kwargs)
 
 
 def run_seeded(
@@ -119,5 +153,8 @@ def run_seeded(
     3600
     """
     loop = _taskloom.LocalLoop(seed=seed, virtual_time=True)
-    result: R = _run(loop, fn, args, {})
+    outcome = _Outcome()
+    _start(loop.home, fn, args, {}, outcome)
+    loop.run()
+    result: R = outcome.get()
     return result

@@ -31,6 +31,7 @@ from taskloom.scope._children import (
     host_here,
     is_coroutine_function,
 )
+from taskloom.scope._hosts import running_loop, running_trio
 from taskloom.scope.cancellation import CancelScope
 from taskloom.scope.pipeline import Stage, start_pipeline
 
@@ -423,7 +424,7 @@ class Scope:
 
     def __enter__(self) -> Self:
         self._sync = True
-        self._host = host_here(self, self._executor)
+        self._host = host_here(self._executor)
         if not isinstance(self._host, TaskloomHost | None) or _taskloom.in_coroutine():
             raise RuntimeError("enter a Scope with `async with` where an event loop runs")
         self._begin()
@@ -454,11 +455,12 @@ class Scope:
         return self._finish(body, error, interrupt)
 
     async def __aenter__(self) -> Self:
-        self._host = host_here(self, None)
-        if self._host is None:
+        if _taskloom.current_home() is None and running_loop() is None and not running_trio():
             raise RuntimeError("`async with Scope()` needs a running coroutine")
+        self._host = host_here(None)
         self._begin()
-        await self._host.enter()
+        if self._host is not None:
+            await self._host.enter()
         return self
 
     async def __aexit__(

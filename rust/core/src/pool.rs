@@ -3,6 +3,8 @@
 //! The pool starts no threads of its own and knows no interpreter: both are its host's. A host
 //! thread that calls [`Pool::work`] becomes a worker until the pool is closed and drained.
 
+mod pinned;
+
 pub use crate::injector::Full;
 use crate::injector::Injector;
 use crate::job::Job;
@@ -13,6 +15,7 @@ use crate::sync::atomic::Ordering::{Acquire, Relaxed, SeqCst};
 use crate::sync::atomic::{AtomicBool, AtomicUsize};
 use crate::sync::{Arc, Wait};
 use crossbeam_deque::{Steal, Stealer, Worker as Deque};
+use pinned::Inbox;
 use std::cell::Cell;
 use std::time::Duration;
 
@@ -62,6 +65,7 @@ pub struct Pool {
     local: AtomicUsize,
     deques: Box<[Mutex<Option<Deque<Job>>>]>,
     stealers: Box<[Stealer<Job>]>,
+    inboxes: Box<[Inbox]>,
     sleep: Sleep,
     threads: Mutex<Threads>,
     /// Workers that may still be started without anybody blocking: zero in the steady state.
@@ -83,6 +87,7 @@ impl Pool {
             local: AtomicUsize::new(0),
             deques: deques.into_iter().map(|d| Mutex::new(Some(d))).collect(),
             stealers,
+            inboxes: (0..places).map(|_| Inbox::default()).collect(),
             sleep: Sleep::new(settings.gated),
             threads: Mutex::new(Threads {
                 running: vec![false; places],
@@ -160,6 +165,25 @@ impl Pool {
         // Cannot be full: the bound is the largest number there is.
         let _ = self.injector.push(job, band, deadline, usize::MAX);
         self.announce(self.injector.len());
+    }
+
+    /// Queues a job for one worker, where it stays while that worker takes jobs; one that blocks or
+    /// has left passes it on to whoever is free. Never full. Attached.
+    pub fn submit_to(self: &Arc<Self>, index: usize, job: Job) {
+        match self.inboxes[index].push(job) {
+            Ok(false) => {}
+            // Sleepers are not told apart: those without work go back to sleep.
+            Ok(true) => self.sleep.wake_all(),
+            Err(job) => self.submit(job, DEFAULT_BAND),
+        }
+    }
+
+    /// Gives the jobs of a worker that cannot take them to the others.
+    fn close_inbox(&self, index: usize) {
+        for job in self.inboxes[index].close() {
+            // Cannot be full: the bound is the largest number there is.
+            let _ = self.injector.push(job, DEFAULT_BAND, None, usize::MAX);
+        }
     }
 
     /// Queues as many jobs as fit and returns how many. Attached.
@@ -345,7 +369,9 @@ impl Pool {
             may_block: Cell::new(false),
         };
         CURRENT.with(|current| current.set(&worker));
+        self.inboxes[index].open();
         worker.run();
+        self.close_inbox(index);
         CURRENT.with(|current| current.set(std::ptr::null()));
         *self.deques[index].lock() = Some(worker.deque);
         self.worker_gone(index);
@@ -368,6 +394,25 @@ impl Seek for Pool {
             self.host.tidy();
             self.host.detach();
         }
+    }
+}
+
+impl Seek for Worker {
+    fn has_own(&self) -> bool {
+        self.inbox().has_jobs()
+    }
+
+    fn has_work(&self) -> bool {
+        self.pool.has_work()
+    }
+
+    fn closed(&self) -> bool {
+        Seek::closed(&*self.pool)
+    }
+
+    fn before_sleep(&self) {
+        self.pool.before_sleep();
+        self.inbox().set_asleep(true);
     }
 }
 
@@ -440,6 +485,10 @@ impl Worker {
         self.pool.has_work()
     }
 
+    fn inbox(&self) -> &Inbox {
+        &self.pool.inboxes[self.index]
+    }
+
     /// Executes a late job now.
     #[inline]
     pub fn flush_late(&self) {
@@ -453,10 +502,14 @@ impl Worker {
     /// up inside `wait`): a spare may take its place meanwhile.
     pub fn blocked<R>(&self, wait: impl FnOnce() -> R) -> R {
         self.flush_late();
+        self.pool.close_inbox(self.index);
         self.pool.blocked.fetch_add(1, SeqCst);
         self.pool.pass_on();
         let result = wait();
         self.pool.blocked.fetch_sub(1, SeqCst);
+        if !self.may_block.get() {
+            self.inbox().open();
+        }
         result
     }
 
@@ -465,6 +518,7 @@ impl Worker {
     pub fn may_block(&self) {
         if !self.may_block.replace(true) {
             self.flush_late();
+            self.pool.close_inbox(self.index);
             self.pool.blocked.fetch_add(1, SeqCst);
             self.pool.pass_on();
         }
@@ -486,11 +540,20 @@ impl Worker {
         {
             return Some(job);
         }
+        // What has begun here and what has not take turns, so that neither starves the other.
+        if ticks & 1 == 0
+            && let Some(job) = self.inbox().pop()
+        {
+            return Some(job);
+        }
         if let Some(job) = self.deque.pop() {
             pool.local.fetch_sub(1, SeqCst);
             return Some(job);
         }
         if let Some(job) = pool.injector.pop(now) {
+            return Some(job);
+        }
+        if let Some(job) = self.inbox().pop() {
             return Some(job);
         }
         if pool.local.load(Relaxed) == 0 {
@@ -531,6 +594,7 @@ impl Worker {
                 unsafe { job.execute(self) };
                 if self.may_block.replace(false) {
                     pool.blocked.fetch_sub(1, SeqCst);
+                    self.inbox().open();
                 }
                 if !self.is_superfluous() {
                     continue;
@@ -547,13 +611,20 @@ impl Worker {
                 self.attach();
                 pool.pass_on();
                 return;
-            } else if leaving || pool.sleep.search(pool) == Found::Closed {
-                self.attach();
-                return;
+            }
+            let found = if leaving {
+                Found::Closed
+            } else {
+                pool.sleep.search(self)
+            };
+            self.inbox().set_asleep(false);
+            self.attach();
+            match found {
+                Found::Closed => return,
+                Found::Own => {}
+                Found::Work => pool.sleep.leave_standby(),
             }
             searching = true;
-            self.attach();
-            pool.sleep.leave_standby();
         }
     }
 

@@ -35,6 +35,7 @@ pub fn register(m: &Bound<'_, PyModule>) -> PyResult<()> {
     m.add_class::<wait::Wait>()?;
     m.add("token_variable", token::variable(m.py())?)?;
     m.add_function(wrap_pyfunction!(home::current_home, m)?)?;
+    m.add_function(wrap_pyfunction!(home::pool_home, m)?)?;
     m.add_function(wrap_pyfunction!(select::select, m)?)?;
     m.add_function(wrap_pyfunction!(sleep::clock, m)?)?;
     m.add_function(wrap_pyfunction!(sleep::maybe_yield, m)?)?;

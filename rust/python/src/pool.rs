@@ -564,6 +564,21 @@ impl Pool {
         Ok(futures)
     }
 
+    /// Runs a coroutine, given as such or as `fn(*args, **kwargs)`, on this executor's workers and
+    /// returns its result.
+    #[pyo3(signature = (r#fn, /, *args, **kwargs))]
+    fn run_coroutine<'py>(
+        slf: &Bound<'py, Self>,
+        r#fn: &Bound<'py, PyAny>,
+        args: &Bound<'py, PyTuple>,
+        kwargs: Option<&Bound<'py, PyDict>>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        let py = slf.py();
+        let kwargs = kwargs.map_or_else(|| PyDict::new(py), Clone::clone);
+        py.import("taskloom.scope.coroutines")?
+            .call_method1("run_on", (slf, r#fn, args, kwargs))
+    }
+
     /// Takes no more tasks; workers leave when nothing is queued.
     fn close(&self) {
         self.shared().flags.fetch_or(CLOSED, SeqCst);

@@ -10,6 +10,9 @@ use std::time::{Duration, Instant};
 const SEARCHING: u64 = 1;
 const SLEEPING: u64 = 1 << 32;
 
+/// One grant in the word of permits; below it are the permits.
+const GRANT: u32 = 1 << 16;
+
 const fn searching(counts: u64) -> u64 {
     counts & (SLEEPING - 1)
 }
@@ -20,6 +23,10 @@ const fn sleeping(counts: u64) -> u64 {
 
 /// What a searching worker looks at.
 pub trait Seek {
+    /// Whether work is queued that nobody else may take.
+    fn has_own(&self) -> bool {
+        false
+    }
     /// Whether work is queued that this worker could take.
     fn has_work(&self) -> bool;
     /// Whether the pool wants its workers gone once nothing is queued.
@@ -32,6 +39,9 @@ pub trait Seek {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[must_use]
 pub enum Found {
+    /// There is work that nobody else may take. The worker is still counted as searching; it needs no
+    /// standby place, since nobody could take the work in its stead.
+    Own,
     /// There was work. The worker is still counted as searching and holds the standby place.
     Work,
     /// The pool is closed and nothing is queued. The worker is no longer counted.
@@ -55,7 +65,8 @@ pub enum Notified {
 pub struct Sleep {
     /// Searching workers in the low half, sleeping ones in the high half.
     counts: AtomicU64,
-    /// Wake-ups granted and not yet taken.
+    /// Wake-ups granted and not yet taken, below; how often some were granted, above. The latter is
+    /// for a sleeper with work of its own: it must notice a grant even if others took it.
     permits: Futex,
     /// Whether only one worker at a time may wait for the interpreter.
     gated: bool,
@@ -133,7 +144,7 @@ impl Sleep {
                 SeqCst,
             ) {
                 Ok(_) => {
-                    self.permits.word.fetch_add(1, SeqCst);
+                    self.permits.word.fetch_add(GRANT + 1, SeqCst);
                     self.permits.wake(1);
                     return Notified::Woke;
                 }
@@ -151,8 +162,8 @@ impl Sleep {
             let awake = counts - asleep * SLEEPING + asleep * SEARCHING;
             match self.counts.compare_exchange(counts, awake, SeqCst, SeqCst) {
                 Ok(_) => {
-                    // At most 2^32 - 1 workers, so the count fits the word.
-                    self.permits.word.fetch_add(asleep as u32, SeqCst);
+                    // At most 2^16 - 1 workers, so the count fits its half of the word.
+                    self.permits.word.fetch_add(GRANT + asleep as u32, SeqCst);
                     self.permits.wake(asleep as u32);
                     return;
                 }
@@ -186,6 +197,9 @@ impl Sleep {
         loop {
             let spin = Spin::new();
             loop {
+                if seek.has_own() {
+                    return Found::Own;
+                }
                 // Looked at first: what was queued before the closing is then seen by the other.
                 let closed = seek.closed();
                 if seek.has_work() {
@@ -206,13 +220,15 @@ impl Sleep {
             self.counts
                 .fetch_add(SLEEPING.wrapping_sub(SEARCHING), SeqCst);
             fence(SeqCst);
-            let awake = if seek.has_work() {
+            let awake = if seek.has_own() {
+                true
+            } else if seek.has_work() {
                 self.standby_is_free()
             } else {
                 seek.closed()
             };
             if !(awake && self.retract()) {
-                self.take_permit();
+                self.take_permit(seek);
             }
         }
     }
@@ -240,15 +256,22 @@ impl Sleep {
     }
 
     /// Sleeps until a waker grants a permit; the waker has counted us as searching.
-    fn take_permit(&self) {
+    ///
+    /// Permits are anybody's. A sleeper that is woken for work of its own may find its permit taken
+    /// by another that was woken with it and has gone back to sleep; then it retracts instead. The
+    /// word is read before its own work is looked at, so a grant in between keeps it from sleeping.
+    fn take_permit(&self, seek: &impl Seek) {
         loop {
-            let permits = self.permits.word.load(SeqCst);
-            if permits == 0 {
-                let _ = self.permits.wait(0, None);
+            let word = self.permits.word.load(SeqCst);
+            if seek.has_own() && self.retract() {
+                return;
+            }
+            if word.is_multiple_of(GRANT) {
+                let _ = self.permits.wait(word, None);
             } else if self
                 .permits
                 .word
-                .compare_exchange(permits, permits - 1, SeqCst, Relaxed)
+                .compare_exchange(word, word - 1, SeqCst, Relaxed)
                 .is_ok()
             {
                 return;

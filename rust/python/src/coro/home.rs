@@ -10,7 +10,10 @@ use pyo3::types::{PyDict, PyTuple};
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
+use taskloom_core::job::Job;
 use taskloom_core::latch::Event;
+use taskloom_core::pool::{Pool, Worker};
+use taskloom_core::ready::DEFAULT_BAND;
 use taskloom_core::sync::Wait;
 use taskloom_core::timer::Clock;
 
@@ -18,6 +21,41 @@ use taskloom_core::timer::Clock;
 #[derive(Clone)]
 pub enum Home {
     Local(Arc<Local>),
+    Pool(OnPool),
+}
+
+/// A pool's workers: any of them takes the first step, which the others then belong to.
+#[derive(Clone)]
+pub struct OnPool {
+    core: Arc<Pool>,
+    /// Whether every step may be any worker's.
+    migrate: bool,
+}
+
+impl OnPool {
+    fn queue(&self, task: Arc<Task>) {
+        let worker = task.worker();
+        // SAFETY: the job owns the reference made here, and `execute` takes it back, once.
+        let job = unsafe { Job::new(Arc::into_raw(task).cast(), execute) };
+        match worker {
+            Some(worker) if !self.migrate => self.core.submit_to(worker, job),
+            _ => self.core.submit(job, DEFAULT_BAND),
+        }
+    }
+}
+
+/// # Safety
+/// `data` is a task's `Arc`, given up to the job; the worker is attached.
+unsafe fn execute(data: *const (), worker: &Worker) {
+    // SAFETY: as the contract says.
+    let (task, py) = unsafe {
+        (
+            Arc::from_raw(data.cast::<Task>()),
+            Python::assume_attached(),
+        )
+    };
+    task.set_worker(worker.index());
+    task.step(py);
 }
 
 impl Home {
@@ -25,6 +63,7 @@ impl Home {
     pub fn queue(&self, task: Arc<Task>) {
         match self {
             Home::Local(local) => local.queue(task),
+            Home::Pool(pool) => pool.queue(task),
         }
     }
 
@@ -32,6 +71,7 @@ impl Home {
     pub fn begin(&self) {
         match self {
             Home::Local(local) => local.state.lock().live += 1,
+            Home::Pool(pool) => pool.core.retain(),
         }
     }
 
@@ -39,6 +79,7 @@ impl Home {
     pub fn over(&self) {
         match self {
             Home::Local(local) => local.state.lock().live -= 1,
+            Home::Pool(pool) => pool.core.release(),
         }
     }
 
@@ -46,6 +87,7 @@ impl Home {
     pub fn clock(&self) -> Arc<Clock> {
         match self {
             Home::Local(local) => Arc::clone(&local.clock),
+            Home::Pool(_) => real_clock(),
         }
     }
 }
@@ -200,8 +242,18 @@ impl HomeObject {
     fn is_seeded(&self) -> bool {
         match &self.0 {
             Home::Local(local) => local.clock.is_virtual(),
+            Home::Pool(_) => false,
         }
     }
+}
+
+/// Where the coroutines of an executor live: its workers. With `migrate`, each step of a coroutine
+/// may be another worker's; otherwise it stays on the worker of its first step.
+#[pyfunction]
+#[pyo3(signature = (pool, *, migrate = false))]
+pub fn pool_home(pool: &crate::pool::Pool, migrate: bool) -> HomeObject {
+    let core = Arc::clone(pool.core());
+    HomeObject(Home::Pool(OnPool { core, migrate }))
 }
 
 /// A coroutine on its way, to be cancelled.

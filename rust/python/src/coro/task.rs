@@ -20,7 +20,7 @@ use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyTuple};
 use std::cell::{Cell, UnsafeCell};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicUsize, Ordering};
 use std::time::Instant;
 use taskloom_core::cancel::{OnCancel, Registration, Token};
 
@@ -62,6 +62,8 @@ struct Inner {
 pub struct Task {
     state: AtomicU8,
     home: Home,
+    /// The pool's worker that steps it, plus one; 0 before the first step.
+    worker: AtomicUsize,
     /// Told how it ended: `ended(value, None)` or `ended(None, error)`.
     ended: Py<PyAny>,
     /// What `current_task()` gives inside.
@@ -163,6 +165,7 @@ impl Task {
         Arc::new(Task {
             state: AtomicU8::new(QUEUED),
             home,
+            worker: AtomicUsize::new(0),
             ended,
             handle,
             asked: AtomicBool::new(false),
@@ -179,6 +182,16 @@ impl Task {
                 slice: None,
             }),
         })
+    }
+
+    /// The worker that took the last step, on a pool.
+    pub fn worker(&self) -> Option<usize> {
+        self.worker.load(Ordering::Relaxed).checked_sub(1)
+    }
+
+    /// Notes the worker that is about to step it.
+    pub fn set_worker(&self, index: usize) {
+        self.worker.store(index + 1, Ordering::Relaxed);
     }
 
     pub fn home(&self) -> &Home {

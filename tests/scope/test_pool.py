@@ -1,0 +1,142 @@
+"""Coroutines on the workers of a pool."""
+
+from __future__ import annotations
+
+import threading
+import time
+
+import pytest
+import taskloom
+from taskloom import Channel, Executor, Scope, current_time, sleep, yield_now
+
+
+def test_a_coroutine_stays_on_the_worker_of_its_first_step() -> None:
+    async def where() -> set[int]:
+        threads = set()
+        for n in range(20):
+            threads.add(threading.get_ident())
+            await (yield_now() if n % 2 else sleep(0))
+        return threads
+
+    async def main() -> list[set[int]]:
+        async with Scope() as scope:
+            futures = [scope.spawn(where) for _ in range(50)]
+        return [future.result() for future in futures]
+
+    with Executor(4) as executor:
+        seen = executor.run_coroutine(main)
+    assert all(len(threads) == 1 for threads in seen)
+    assert threading.get_ident() not in set.union(*seen)
+
+
+def test_a_worker_that_blocks_passes_its_coroutines_on() -> None:
+    blocked, release = threading.Event(), threading.Event()
+
+    async def waits_then_releases(receiver: taskloom.Receiver[None]) -> None:
+        with receiver:
+            await receiver.receive()
+        release.set()
+
+    def blocks(sender: taskloom.Sender[None], done: taskloom.Receiver[None]) -> None:
+        blocked.set()
+        with sender, done:
+            sender.send_nowait(None)  # wakes the coroutine, which belongs to this very worker
+            with pytest.raises(taskloom.errors.EndOfStream):
+                done.receive_blocking()
+
+    sender, receiver = Channel[None](1).split()
+    finish, done = Channel[None](1).split()
+    with Executor(1) as executor, Scope(executor) as scope:
+        scope.spawn(waits_then_releases, receiver)
+        while not receiver.stats().tasks_waiting_receive:
+            time.sleep(0)
+        scope.spawn(blocks, sender, done)
+        blocked.wait()
+        release.wait()
+        finish.close()
+
+
+def test_a_scope_of_plain_code_runs_coroutines_on_its_executor() -> None:
+    async def double(n: int) -> int:
+        await sleep(0.001)
+        return 2 * n
+
+    with Executor(2) as executor, Scope(executor) as scope:
+        futures = [scope.spawn(double, n) for n in range(10)]
+    assert [future.result() for future in futures] == [2 * n for n in range(10)]
+
+
+def test_closing_an_executor_lets_its_coroutines_end() -> None:
+    log = []
+
+    async def slow() -> None:
+        await sleep(0.01)
+        log.append("ended")
+
+    with Executor(2) as executor:
+        home = taskloom._taskloom.pool_home(executor)
+        ended = threading.Event()
+        home.spawn(slow, (), None, taskloom._taskloom.Token(), None, lambda *_: ended.set(), None)
+    assert log == ["ended"]
+    assert ended.is_set()
+
+
+def test_ten_thousand_sleepers_cost_no_thread() -> None:
+    async def main() -> int:
+        async with Scope() as scope:
+            for _ in range(10_000):
+                scope.spawn(sleep_until, current_time() + 0.2)
+            return threading.active_count()
+
+    async def sleep_until(at: float) -> None:
+        await sleep(at - current_time())
+
+    before = threading.active_count()
+    with Executor(2) as executor:
+        assert executor.run_coroutine(main) <= before + 3
+
+
+def test_channels_between_coroutines_of_several_workers_lose_nothing() -> None:
+    channel = Channel[int](8)
+
+    async def produce(sender: taskloom.Sender[int]) -> None:
+        for n in range(500):
+            await sender.send(n)
+            if n % 50 == 0:
+                await sleep(0)
+
+    async def consume(receiver: taskloom.Receiver[int]) -> int:
+        total = 0
+        async for n in receiver:
+            total += n
+            if n % 70 == 0:
+                await sleep(0)
+        return total
+
+    with Executor(4) as executor, Scope(executor) as scope:
+        totals = scope.consume(channel, consume, 4)
+        scope.produce(channel, produce, 4)
+    assert sum(future.result() for future in totals) == 4 * sum(range(500))
+
+
+def test_running_a_coroutine_from_a_coroutine_is_refused() -> None:
+    async def main() -> None:
+        taskloom.run_coroutine(sleep_briefly)
+
+    async def sleep_briefly() -> None:
+        await sleep(0)
+
+    with pytest.raises(RuntimeError, match="coroutine already"):
+        taskloom.run_coroutine(main)
+
+
+def test_a_traceback_shows_the_users_frames() -> None:
+    async def fail() -> None:
+        await sleep(0)
+        raise ValueError("mine")
+
+    with pytest.raises(ValueError, match="mine") as caught:
+        taskloom.run_coroutine(fail)
+    names = [entry.name for entry in caught.traceback]
+    assert names[-1] == "fail"
+    assert "send" not in names
