@@ -33,10 +33,6 @@ class Entry(Protocol):
     """What a worker's thread calls: works until the pool is closed and drained."""
 
     def __call__(self) -> None: ...
-    def begin(self) -> bool:
-        """Whether the thread is still wanted; to be asked first."""
-        ...
-
     def give_up(self) -> None:
         """Leaves without having worked."""
 
@@ -82,8 +78,7 @@ class Workers:
             self.threads.add(thread)
             try:
                 thread.start()
-            except Exception:
-                # Not started. After anything else, which came from a signal handler, it may be.
+            except BaseException:
                 self.threads.discard(thread)
                 raise
 
@@ -93,8 +88,6 @@ class Workers:
             return [thread for thread in self.threads if thread.is_alive()]
 
     def _main(self, entry: Entry) -> None:
-        if not entry.begin():
-            return
         if self.initializer is not None:
             try:
                 self.initializer(*self.initargs)

@@ -33,6 +33,8 @@ class CallNode:
     """A function that is called as a task; it stands where a compiled node is expected."""
 
     hidden = False
+    path_text = ""
+    id_text = ""
     is_error_handler = False
     error_handler = None
     awaits_writers = False

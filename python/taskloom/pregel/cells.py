@@ -14,6 +14,7 @@ import logging
 from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
+from taskloom.pregel import revive
 from taskloom.pregel.channels.base import BaseChannel
 from taskloom.pregel.channels.binop import ONE_OVERWRITE, unwrap_overwrite
 from taskloom.pregel.channels.ephemeral_value import GUARDED
@@ -99,7 +100,8 @@ class Cells:
             elif kind == OBJECT:
                 self.objects[key] = self.program.specs[key].from_checkpoint(value)
             elif kind == SENDS:
-                self.sends = list(value[1] if isinstance(value, tuple) else value)
+                stored_sends = value[1] if isinstance(value, tuple) else value
+                self.sends = [revive.send(item) for item in stored_sends]
             else:
                 self.signals[key] = value
 
@@ -149,27 +151,30 @@ class Cells:
         """As `read`, with `writes` applied to a copy."""
         single = isinstance(select, str)
         wanted = (select,) if isinstance(select, str) else select
-        changes: dict[str, list[Any]] = {}
+        found = self.read(wanted)
+        kinds, operators = self.program.kinds, self.program.operators
+        pending: dict[str, list[Any]] = {}
+        chosen = frozenset(wanted) if len(wanted) > 8 else wanted
         for key, value in writes:
-            if key in wanted:
-                changes.setdefault(key, []).append(value)
-        found = {}
-        for key in wanted:
-            new = changes.get(key)
-            value = self.get(key)
-            if new is not None:
-                cell = self.program.specs[key].copy()
-                if self.program.kinds[key] == OBJECT:
-                    cell = self.objects[key].copy()
-                elif value is not MISSING:
-                    cell = cell.from_checkpoint(value)
-                cell.update(new)
-                value = cell.get() if cell.is_available() else MISSING
-            if value is not MISSING:
-                found[key] = value
-        if single:
-            return found.get(wanted[0])
-        return found
+            if key not in chosen:
+                continue
+            kind = kinds[key]
+            new = unwrap_overwrite(value) if kind == REDUCE else value
+            if kind == LAST or (kind == REDUCE and new is not MISSING):
+                found[key] = new
+            elif kind == REDUCE:
+                found[key] = operators[key](found[key], value) if key in found else value
+            else:
+                pending.setdefault(key, []).append(value)
+        for key, new in pending.items():
+            cell = self.objects[key].copy() if key in self.objects else self._signal(key)
+            cell.update(new)
+            if cell.is_available():
+                found[key] = cell.get()
+        return found.get(wanted[0]) if single else found
+
+    def _signal(self, key: str) -> BaseChannel[Any, Any, Any]:
+        return self.program.specs[key].from_checkpoint(self.signals.get(key, MISSING))
 
     # Writing
 
@@ -321,7 +326,10 @@ class Cells:
     def checkpoint(self) -> dict[str, Any]:
         """What a checkpoint stores of each cell that was ever written."""
         versions = self.versions or {}
-        stored = {key: value for key, value in self.values.items() if key in versions}
+        stored = self.values.copy()
+        for key, _ in self.program.reduced:  # these hold a value before they are written
+            if key not in versions:
+                stored.pop(key, None)
         stored.update(self.signals)
         for key, cell in self.objects.items():
             if key in versions:

@@ -66,10 +66,15 @@ class Ledger(Frame):
 
     def note_writes(self, task: Task, writes: Sequence[tuple[str, Any]]) -> None:
         """Keep a task's writes as pending ones, and store them."""
-        if all(write[0] in SINGULAR for write in writes):
+        if writes[0][0] in SINGULAR and all(write[0] in SINGULAR for write in writes):
             writes = list({write[0]: write for write in writes}.values())
+        tid = task.id
+        if task.error is None and len(self.tasks) == 1 and self.tasks[0] is task:
+            # The superstep ends with it: its writes are not pending for long enough to matter.
+            if self.persistence is not None:
+                self.persistence.put_writes(task, tid, writes)
+            return
         with self.lock:
-            tid = task.id
             if self.pending:
                 self.pending = [write for write in self.pending if write[0] != tid]
             self.pending.extend((tid, key, value) for key, value in writes)

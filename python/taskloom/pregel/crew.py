@@ -174,6 +174,12 @@ class Crew:
             handler = None if error is None else self.loop.handler_for(task, error)
         except BaseException as exc:
             error, handler = exc, None
+        if error is None:
+            with self.lock:
+                self.left -= 1
+            if lane is not self.lane:
+                self.news.put(None)
+            return
         with self.lock:
             self.left -= 1
             if handler is not None:
@@ -181,7 +187,7 @@ class Crew:
                 self.todo.append(handler)
             elif isinstance(error, GraphInterrupt):
                 self.interrupts.append(error)
-            elif error is not None:
+            else:
                 if self.failure is None or isinstance(self.failure, GraphBubbleUp):
                     self.failure = error
                 if not isinstance(error, GraphBubbleUp):

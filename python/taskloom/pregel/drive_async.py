@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import types
-from collections.abc import AsyncIterator, Coroutine, Generator
+from collections.abc import AsyncGenerator, AsyncIterator, Coroutine, Generator
+from contextlib import aclosing
 from contextvars import Context, copy_context
 from typing import TYPE_CHECKING, Any
 
@@ -61,8 +62,9 @@ async def adrive(loop: Loop) -> AsyncIterator[None]:
                         if not tasks[0].writes:
                             await _one(loop, tasks[0], context)
                     else:
-                        async for _ in _run(loop, context):
-                            yield
+                        async with aclosing(_run(loop, context)) as running:
+                            async for _ in running:
+                                yield
                 else:
                     value = await aperform(loop, effect)
             except GeneratorExit:
@@ -102,7 +104,7 @@ async def aperform(loop: Loop, effect: Effect) -> Any:
 
 async def aask(saver: Any, effect: Effect) -> Any:
     """Make a call of a saver."""
-    if is_memory(saver):
+    if is_memory(saver, True):
         return ask(saver, effect)
     options = effect.options or {}
     result = getattr(saver, "a" + effect.name)(*effect.arguments, **options)
@@ -176,7 +178,7 @@ async def _one(loop: Loop, task: Task, context: Context) -> None:
 
 async def _run(  # noqa: PLR0915 (the tasks of a superstep, start to end)
     loop: Loop, context: Context
-) -> AsyncIterator[None]:
+) -> AsyncGenerator[None]:
     if loop.cache is not None:
         await amatch_cached(loop, loop.tasks)
     todo = [task for task in loop.tasks if not task.writes]

@@ -6,6 +6,7 @@ import logging
 from collections.abc import Generator, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
+from taskloom.pregel import revive
 from taskloom.pregel.cells import Cells
 from taskloom.pregel.config import configurable_of, patch_configurable
 from taskloom.pregel.constants import (
@@ -125,7 +126,7 @@ def load(loop: Loop, saved: Any) -> None:
         own = thread_config(loop, None)
         loop.checkpoint_config = patch_configurable(own, configurable_of(saved.config))
         loop.parent_config = saved.parent_config
-        loop.pending = [(str(tid), key, value) for tid, key, value in saved.pending_writes or ()]
+        loop.pending = revive.pending_writes(saved.pending_writes)
         loop.updated = checkpoint.get("updated_channels") or None
         loop.verify = True
     loop.step = loop.metadata.get("step", -2) + 1
@@ -201,7 +202,7 @@ def begin(loop: Loop) -> None:  # noqa: PLR0915 (one decision, told in order)
         if travelling:
             at = bound or loop.checkpoint_id
             source_before = loop.metadata.get("source") in ("update", "fork")
-            if bound is None and not forks and source_before and loop.parent_config:
+            if bound is None and source_before and loop.parent_config:
                 at = configurable_of(loop.parent_config).get(CHECKPOINT_ID) or at
             loop.replay = Replay(at)
         loop.resuming = resuming

@@ -110,7 +110,7 @@ class Frame:
         self.node_finished: Any = configurable.get(NODE_FINISHED_KEY) if configurable else None
         if self.node_finished is None and parent is not None:
             self.node_finished = parent.loop.node_finished
-        self.shown_messages: set[Any] = set()
+        self.shown_messages: set[Any] = set() if parent is None else parent.loop.shown_messages
         concurrency = config.get("max_concurrency")
         if concurrency is None and parent is not None:
             concurrency = parent.loop.concurrency
@@ -122,9 +122,9 @@ class Frame:
             and bool(stream.own)
             and (graph.stream_eager or stream.subgraphs or not _LIVE.isdisjoint(stream.own))
         )
-        self.server_info: Any = None
         self.is_async = False
         self.emitted = False
+        self.output_set: frozenset[str] | None = None
         # Of a run from an old checkpoint; see `entry`.
         self.addressed = False
         self.mapped = False
@@ -201,6 +201,21 @@ class Frame:
 
             self._control = RunControl()
         return self._control
+
+    @property
+    def server_info(self) -> Any:
+        """Who runs the graph, if a server says so in the config."""
+        from taskloom.pregel.runtime import ServerInfo
+
+        configurable = self.config.get("configurable") or {}
+        assistant = configurable.get("assistant_id")
+        graph = configurable.get("graph_id")
+        user = configurable.get("langgraph_auth_user")
+        if user is not None and not hasattr(user, "identity"):
+            user = None
+        if assistant is None and graph is None and user is None:
+            return None
+        return ServerInfo(str(assistant or ""), str(graph or ""), user)
 
     def writer_for(self, task: Task) -> StreamWriter:
         """What a task emits custom chunks by."""

@@ -15,6 +15,7 @@ _EPOCH_TICKS = 0x01B21DD213814000  # 100 ns ticks from 1582-10-15, the UUID epoc
 _node = int.from_bytes(os.urandom(6)) & 0xFFFF_FF00_0000
 _counter = itertools.count()
 _last_ticks = 0
+_high = (-1, "")  # the part of the time that changes every 0.4 ms, as a number and as text
 
 
 def _new_node() -> None:
@@ -25,21 +26,27 @@ def _new_node() -> None:
 os.register_at_fork(after_in_child=_new_node)
 
 
-def checkpoint_id(step: int) -> str:
-    """A new id that sorts after all that this process made before.
+def new_suffix() -> str:
+    """A node field for checkpoint ids, one for each run.
 
-    Threads may make two in one tick; the counter in the node field keeps them apart.
+    Threads may make two ids in one tick; this keeps them apart.
     """
-    global _last_ticks  # noqa: PLW0603
+    return f"{_node | next(_counter) & 0xFF_FFFF:012x}"
+
+
+def checkpoint_id(step: int, suffix: str | None = None) -> str:
+    """A new id that sorts after all that this process made before."""
+    global _last_ticks, _high  # noqa: PLW0603
     ticks = time.time_ns() // 100 + _EPOCH_TICKS
     if ticks <= _last_ticks:
         ticks = _last_ticks + 1
     _last_ticks = ticks
-    node = _node | next(_counter) & 0xFF_FFFF
-    return (
-        f"{ticks >> 28:08x}-{ticks >> 12 & 0xFFFF:04x}-6{ticks & 0xFFF:03x}-"
-        f"{0x8000 | step & 0x3FFF:04x}-{node:012x}"
-    )
+    known, text = _high
+    if known != ticks >> 12:
+        known = ticks >> 12
+        text = f"{known >> 16:08x}-{known & 0xFFFF:04x}-6"
+        _high = (known, text)
+    return f"{text}{ticks & 0xFFF:03x}-{0x8000 | step & 0x3FFF:04x}-{suffix or new_suffix()}"
 
 
 def timestamp() -> str:

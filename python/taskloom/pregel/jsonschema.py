@@ -29,6 +29,41 @@ def _of_cells(graph: Pregel, keys: str | Sequence[str], attribute: str, title: s
     return create_model(title, **fields).model_json_schema()
 
 
+def _model(schema: Any, title: str) -> Any:
+    from pydantic import RootModel, create_model
+
+    if is_pydantic(schema):
+        return schema
+    return create_model(title, __base__=RootModel[schema])
+
+
+def _model_of_cells(graph: Pregel, keys: str | Sequence[str], attribute: str, title: str) -> Any:
+    if isinstance(keys, str):
+        return _model(getattr(graph.channels[keys], attribute), title)
+    from pydantic import create_model
+
+    fields: Any = {key: (getattr(graph.channels[key], attribute), None) for key in keys}
+    return create_model(title, **fields)
+
+
+def input_model(graph: Pregel) -> Any:
+    """A pydantic model of what `invoke` takes."""
+    builder = getattr(graph, "builder", None)
+    title = f"{graph.name}Input"
+    if builder is not None:
+        return _model(builder.input_schema, title)
+    return _model_of_cells(graph, graph.input_channels, "UpdateType", title)
+
+
+def output_model(graph: Pregel) -> Any:
+    """A pydantic model of what `invoke` returns."""
+    builder = getattr(graph, "builder", None)
+    title = f"{graph.name}Output"
+    if builder is not None:
+        return _model(builder.output_schema, title)
+    return _model_of_cells(graph, graph.output_channels, "ValueType", title)
+
+
 def input_schema(graph: Pregel) -> dict[str, Any]:
     """The schema of what `invoke` takes."""
     builder = getattr(graph, "builder", None)

@@ -194,7 +194,9 @@ class Loop(Ledger):
         keys = self.output_keys
         if isinstance(keys, str):
             return keys in updated
-        return any(key in keys for key in updated)
+        if self.output_set is None:
+            self.output_set = frozenset(keys)
+        return not self.output_set.isdisjoint(updated)
 
     def _show_values(self, updated: Iterable[str], tasks: Iterable[Any]) -> None:
         if not self._outputs(updated) or self.stream is None:
@@ -233,8 +235,7 @@ class Loop(Ledger):
 
     def _finish_interrupted(self, error: GraphInterrupt) -> None:
         stream = self.stream
-        tasks = [task for task in self.tasks if task.writes]
-        if tasks and self.pending:
+        if any(task.writes for task in self.tasks):
             ordered = in_order(self.tasks)
             updated = self.cells.apply(ordered)
             if stream is not None and "values" in stream.modes:

@@ -20,11 +20,12 @@ from taskloom.pregel.constants import (
     CHECKPOINT_ID,
     CHECKPOINT_MAP,
     CHECKPOINT_NS,
+    COORDINATES,
     NS_END,
     TASKS,
     THREAD_ID,
 )
-from taskloom.pregel.ids import checkpoint_id, path_text, timestamp
+from taskloom.pregel.ids import checkpoint_id, new_suffix, timestamp
 from taskloom.pregel.types import RunnableConfig
 
 if TYPE_CHECKING:
@@ -46,10 +47,21 @@ def accepts_path(put_writes: Callable[..., Any]) -> bool:
     return known
 
 
-def is_memory(saver: Any) -> bool:
-    """Whether calls of `saver` never wait."""
+_ASYNC_METHODS = ("aget_tuple", "alist", "aput", "aput_writes")
+
+
+def is_memory(saver: Any, is_async: bool = False) -> bool:
+    """Whether calls of `saver` never wait, so that they are made at once.
+
+    A memory saver whose async methods were overridden is asked by these in an async run.
+    """
     module = sys.modules.get("taskloom.pregel.checkpoint.memory")
-    return module is not None and isinstance(saver, module.InMemorySaver)
+    if module is None or not isinstance(saver, module.InMemorySaver):
+        return False
+    cls, base = type(saver), module.InMemorySaver
+    return cls is base or not (
+        is_async and any(getattr(cls, m) is not getattr(base, m) for m in _ASYNC_METHODS)
+    )
 
 
 class Strand:
@@ -156,10 +168,13 @@ class Persistence:
         self.saver = saver
         self.loaded_id = loaded_id
         self.written: set[str] = set()
+        self.suffix = new_suffix()
+        self.config: RunnableConfig = {}
+        self.config_id: str | None = ""
         self.strand: Strand | AsyncStrand | None = None
         self.put: Callable[..., Any] = saver.put
         self.save_writes: Callable[..., Any] = saver.put_writes
-        if is_memory(saver):
+        if is_memory(saver, is_async):
             pass
         elif is_async:
             self.put, self.save_writes = saver.aput, saver.aput_writes
@@ -174,22 +189,17 @@ class Persistence:
         }
         self.base[CHECKPOINT_NS] = loop.ns
         self.base.pop(CHECKPOINT_MAP, None)
-        self.config_metadata = checkpoint_metadata_of(loop.config)
+        known = checkpoint_metadata_of(loop.config)
+        self.config_metadata = {key: known[key] for key in known if key not in COORDINATES}
         configurable = loop.config.get("configurable") or {}
         self.parents: dict[str, str] = dict(configurable.get(CHECKPOINT_MAP) or {})
 
-    def _do(self, call: Callable[..., Any], *arguments: Any) -> None:
-        if self.strand is None:
-            call(*arguments)
-        else:
-            self.strand.add(call, *arguments)
-
     def config_at(self, id: str | None) -> RunnableConfig:
         """The config that a saver is given for the checkpoint `id`."""
-        return {
-            "configurable": {**self.base, CHECKPOINT_ID: id},
-            "metadata": self.config_metadata,
-        }
+        configurable = {**self.base, CHECKPOINT_ID: id}
+        if not self.config_metadata:
+            return {"configurable": configurable}
+        return {"configurable": configurable, "metadata": self.config_metadata}
 
     def put_step(self, metadata: dict[str, Any]) -> None:
         """A superstep, or the input, has been applied: store a checkpoint, or note that."""
@@ -200,7 +210,7 @@ class Persistence:
         if loop.durability == "exit":
             loop.stand_at(None)
         else:
-            self._store(checkpoint_id(loop.step), metadata)
+            self._store(checkpoint_id(loop.step, self.suffix), metadata)
 
     def put_exit(self, error: BaseException | None) -> None:
         """The run has ended with `durability="exit"`: store where it stands, unless it is part of
@@ -215,7 +225,7 @@ class Persistence:
         for tid, key, value in loop.pending:
             if tid in self.written:
                 by_task.setdefault(tid, []).append((key, value))
-        paths = {task.id: path_text(task.path) for task in loop.all_tasks()}
+        paths = {task.id: task.path_text for task in loop.all_tasks()}
         for tid, writes in by_task.items():
             self._save(tid, self._storable(writes), paths.get(tid, ""))
 
@@ -234,17 +244,22 @@ class Persistence:
         changed = {key: versions[key] for key in cells.bumped if key in versions}
         cells.bumped.clear()
         before = configurable_of(loop.checkpoint_config).get(CHECKPOINT_ID)
-        config = self.config_at(before)
+        config = self.config if before == self.config_id else self.config_at(before)
         loop.parent_config = config if before else None
-        self._do(self.put, config, checkpoint, metadata, changed)
+        if self.strand is None:
+            self.put(config, checkpoint, metadata, changed)
+        else:
+            self.strand.add(self.put, config, checkpoint, metadata, changed)
         loop.stand_at(id)
-        loop.checkpoint_config = self.config_at(id)
+        self.config_id = id
+        self.config = loop.checkpoint_config = self.config_at(id)
 
     def put_writes(self, task: Task, tid: str, writes: Sequence[tuple[str, Any]]) -> None:
         """Store what a task of the superstep wrote."""
-        self.written.add(tid)
-        if self.loop.durability != "exit":
-            self._save(tid, self._storable(writes), path_text(task.path) if self.takes_path else "")
+        if self.loop.durability == "exit":
+            self.written.add(tid)
+        else:
+            self._save(tid, self._storable(writes), task.path_text if self.takes_path else "")
 
     def put_input_writes(self, tid: str, writes: Sequence[tuple[str, Any]]) -> None:
         """Store what a command wrote before the superstep."""
@@ -252,22 +267,24 @@ class Persistence:
         if self.loop.durability != "exit":
             self._save(tid, self._storable(writes), "")
 
-    def _storable(self, writes: Sequence[tuple[str, Any]]) -> list[tuple[str, Any]]:
+    def _storable(self, writes: Sequence[tuple[str, Any]]) -> Sequence[tuple[str, Any]]:
         untracked = self.loop.program.untracked
         if not untracked:
-            return list(writes)
+            return writes if self.strand is None else list(writes)
         return [
             (key, strip_untracked(value, untracked) if key == TASKS else value)
             for key, value in writes
             if key not in untracked
         ]
 
-    def _save(self, tid: str, writes: list[tuple[str, Any]], path: str) -> None:
-        config = self.config_at(self.loop.checkpoint_id)
-        if self.takes_path:
-            self._do(self.save_writes, config, writes, tid, path)
+    def _save(self, tid: str, writes: Sequence[tuple[str, Any]], path: str) -> None:
+        id = self.loop.checkpoint_id
+        config = self.config if id == self.config_id else self.config_at(id)
+        arguments = (config, writes, tid, path) if self.takes_path else (config, writes, tid)
+        if self.strand is None:
+            self.save_writes(*arguments)
         else:
-            self._do(self.save_writes, config, writes, tid)
+            self.strand.add(self.save_writes, *arguments)
 
 
 def thread_config(loop: Loop, checkpoint_id: str | None) -> RunnableConfig:

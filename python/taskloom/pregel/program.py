@@ -21,7 +21,8 @@ from taskloom.pregel.channels import (
     Topic,
     UntrackedValue,
 )
-from taskloom.pregel.constants import TAG_HIDDEN, TASKS
+from taskloom.pregel.constants import BRANCH_TO, PULL, START, TAG_HIDDEN, TASKS
+from taskloom.pregel.ids import path_text
 from taskloom.pregel.managed import ManagedValue
 from taskloom.pregel.missing import MISSING
 from taskloom.pregel.write import StateWrite
@@ -32,6 +33,8 @@ if TYPE_CHECKING:
     from taskloom.pregel.tasks import Task
 
 Spec = BaseChannel[Any, Any, Any]
+
+_CONTROL = (BRANCH_TO, "join:", START, TASKS)
 
 # The library's cells that ignore an update without writes.
 _STEADY = (
@@ -75,6 +78,7 @@ class CompiledNode:
         "error_handler",
         "func",
         "hidden",
+        "id_text",
         "injected",
         "input_key",
         "is_async",
@@ -83,6 +87,7 @@ class CompiledNode:
         "metadata",
         "name",
         "node",
+        "path_text",
         "plain",
         "reads",
         "reads_all",
@@ -103,6 +108,8 @@ class CompiledNode:
         self.afunc = callee.afunc if callee is not None else None
         self.injected = callee.injected if callee is not None else ()
         self.triggers = tuple(sorted(node.triggers))
+        self.path_text = path_text((PULL, name))
+        self.id_text = "\x1f".join((PULL, *self.triggers))
         self.reads = node.channels if isinstance(node.channels, str) else tuple(node.channels)
         self.reads_all = not isinstance(self.reads, str) and program.reads_all(self.reads)
         self.mapper = node.mapper
@@ -199,6 +206,10 @@ class Program:
         self.kinds = {key: _kind(spec) for key, spec in self.specs.items()}
         self.kinds[TASKS] = SENDS
         self.plain_keys = frozenset(key for key, kind in self.kinds.items() if kind <= REDUCE)
+        # Whatever a state or an output can be read from is plain: only triggers are not.
+        self.only_plain = not self.managed and all(
+            kind <= REDUCE or key.startswith(_CONTROL) for key, kind in self.kinds.items()
+        )
         self.operators: dict[str, Callable[[Any, Any], Any]] = {}
         self.reduced: list[tuple[str, BinaryOperatorAggregate[Any]]] = []
         for key, spec in self.specs.items():
@@ -225,6 +236,8 @@ class Program:
 
     def all_plain(self, keys: Sequence[str]) -> bool:
         """Whether all of `keys` are plain or reduced cells."""
+        if self.only_plain:
+            return True
         return self.plain_keys.issuperset(keys)
 
 

@@ -186,6 +186,20 @@ class Stateful:
         """As `get_graph`."""
         return self.get_graph(config, xray=xray)
 
+    @property
+    def input_schema(self) -> Any:
+        """A pydantic model of what `invoke` takes."""
+        from taskloom.pregel.jsonschema import input_model
+
+        return input_model(self._graph)
+
+    @property
+    def output_schema(self) -> Any:
+        """A pydantic model of what `invoke` returns."""
+        from taskloom.pregel.jsonschema import output_model
+
+        return output_model(self._graph)
+
     def get_input_jsonschema(self, config: Any = None) -> dict[str, Any]:
         """The JSON schema of what `invoke` takes (needs pydantic)."""
         from taskloom.pregel.jsonschema import input_schema

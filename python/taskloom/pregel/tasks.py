@@ -7,9 +7,11 @@ ask for (its id, its namespace, its config and runtime, answers to interrupts) i
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+from taskloom.pregel.config import checkpoint_metadata_of
 from taskloom.pregel.constants import (
     CHECKPOINT_ID,
     CHECKPOINT_MAP,
@@ -97,6 +99,13 @@ class Task:
         return (PULL, self.name) if self.index < 0 else (PUSH, self.index, False)
 
     @property
+    def path_text(self) -> str:
+        """The path as text, by which savers order tasks."""
+        if self.index < 0 and self.failed is None and self.parent is None:
+            return self.node.path_text
+        return path_text(self.path)
+
+    @property
     def id(self) -> str:
         """Names the task: the same in a run resumed from the same checkpoint."""
         if self._id is None:
@@ -108,7 +117,7 @@ class Task:
             elif self.parent is not None:
                 self._id = task_id(*start, PUSH, path_text(self.parent.path), str(self.index))
             elif self.index < 0:
-                self._id = task_id(*start, PULL, *self.triggers)
+                self._id = task_id(*start, self.node.id_text)
             else:
                 self._id = task_id(*start, PUSH, str(self.index))
         return self._id
@@ -160,7 +169,7 @@ class Task:
         """What is known about the task, for streams and tracing."""
         loop = self.loop
         return {
-            **(loop.config.get("metadata") or {}),
+            **checkpoint_metadata_of(loop.config),
             "langgraph_step": loop.step,
             "langgraph_node": self.name,
             "langgraph_triggers": self.triggers,
@@ -203,6 +212,8 @@ class Task:
         """Where in the run the task is."""
         loop = self.loop
         run_id = loop.config.get("run_id")
+        if self.first_attempt_time is None:
+            self.first_attempt_time = time.time()
         return ExecutionInfo(
             checkpoint_id=loop.checkpoint_id,
             checkpoint_ns=self.ns,

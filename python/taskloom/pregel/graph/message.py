@@ -1,14 +1,19 @@
 """Chat messages as state: a list that is updated by id.
 
 A message is a plain dict with "role" (or "type") and "content", or an object with an `id`
-attribute, such as LangChain's. Pairs (role, content) and bare strings are made dicts.
+attribute, such as LangChain's. Pairs (role, content) and bare strings are made dicts. In a program
+that has imported LangChain's messages, pairs, strings and dicts are made these instead, as
+LangGraph does; `add_messages(format="dict")` keeps to dicts.
 """
 
 from __future__ import annotations
 
+import importlib
+import sys
 import uuid
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Annotated, Any, Literal, TypedDict, cast, final, overload
 
 from taskloom.pregel.context import current_task
@@ -70,9 +75,21 @@ def _as_list(messages: Messages) -> list[Message]:
     return messages if isinstance(messages, list) else [messages]
 
 
-def _merge(left: Messages, right: Messages) -> list[Message]:
-    merged = [_normal(message) for message in _as_list(left)]
-    new = [_normal(message) for message in _as_list(right)]
+def _messages_of(messages: Messages, form: str | None) -> list[Message]:
+    found = _as_list(messages)
+    langchain: Any = None if form == "dict" else sys.modules.get("langchain_core.messages")
+    if langchain is not None:
+        found = [
+            m if _is_removal(m) else langchain.message_chunk_to_message(one)
+            for m in found
+            for one in langchain.convert_to_messages([m])
+        ]
+    return [_normal(message) for message in found]
+
+
+def _merge(left: Messages, right: Messages, form: str | None) -> list[Message]:
+    merged = _messages_of(left, form)
+    new = _messages_of(right, form)
     for index in range(len(new) - 1, -1, -1):
         if _is_removal(new[index]) and _get(new[index], "id") == REMOVE_ALL_MESSAGES:
             merged, new = [], new[index + 1 :]
@@ -94,7 +111,12 @@ def _merge(left: Messages, right: Messages) -> list[Message]:
         else:
             removed.discard(key)
             merged[place] = message
-    return [m for m in merged if _get(m, "id") not in removed] if removed else merged
+    if removed:
+        merged = [m for m in merged if _get(m, "id") not in removed]
+    if form == "langchain-openai":
+        langchain: Any = importlib.import_module("langchain_core.messages")
+        merged = langchain.convert_to_messages(langchain.convert_to_openai_messages(merged))
+    return merged
 
 
 @overload
@@ -117,9 +139,11 @@ def add_messages(
     Args:
         left: the messages so far.
         right: the new ones, or one.
+        options: `format`: "dict" to make dicts of pairs and strings whatever is imported,
+            "langchain-openai" to make LangChain messages with content as OpenAI has it.
 
     Returns:
-        The merged list; or, called without arguments, this function.
+        The merged list; or, called with only options, a function that merges that way.
 
     Raises:
         ValueError: only one argument was given, a message is none, or one to remove is not there.
@@ -134,17 +158,19 @@ def add_messages(
     form = options.pop("format", None)
     if options:
         raise TypeError(f"add_messages() has no option {next(iter(options))!r}")
-    if form not in (None, "langchain-openai"):
-        raise ValueError(f"Unrecognized format={form!r}. Expected one of 'langchain-openai', None.")
+    if form not in (None, "dict", "langchain-openai"):
+        raise ValueError(
+            f"Unrecognized format={form!r}. Expected one of 'langchain-openai', 'dict', None."
+        )
     if left is None and right is None:
-        return add_messages
+        return add_messages if form is None else partial(_merge, form=form)
     if left is None or right is None:
         given = "right" if left is None else "left"
         raise ValueError(
             "Must specify non-null arguments for both 'left' and 'right'. "
             f"Only received: '{given}'."
         )
-    return _merge(left, right)
+    return _merge(left, right, form)
 
 
 class MessagesState(TypedDict):

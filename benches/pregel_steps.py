@@ -1,0 +1,123 @@
+"""Supersteps of state graphs beside LangGraph: bare, with a memory checkpoint, fanned out.
+
+The graphs of both are written alike; only the imports differ.
+"""
+
+from __future__ import annotations
+
+import operator
+from types import SimpleNamespace
+from typing import Annotated, Any, TypedDict
+
+from harness import Contender, Unavailable, Workload
+
+STEPS = 1_000
+WIDTH = 100
+
+step = Workload("superstep", "a superstep of a two-node loop", unit="µs/step", aim=4.0)
+stored = Workload(
+    "superstep-memory", "the same, each step stored in memory", unit="µs/step", aim=10.0
+)
+fanned = Workload("superstep-fan-out", f"{WIDTH} sends in one superstep", unit="µs/node", aim=2.0)
+
+
+class Count(TypedDict):
+    n: int
+
+
+class Found(TypedDict):
+    found: Annotated[list[int], operator.add]
+
+
+def ours() -> SimpleNamespace:
+    from taskloom import pregel
+    from taskloom.pregel.checkpoint.memory import InMemorySaver
+
+    return SimpleNamespace(
+        StateGraph=pregel.StateGraph,
+        START=pregel.START,
+        END=pregel.END,
+        Send=pregel.Send,
+        Saver=InMemorySaver,
+    )
+
+
+def theirs() -> SimpleNamespace:
+    try:
+        from langgraph.checkpoint.memory import InMemorySaver
+        from langgraph.graph import END, START, StateGraph
+        from langgraph.types import Send
+    except ImportError as error:
+        raise Unavailable(f"{error.name} is not installed") from None
+    return SimpleNamespace(
+        StateGraph=StateGraph, START=START, END=END, Send=Send, Saver=InMemorySaver
+    )
+
+
+def bump(state: Any) -> Any:
+    return {"n": state["n"] + 1}
+
+
+def two_nodes(kit: SimpleNamespace, **options: Any) -> Any:
+    builder = kit.StateGraph(Count)
+    builder.add_node("a", bump)
+    builder.add_node("b", bump)
+    builder.add_edge(kit.START, "a")
+    builder.add_edge("a", "b")
+    builder.add_conditional_edges("b", lambda s: kit.END if s["n"] >= STEPS else "a")
+    return builder.compile(**options)
+
+
+def looping(kit: SimpleNamespace) -> Contender:
+    graph = two_nodes(kit)
+    config = {"recursion_limit": 10 * STEPS}
+    yield lambda: graph.invoke({"n": 0}, config)
+
+
+def storing(kit: SimpleNamespace) -> Contender:
+    def run() -> None:
+        graph = two_nodes(kit, checkpointer=kit.Saver())
+        config = {"configurable": {"thread_id": "1"}, "recursion_limit": 10 * STEPS}
+        graph.invoke({"n": 0}, config)
+
+    yield run
+
+
+def fanning(kit: SimpleNamespace) -> Contender:
+    builder = kit.StateGraph(Found)
+    builder.add_node("work", lambda item: {"found": [item]})
+    builder.add_conditional_edges(
+        kit.START, lambda state: [kit.Send("work", i) for i in range(WIDTH)]
+    )
+    graph = builder.compile()
+    yield lambda: graph.invoke({"found": []})
+
+
+@step.contender("taskloom", per=STEPS)
+def step_ours() -> Contender:
+    yield from looping(ours())
+
+
+@step.contender("LangGraph", per=STEPS)
+def step_theirs() -> Contender:
+    yield from looping(theirs())
+
+
+@stored.contender("taskloom", per=STEPS)
+def stored_ours() -> Contender:
+    yield from storing(ours())
+
+
+@stored.contender("LangGraph", per=STEPS)
+def stored_theirs() -> Contender:
+    yield from storing(theirs())
+
+
+@fanned.contender("taskloom", per=WIDTH)
+def fanned_ours() -> Contender:
+    yield from fanning(ours())
+
+
+@fanned.contender("LangGraph", per=WIDTH)
+def fanned_theirs() -> Contender:
+    yield from fanning(theirs())
