@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import sqlite3
+import subprocess
 import sys
 from pathlib import Path
 from typing import Any
@@ -220,19 +221,29 @@ def test_a_longer_thread_costs_no_more_for_each_step(tmp_path: Path) -> None:
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
 def test_a_forked_child_opens_the_file_anew(path: Path) -> None:
-    with SqliteSaver.from_conn_string(path) as saver:
-        writer = Writer(saver)
-        writer.put(a=[1])
-        child = os.fork()
-        if child == 0:
-            status = 1
-            try:
-                writer.put(a=[2])
-                status = 0 if values(saver) == {"a": [2]} else 2
-            finally:
-                os._exit(status)
-        assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
-        assert values(saver) == {"a": [2]}
+    code = (
+        "import os, sys\n"
+        "from taskloom.pregel.checkpoint.base import empty_checkpoint\n"
+        "from taskloom.pregel.checkpoint.sqlite import SqliteSaver\n"
+        "def put(step):\n"
+        "    config = {'configurable': {'thread_id': 't'}}\n"
+        "    saver.put(config, empty_checkpoint(), {'step': step}, {})\n"
+        "def steps():\n"
+        "    return [found.metadata['step'] for found in saver.list(None)]\n"
+        "saver = SqliteSaver(sys.argv[1])\n"
+        "put(1)\n"
+        "child = os.fork()\n"
+        "if child == 0:\n"
+        "    put(2)\n"
+        "    os._exit(len(steps()))\n"
+        "seen_by_child = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])\n"
+        "put(3)\n"
+        "print(seen_by_child, sorted(steps()))\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, path], capture_output=True, text=True, check=True
+    )
+    assert done.stdout == "2 [1, 2, 3]\n"
 
 
 def test_the_asynchronous_saver_is_opened_by_async_with(path: Path) -> None:

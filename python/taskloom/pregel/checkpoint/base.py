@@ -388,10 +388,11 @@ class BaseCheckpointSaver(Generic[V]):
             extra_allowlist: classes, or `(module, qualified name)` pairs.
         """
         widen = getattr(self.serde, "with_msgpack_allowlist", None)
-        if widen is None or not extra_allowlist:
+        wider = self.serde if widen is None or not extra_allowlist else widen(extra_allowlist)
+        if wider is self.serde:
             return self
         clone = copy.copy(self)
-        clone.serde = widen(extra_allowlist)
+        clone.serde = wider
         return clone
 
 

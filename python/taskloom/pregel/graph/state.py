@@ -12,6 +12,7 @@ from typing import Any, Self, final
 from taskloom.pregel.branch import Branch
 from taskloom.pregel.callee import Callee, callable_name, coerce, is_runnable
 from taskloom.pregel.channels import BaseChannel, LastValue
+from taskloom.pregel.checkpoint.serde.declared import allowing
 from taskloom.pregel.constants import END, NS_END, NS_SEP, START
 from taskloom.pregel.graph.compiled import CompiledStateGraph as CompiledStateGraph
 from taskloom.pregel.graph.compiled import assemble
@@ -417,7 +418,7 @@ class StateGraph:
         self._apply_defaults()
         return assemble(
             self,
-            checkpointer=checkpointer,
+            checkpointer=allowing(checkpointer, self.schemas),
             cache=cache,
             store=store,
             interrupt_before_nodes=before,

@@ -83,6 +83,8 @@ class JsonPlusSerializer:
         self, extra_allowlist: Collection[tuple[str, ...] | type]
     ) -> JsonPlusSerializer:
         """Return a serializer that allows `extra_allowlist` too; this one stays as it is."""
+        if self._allowed.everything:
+            return self
         wider = JsonPlusSerializer(pickle_fallback=self.pickle_fallback)
         wider._allowed = self._allowed.extended(extra_allowlist)
         return wider
