@@ -33,6 +33,10 @@ class Entry(Protocol):
     """What a worker's thread calls: works until the pool is closed and drained."""
 
     def __call__(self) -> None: ...
+    def begin(self) -> bool:
+        """Whether the thread is still wanted; to be asked first."""
+        ...
+
     def give_up(self) -> None:
         """Leaves without having worked."""
 
@@ -78,7 +82,8 @@ class Workers:
             self.threads.add(thread)
             try:
                 thread.start()
-            except BaseException:
+            except Exception:
+                # Not started. After anything else, which came from a signal handler, it may be.
                 self.threads.discard(thread)
                 raise
 
@@ -88,6 +93,8 @@ class Workers:
             return [thread for thread in self.threads if thread.is_alive()]
 
     def _main(self, entry: Entry) -> None:
+        if not entry.begin():
+            return
         if self.initializer is not None:
             try:
                 self.initializer(*self.initargs)

@@ -7,11 +7,12 @@
 //!
 //! A run is executed either by [`Run::run_serial`], on one thread in the plan's order, or by
 //! participants that share it: the thread that called [`Run::run_shared`], and workers of a pool that
-//! picked up a ticket. `shared` says how they find work, find each other, and find the end.
+//! picked up a ticket. `participant` says how they find work, `shared` how they find each other and the end.
 
 mod help;
 mod lane;
 mod marks;
+mod participant;
 mod serial;
 mod shared;
 

@@ -1,8 +1,10 @@
 //! Graphs and plans: the builder that collects nodes, the compiler, and the tables that a run follows.
 
+mod assemble;
 mod builder;
 mod compile;
 mod node;
+mod reader;
 mod table;
 mod template;
 mod values;

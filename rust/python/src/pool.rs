@@ -4,7 +4,9 @@ use crate::future::{self, Call, FutureObject, Object, Record};
 use crate::options::TaskOptions;
 use crate::{call, context, errors, timer};
 use parking_lot::Mutex;
-use pyo3::exceptions::{PyRuntimeError, PyTypeError, PyValueError};
+use pyo3::exceptions::{
+    PyException, PyKeyboardInterrupt, PyRuntimeError, PyTypeError, PyValueError,
+};
 use pyo3::ffi;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList, PyTuple, PyType};
@@ -33,21 +35,40 @@ impl Host for Handle {
             return false;
         };
         Python::attach(|py| {
-            let entry = match Bound::new(py, WorkerEntry { core, index }) {
-                Ok(entry) => entry,
-                Err(error) => {
-                    call::write_unraisable(py, error, None);
-                    return false;
-                }
-            };
-            match self.0.start_thread.call1(py, (index, entry)) {
-                Ok(_) => true,
-                Err(error) => {
+            let mut interrupted = false;
+            let started = loop {
+                let (core, begun) = (Arc::clone(&core), AtomicU32::new(UNDECIDED));
+                let entry = match Bound::new(py, WorkerEntry { core, index, begun }) {
+                    Ok(entry) => entry,
+                    Err(error) => {
+                        call::write_unraisable(py, error, None);
+                        break false;
+                    }
+                };
+                let Err(error) = self.0.start_thread.call1(py, (index, &entry)) else {
+                    break true;
+                };
+                if error.is_instance_of::<PyException>(py) {
                     // Out of threads, or exiting. With other workers alive the work goes on.
                     call::write_unraisable(py, error, Some(self.0.start_thread.bind(py)));
-                    false
+                    break false;
                 }
+                // A signal handler raised while this thread waited for the new one to come up.
+                if error.is_instance_of::<PyKeyboardInterrupt>(py) {
+                    interrupted = true;
+                } else {
+                    call::write_unraisable(py, error, None);
+                }
+                if !entry.get().decide(ABANDONED) {
+                    break true;
+                }
+            };
+            if interrupted {
+                // For the caller, as soon as it runs Python code again or looks for signals.
+                // SAFETY: may be called from anywhere.
+                unsafe { ffi::PyErr_SetInterrupt() };
             }
+            started
         })
     }
 
@@ -79,10 +100,30 @@ impl Host for Handle {
 struct WorkerEntry {
     core: Arc<Core>,
     index: usize,
+    /// Whether the thread has begun, or is not wanted any more.
+    begun: AtomicU32,
+}
+
+const UNDECIDED: u32 = 0;
+const BEGUN: u32 = 1;
+const ABANDONED: u32 = 2;
+
+impl WorkerEntry {
+    /// Makes it so, unless the other side was first.
+    fn decide(&self, what: u32) -> bool {
+        self.begun
+            .compare_exchange(UNDECIDED, what, AcqRel, Acquire)
+            .is_ok()
+    }
 }
 
 #[pymethods]
 impl WorkerEntry {
+    /// To be called first by the thread; if False, it is not wanted and leaves.
+    fn begin(&self) -> bool {
+        self.decide(BEGUN)
+    }
+
     fn __call__(&self) {
         self.core.work(self.index);
         future::drop_garbage();

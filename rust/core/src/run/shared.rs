@@ -1,18 +1,12 @@
-//! A run shared by participants: how they find work, find each other, and find the end.
-//!
-//! A node becomes ready when the last of its sources arrives at its join counter. The participant that
-//! sees this runs the first such successor at once and puts the others on its own lane; it takes from
-//! its lane first, then an entry node that nobody took, then from other lanes. The counters put
-//! themselves back when they reach zero, and every node passes through, skipped ones too: so they are
-//! fit for the next run without being written again.
+//! A run shared by participants: how it starts, how they find each other, and how it ends.
 //!
 //! **Help.** A participant with more work than it runs at once gets takers for it, and one that finds
 //! nothing leaves, or sleeps if it is the calling thread; `help` says why no work is forgotten between
-//! them. A worker that found work to steal offers what remains, so that tickets follow each other only
-//! as fast as they are of use.
+//! them. A worker that finds more work than for one offers what remains, so that tickets follow each
+//! other only as fast as they are of use.
 //!
-//! **The end.** Participants count the nodes that they ended and subtract the sum before they leave, or
-//! now and then; whoever brings the count to zero ends the run.
+//! **The end.** Participants count the nodes that they ended and subtract the sum when they have nothing
+//! left to take; whoever brings the count to zero ends the run.
 
 use std::any::Any;
 use std::cell::Cell;
@@ -22,15 +16,15 @@ use std::sync::Weak;
 use crossbeam_utils::CachePadded;
 
 use super::help::{Call, Help};
-use super::lane::{Claim, Lane};
-use super::{NodeExec, Outcome, POLL_EVERY, Run, State};
+use super::lane::Lane;
+use super::{NodeExec, Outcome, Run, State};
 use crate::job::Job;
 use crate::latch::Event;
 use crate::plan::{ORDER_ONLY, Plan};
 use crate::pool::{Pool, Worker};
 use crate::sync::atomic::{
     AtomicU32, AtomicUsize,
-    Ordering::{AcqRel, Relaxed, SeqCst},
+    Ordering::{AcqRel, SeqCst},
     fence,
 };
 use crate::sync::{Arc, Mutex};
@@ -38,8 +32,8 @@ use crate::sync::{Arc, Mutex};
 /// The part of a [`State`] that shared runs need.
 pub struct Shared {
     /// Sources still to come, for nodes that have more than one.
-    joins: Box<[AtomicU32]>,
-    lanes: Box<[CachePadded<Lane>]>,
+    pub(super) joins: Box<[AtomicU32]>,
+    pub(super) lanes: Box<[CachePadded<Lane>]>,
 }
 
 impl Shared {
@@ -57,14 +51,14 @@ impl Shared {
 pub struct Sharing {
     pool: Option<Arc<Pool>>,
     band: usize,
-    help: CachePadded<Help>,
+    pub(super) help: CachePadded<Help>,
     /// The first of the entry nodes that nobody took.
-    entry: CachePadded<AtomicUsize>,
+    pub(super) entry: CachePadded<AtomicUsize>,
     /// Nodes that have not ended.
     remaining: CachePadded<AtomicUsize>,
     /// Nodes that became ready on a thread that does not participate, and how many they are.
-    inbox: Mutex<Vec<u32>>,
-    inbox_len: AtomicUsize,
+    pub(super) inbox: Mutex<Vec<u32>>,
+    pub(super) inbox_len: AtomicUsize,
     /// Wakes the calling thread.
     work: Event,
     /// Keeps a started run alive to its end: its handle may be dropped, and tickets are weak.
@@ -283,7 +277,7 @@ impl<E: NodeExec> Run<E> {
         self.over.set();
     }
 
-    fn shared_state(&self) -> &Shared {
+    pub(super) fn shared_state(&self) -> &Shared {
         match &self.state.shared {
             Some(shared) => shared,
             // `Run::shared` put it there, and a run made otherwise has no pool to get here by.
@@ -291,184 +285,8 @@ impl<E: NodeExec> Run<E> {
         }
     }
 
-    /// Takes part until there is nothing to take; whether the run is over then.
-    ///
-    /// # Safety
-    /// Attached.
-    unsafe fn participate(self: &Arc<Self>) -> bool {
-        let shared = self.shared_state();
-        let Some(lane) = shared.lanes.iter().find_map(|lane| lane.claim()) else {
-            // As many others are at it as can be of use.
-            return self.is_over();
-        };
-        // SAFETY: attached, as the caller says.
-        self.noted(|| unsafe { self.work(shared, &lane) });
-        drop(lane);
-        self.is_over()
-    }
-
-    /// # Safety
-    /// Attached.
-    unsafe fn work(self: &Arc<Self>, shared: &Shared, lane: &Claim<'_>) {
-        let mut scratch = self.exec.scratch();
-        let mut ended = 0;
-        while let Some(mut node) = self.find(lane) {
-            loop {
-                // SAFETY: attached; the node was taken from where it stood once.
-                if unsafe { self.run_node(node, &mut scratch) } == Outcome::Pending {
-                    break;
-                }
-                ended += 1;
-                if ended % POLL_EVERY as usize == 0 && !self.exec.poll() {
-                    self.state.marks.stop();
-                }
-                match self.release(node, shared, lane) {
-                    Some(next) => node = next,
-                    None => break,
-                }
-            }
-        }
-        if ended > 0 {
-            self.count(ended);
-        }
-    }
-
-    /// # Safety
-    /// As for [`NodeExec::execute`].
-    #[inline(always)]
-    unsafe fn run_node(&self, node: u32, scratch: &mut E::Scratch) -> Outcome {
-        let marks = &self.state.marks;
-        let exec = &self.exec;
-        if marks.careful() && !marks.admits(exec.shape(), node, || exec.order_only(node)) {
-            // SAFETY: the contract above; this node is not executed.
-            unsafe { exec.skip::<false>(node) };
-            return Outcome::Done;
-        }
-        // SAFETY: the contract above.
-        let outcome = unsafe { exec.execute::<false>(node, scratch) };
-        self.settle(node, outcome);
-        outcome
-    }
-
-    #[inline(always)]
-    fn settle(&self, node: u32, outcome: Outcome) {
-        if outcome == Outcome::Failed || outcome == Outcome::Fatal {
-            self.state.marks.ended_badly(
-                self.exec.shape(),
-                node,
-                outcome,
-                self.exec.order_only(node),
-            );
-        }
-    }
-
-    /// Releases what waited for a node: returns the first that is ready, offers the others.
-    #[inline(always)]
-    fn release(self: &Arc<Self>, node: u32, shared: &Shared, lane: &Claim<'_>) -> Option<u32> {
-        let mut next = None;
-        let mut surplus = false;
-        // Backwards, so that the first in order is run next and the lane gives the others in order.
-        for &edge in self.exec.shape().successors(node).iter().rev() {
-            let successor = edge & !ORDER_ONLY;
-            if self.arrive(successor, shared)
-                && let Some(later) = next.replace(successor)
-            {
-                lane.push(later);
-                surplus = true;
-            }
-        }
-        if surplus {
-            self.offer();
-        }
-        next
-    }
-
-    /// Counts a source of `node` as ended; whether it was the last.
-    #[inline(always)]
-    fn arrive(&self, node: u32, shared: &Shared) -> bool {
-        let join = self.exec.shape().join(node);
-        if join == 1 {
-            return true;
-        }
-        let joins = &shared.joins;
-        debug_assert!((node as usize) < joins.len());
-        // SAFETY: there are as many as the plan has nodes.
-        let waiting = unsafe { joins.get_unchecked(node as usize) };
-        // AcqRel: what the sources did is visible to whoever runs the node.
-        if decrement::<E>(waiting) == 1 {
-            waiting.store(join, Relaxed);
-            return true;
-        }
-        false
-    }
-
-    /// The next node for a participant, if there is one.
-    #[inline(always)]
-    fn find(self: &Arc<Self>, lane: &Claim<'_>) -> Option<u32> {
-        lane.pop()
-            .or_else(|| self.take_entry())
-            .or_else(|| self.steal(lane))
-    }
-
-    #[inline(always)]
-    fn take_entry(&self) -> Option<u32> {
-        let entries = self.exec.shape().entries();
-        let next = &self.sharing.entry;
-        let found = next.load(Relaxed);
-        if found >= entries.len() {
-            return None;
-        }
-        if E::EXCLUSIVE {
-            next.store(found + 1, Relaxed);
-            return entries.get(found).copied();
-        }
-        // May pass the end by one for each participant, which the check above keeps from growing.
-        entries.get(next.fetch_add(1, Relaxed)).copied()
-    }
-
-    #[cold]
-    fn steal(self: &Arc<Self>, lane: &Claim<'_>) -> Option<u32> {
-        let found = self
-            .steal_from_lanes(lane)
-            .or_else(|| self.take_inbox(lane));
-        if found.is_some() && self.has_work() {
-            self.offer();
-        }
-        found
-    }
-
-    fn steal_from_lanes(&self, lane: &Claim<'_>) -> Option<u32> {
-        let lanes = &self.shared_state().lanes;
-        lanes
-            .iter()
-            .filter(|victim| !lane.is(victim))
-            .find_map(|victim| lane.steal_from(victim))
-    }
-
-    fn take_inbox(&self, lane: &Claim<'_>) -> Option<u32> {
-        if self.sharing.inbox_len.load(SeqCst) == 0 {
-            return None;
-        }
-        let mut inbox = self.sharing.inbox.lock();
-        let first = inbox.pop();
-        inbox.drain(..).for_each(|node| lane.push(node));
-        self.sharing.inbox_len.store(0, SeqCst);
-        first
-    }
-
-    /// Whether there is something that a participant without work could take.
-    fn has_work(&self) -> bool {
-        self.sharing.entry.load(SeqCst) < self.exec.shape().entries().len()
-            || self.sharing.inbox_len.load(SeqCst) > 0
-            || self
-                .shared_state()
-                .lanes
-                .iter()
-                .any(|lane| !lane.is_empty())
-    }
-
     /// Takes note of nodes that have ended; ends the run with the last.
-    fn count(self: &Arc<Self>, ended: usize) {
+    pub(super) fn count(self: &Arc<Self>, ended: usize) {
         // AcqRel: whoever ends the run sees what all nodes did.
         if self.sharing.remaining.fetch_sub(ended, AcqRel) == ended {
             self.end();
@@ -477,7 +295,7 @@ impl<E: NodeExec> Run<E> {
 
     /// To be called when there is more work than its finder runs at once: gets a taker for it.
     #[inline(always)]
-    fn offer(self: &Arc<Self>) {
+    pub(super) fn offer(self: &Arc<Self>) {
         if !E::EXCLUSIVE {
             // After the work became visible, before the word is read; see the head of this file.
             fence(SeqCst);
@@ -531,17 +349,6 @@ impl<E: NodeExec> Run<E> {
     pub(super) fn hold_off_help(&self) {
         assert_eq!(self.sharing.help.call(), Call::Worker);
     }
-}
-
-/// Takes one off a counter; what it was before.
-#[inline(always)]
-fn decrement<E: NodeExec>(counter: &AtomicU32) -> u32 {
-    if E::EXCLUSIVE {
-        let before = counter.load(Relaxed);
-        counter.store(before.wrapping_sub(1), Relaxed);
-        return before;
-    }
-    counter.fetch_sub(1, AcqRel)
 }
 
 /// # Safety

@@ -1,0 +1,207 @@
+//! What one participant of a shared run does: takes a node, runs it, releases what waited for it.
+//!
+//! A node becomes ready when the last of its sources arrives at its join counter. The participant that
+//! sees this runs the first such successor at once and puts the others on its own lane; it takes from
+//! its lane first, then an entry node that nobody took, then from other lanes. So a participant that
+//! nobody joins takes the nodes in the static order. The counters put themselves back when they reach
+//! zero, and every node passes through, skipped ones too: so they are fit for the next run without
+//! being written again.
+
+use super::lane::Claim;
+use super::shared::Shared;
+use super::{NodeExec, Outcome, POLL_EVERY, Run};
+use crate::plan::ORDER_ONLY;
+use crate::sync::Arc;
+use crate::sync::atomic::{
+    AtomicU32,
+    Ordering::{AcqRel, Relaxed, SeqCst},
+};
+
+impl<E: NodeExec> Run<E> {
+    /// Takes part until there is nothing to take; whether the run is over then.
+    ///
+    /// # Safety
+    /// Attached.
+    pub(super) unsafe fn participate(self: &Arc<Self>) -> bool {
+        let shared = self.shared_state();
+        let Some(lane) = shared.lanes.iter().find_map(|lane| lane.claim()) else {
+            // As many others are at it as can be of use.
+            return self.is_over();
+        };
+        // SAFETY: attached, as the caller says.
+        self.noted(|| unsafe { self.work(shared, &lane) });
+        drop(lane);
+        self.is_over()
+    }
+
+    /// # Safety
+    /// Attached.
+    unsafe fn work(self: &Arc<Self>, shared: &Shared, lane: &Claim<'_>) {
+        let mut scratch = self.exec.scratch();
+        let mut ended = 0;
+        while let Some(mut node) = self.find(lane) {
+            loop {
+                // SAFETY: attached; the node was taken from where it stood once.
+                if unsafe { self.run_node(node, &mut scratch) } == Outcome::Pending {
+                    break;
+                }
+                ended += 1;
+                if ended % POLL_EVERY as usize == 0 && !self.exec.poll() {
+                    self.state.marks.stop();
+                }
+                match self.release(node, shared, lane) {
+                    Some(next) => node = next,
+                    None => break,
+                }
+            }
+        }
+        if ended > 0 {
+            self.count(ended);
+        }
+    }
+
+    /// # Safety
+    /// As for [`NodeExec::execute`].
+    #[inline(always)]
+    unsafe fn run_node(&self, node: u32, scratch: &mut E::Scratch) -> Outcome {
+        let marks = &self.state.marks;
+        let exec = &self.exec;
+        if marks.careful() && !marks.admits(exec.shape(), node, || exec.order_only(node)) {
+            // SAFETY: the contract above; this node is not executed.
+            unsafe { exec.skip::<false>(node) };
+            return Outcome::Done;
+        }
+        // SAFETY: the contract above.
+        let outcome = unsafe { exec.execute::<false>(node, scratch) };
+        self.settle(node, outcome);
+        outcome
+    }
+
+    #[inline(always)]
+    pub(super) fn settle(&self, node: u32, outcome: Outcome) {
+        if outcome == Outcome::Failed || outcome == Outcome::Fatal {
+            self.state.marks.ended_badly(
+                self.exec.shape(),
+                node,
+                outcome,
+                self.exec.order_only(node),
+            );
+        }
+    }
+
+    /// Releases what waited for a node: returns the first that is ready, offers the others.
+    #[inline(always)]
+    fn release(self: &Arc<Self>, node: u32, shared: &Shared, lane: &Claim<'_>) -> Option<u32> {
+        let mut next = None;
+        let mut surplus = false;
+        // Backwards, so that the first in order is run next and the lane gives the others in order.
+        for &edge in self.exec.shape().successors(node).iter().rev() {
+            let successor = edge & !ORDER_ONLY;
+            if self.arrive(successor, shared)
+                && let Some(later) = next.replace(successor)
+            {
+                lane.push(later);
+                surplus = true;
+            }
+        }
+        if surplus {
+            self.offer();
+        }
+        next
+    }
+
+    /// Counts a source of `node` as ended; whether it was the last.
+    #[inline(always)]
+    pub(super) fn arrive(&self, node: u32, shared: &Shared) -> bool {
+        let join = self.exec.shape().join(node);
+        if join == 1 {
+            return true;
+        }
+        let joins = &shared.joins;
+        debug_assert!((node as usize) < joins.len());
+        // SAFETY: there are as many as the plan has nodes.
+        let waiting = unsafe { joins.get_unchecked(node as usize) };
+        // AcqRel: what the sources did is visible to whoever runs the node.
+        if decrement::<E>(waiting) == 1 {
+            waiting.store(join, Relaxed);
+            return true;
+        }
+        false
+    }
+
+    /// The next node for a participant, if there is one.
+    #[inline(always)]
+    fn find(self: &Arc<Self>, lane: &Claim<'_>) -> Option<u32> {
+        lane.pop()
+            .or_else(|| self.take_entry())
+            .or_else(|| self.steal(lane))
+    }
+
+    #[inline(always)]
+    fn take_entry(&self) -> Option<u32> {
+        let entries = self.exec.shape().entries();
+        let next = &self.sharing.entry;
+        let found = next.load(Relaxed);
+        if found >= entries.len() {
+            return None;
+        }
+        if E::EXCLUSIVE {
+            next.store(found + 1, Relaxed);
+            return entries.get(found).copied();
+        }
+        // May pass the end by one for each participant, which the check above keeps from growing.
+        entries.get(next.fetch_add(1, Relaxed)).copied()
+    }
+
+    #[cold]
+    fn steal(self: &Arc<Self>, lane: &Claim<'_>) -> Option<u32> {
+        let found = self
+            .steal_from_lanes(lane)
+            .or_else(|| self.take_inbox(lane));
+        if found.is_some() && self.has_work() {
+            self.offer();
+        }
+        found
+    }
+
+    fn steal_from_lanes(&self, lane: &Claim<'_>) -> Option<u32> {
+        let lanes = &self.shared_state().lanes;
+        lanes
+            .iter()
+            .filter(|victim| !lane.is(victim))
+            .find_map(|victim| lane.steal_from(victim))
+    }
+
+    fn take_inbox(&self, lane: &Claim<'_>) -> Option<u32> {
+        if self.sharing.inbox_len.load(SeqCst) == 0 {
+            return None;
+        }
+        let mut inbox = self.sharing.inbox.lock();
+        let first = inbox.pop();
+        inbox.drain(..).for_each(|node| lane.push(node));
+        self.sharing.inbox_len.store(0, SeqCst);
+        first
+    }
+
+    /// Whether there is something that a participant without work could take.
+    pub(super) fn has_work(&self) -> bool {
+        self.sharing.entry.load(SeqCst) < self.exec.shape().entries().len()
+            || self.sharing.inbox_len.load(SeqCst) > 0
+            || self
+                .shared_state()
+                .lanes
+                .iter()
+                .any(|lane| !lane.is_empty())
+    }
+}
+
+/// Takes one off a counter; what it was before.
+#[inline(always)]
+fn decrement<E: NodeExec>(counter: &AtomicU32) -> u32 {
+    if E::EXCLUSIVE {
+        let before = counter.load(Relaxed);
+        counter.store(before.wrapping_sub(1), Relaxed);
+        return before;
+    }
+    counter.fetch_sub(1, AcqRel)
+}

@@ -1,0 +1,226 @@
+//! The first pass of compiling: what the arguments of each node are, and what it therefore waits for.
+
+use std::collections::HashSet;
+
+use pyo3::prelude::*;
+use pyo3::types::{PyDict, PyList, PyTuple};
+use taskloom_core::plan::{Dependencies, ORDER_ONLY};
+
+use super::builder::{GraphBuilder, check_same_graph};
+use super::node::Node;
+use super::template::Template;
+use crate::errors;
+
+/// Marks an operand that is a constant; the rest of it is its number among the constants.
+pub(super) const CONSTANT: u32 = 1 << 31;
+/// How deep nodes may sit in containers.
+const MAX_DEPTH: usize = 100;
+
+/// What one pass over the nodes finds; nodes are numbered by registration here.
+pub(super) struct Reader<'a, 'py> {
+    pub(super) graph: &'a Bound<'py, GraphBuilder>,
+    /// Per node where its operands and its sources start.
+    pub(super) operand_starts: Vec<u32>,
+    pub(super) source_starts: Vec<u32>,
+    pub(super) operands: Vec<u32>,
+    pub(super) sources: Vec<u32>,
+    pub(super) positional: Vec<u32>,
+    pub(super) constants: Vec<Py<PyAny>>,
+    /// Keyword names and templates of the few nodes that have them.
+    pub(super) names: Vec<(u32, Bound<'py, PyTuple>)>,
+    pub(super) templates: Vec<(u32, Box<[Template]>)>,
+    /// The last node that was found to read each value, plus one: tells repeated reads.
+    pub(super) seen: Vec<u32>,
+}
+
+impl<'a, 'py> Reader<'a, 'py> {
+    pub(super) fn new(graph: &'a Bound<'py, GraphBuilder>, count: usize) -> Self {
+        let mut starts = Vec::with_capacity(count + 1);
+        starts.push(0);
+        Reader {
+            graph,
+            operand_starts: starts.clone(),
+            source_starts: starts,
+            operands: Vec::with_capacity(count),
+            sources: Vec::with_capacity(count),
+            positional: Vec::with_capacity(count),
+            constants: Vec::new(),
+            names: Vec::new(),
+            templates: Vec::new(),
+            seen: vec![0; count],
+        }
+    }
+
+    pub(super) fn read(&mut self, node: &Bound<'py, Node>) -> PyResult<()> {
+        let this = node.get();
+        let args = this.args.bind(node.py());
+        self.positional.push(args.len() as u32);
+        let keywords = this.kwargs.as_ref().map(|kwargs| kwargs.bind(node.py()));
+        let templated = args.iter_borrowed().any(|arg| holds_nodes(&arg))
+            || keywords.is_some_and(|kwargs| kwargs.values().iter().any(|arg| holds_nodes(&arg)));
+        if templated {
+            self.read_templates(node, args, keywords)?;
+        } else {
+            for arg in args.iter_borrowed() {
+                let operand = self.operand(&arg, this.index());
+                self.operands.push(operand);
+            }
+            for arg in keywords.iter().flat_map(|kwargs| kwargs.values()) {
+                let operand = self.operand(&arg, this.index());
+                self.operands.push(operand);
+            }
+        }
+        if let Some(keywords) = keywords {
+            self.names.push((this.index(), keywords.keys().to_tuple()));
+        }
+        self.operand_starts.push(self.operands.len() as u32);
+        self.source_starts.push(self.sources.len() as u32);
+        Ok(())
+    }
+
+    /// The operand for a plain argument, noting the dependency if it is a node.
+    fn operand(&mut self, arg: &Bound<'py, PyAny>, reader: u32) -> u32 {
+        if let Ok(source) = arg.cast_exact::<Node>() {
+            let source = source.get().index();
+            if self.seen[source as usize] != reader + 1 {
+                self.seen[source as usize] = reader + 1;
+                self.sources.push(source);
+            }
+            return source;
+        }
+        self.constants.push(arg.clone().unbind());
+        (self.constants.len() - 1) as u32 | CONSTANT
+    }
+
+    fn read_templates(
+        &mut self,
+        node: &Bound<'py, Node>,
+        args: &Bound<'py, PyTuple>,
+        keywords: Option<&Bound<'py, PyDict>>,
+    ) -> PyResult<()> {
+        let first_source = self.sources.len();
+        let mut templates = Vec::with_capacity(args.len());
+        for arg in args.iter() {
+            templates.push(self.template(&arg, node, 0)?);
+        }
+        for arg in keywords.iter().flat_map(|kwargs| kwargs.values()) {
+            templates.push(self.template(&arg, node, 0)?);
+        }
+        self.operands
+            .extend_from_slice(&self.sources[first_source..]);
+        self.templates.push((node.get().index(), templates.into()));
+        Ok(())
+    }
+
+    fn template(
+        &mut self,
+        arg: &Bound<'py, PyAny>,
+        node: &Bound<'py, Node>,
+        depth: usize,
+    ) -> PyResult<Template> {
+        if let Ok(source) = arg.cast_exact::<Node>() {
+            check_same_graph(self.graph, source)?;
+        }
+        if depth > MAX_DEPTH {
+            let message = format!(
+                "node '{}': containers with nodes are nested more than {MAX_DEPTH} deep; pass the inner ones through a node",
+                node.get().name(node.py())?
+            );
+            return Err(errors::raise(node.py(), "GraphError", &message));
+        }
+        if !holds_nodes(arg) {
+            return Ok(Template::Slot(self.operand(arg, node.get().index())));
+        }
+        if let Ok(list) = arg.cast_exact::<PyList>() {
+            let items = list
+                .iter()
+                .map(|item| self.template(&item, node, depth + 1));
+            return Ok(Template::List(items.collect::<PyResult<_>>()?));
+        }
+        if let Ok(tuple) = arg.cast_exact::<PyTuple>() {
+            let items = tuple
+                .iter()
+                .map(|item| self.template(&item, node, depth + 1));
+            return Ok(Template::Tuple(items.collect::<PyResult<_>>()?));
+        }
+        let dict = arg.cast_exact::<PyDict>()?;
+        let mut items = Vec::with_capacity(dict.len());
+        for (key, value) in dict.iter() {
+            items.push((
+                self.template(&key, node, depth + 1)?,
+                self.template(&value, node, depth + 1)?,
+            ));
+        }
+        Ok(Template::Dict(items.into()))
+    }
+
+    /// The edges, the ordering ones added where no value flows already.
+    pub(super) fn dependencies(
+        &mut self,
+        order_edges: &[(u32, u32)],
+        count: usize,
+    ) -> Dependencies {
+        if order_edges.is_empty() {
+            return Dependencies {
+                starts: self.source_starts.clone(),
+                sources: self.sources.clone(),
+            };
+        }
+        let mut by_reader: Vec<(u32, u32)> = order_edges
+            .iter()
+            .map(|&(before, after)| (after, before))
+            .collect();
+        by_reader.sort_unstable();
+        by_reader.dedup();
+        let mut extra = by_reader.into_iter().peekable();
+        let mut starts = Vec::with_capacity(count + 1);
+        let mut sources: Vec<u32> = Vec::with_capacity(self.sources.len() + order_edges.len());
+        let mut marked = vec![u32::MAX; count];
+        starts.push(0);
+        for node in 0..count {
+            let own = self.source_starts[node] as usize..self.source_starts[node + 1] as usize;
+            for &source in &self.sources[own] {
+                marked[source as usize] = node as u32;
+                sources.push(source);
+            }
+            while let Some((_, before)) = extra.next_if(|&(after, _)| after as usize == node) {
+                if marked[before as usize] != node as u32 {
+                    sources.push(before | ORDER_ONLY);
+                }
+            }
+            starts.push(sources.len() as u32);
+        }
+        Dependencies { starts, sources }
+    }
+}
+
+/// Whether an argument is a list, tuple or dictionary with a node somewhere inside.
+fn holds_nodes(arg: &Bound<'_, PyAny>) -> bool {
+    is_container(arg) && container_holds_nodes(arg, &mut HashSet::new())
+}
+
+fn is_container(arg: &Bound<'_, PyAny>) -> bool {
+    arg.is_exact_instance_of::<PyList>()
+        || arg.is_exact_instance_of::<PyTuple>()
+        || arg.is_exact_instance_of::<PyDict>()
+}
+
+fn container_holds_nodes(container: &Bound<'_, PyAny>, seen: &mut HashSet<usize>) -> bool {
+    if !seen.insert(container.as_ptr() as usize) {
+        return false;
+    }
+    let mut inside = |item: &Bound<'_, PyAny>| {
+        item.is_exact_instance_of::<Node>()
+            || (is_container(item) && container_holds_nodes(item, seen))
+    };
+    if let Ok(list) = container.cast_exact::<PyList>() {
+        return list.iter().any(|item| inside(&item));
+    }
+    if let Ok(tuple) = container.cast_exact::<PyTuple>() {
+        return tuple.iter_borrowed().any(|item| inside(&item));
+    }
+    container.cast_exact::<PyDict>().is_ok_and(|dict| {
+        dict.iter()
+            .any(|(key, value)| inside(&key) || inside(&value))
+    })
+}
