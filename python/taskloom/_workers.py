@@ -37,8 +37,8 @@ class Entry(Protocol):
         """Whether the thread is still wanted; to be asked first."""
         ...
 
-    def give_up(self) -> None:
-        """Leaves without having worked."""
+    def give_up(self, message: str) -> None:
+        """Leaves without having worked, and fails what is queued."""
 
 
 class Closable(Protocol):
@@ -74,18 +74,18 @@ class Workers:
             _all.add(self)
 
     def start(self, index: int, entry: Entry) -> None:
-        """Starts the thread of one worker; the pool calls this when it wants one."""
+        """Starts the thread of one worker; the pool calls this when it wants one.
+
+        After an error the thread may be there all the same, if a signal handler raised it.
+        """
         thread = threading.Thread(
             target=self._main, args=(entry,), name=f"{self.prefix}_{index}", daemon=True
         )
         with self._starting:
+            # Spares come and go, and some threads never started.
+            self.threads.difference_update([old for old in self.threads if not old.is_alive()])
             self.threads.add(thread)
-            try:
-                thread.start()
-            except Exception:
-                # Not started. After anything else, which came from a signal handler, it may be.
-                self.threads.discard(thread)
-                raise
+            thread.start()
 
     def alive(self) -> list[threading.Thread]:
         """The threads that work."""
@@ -104,12 +104,11 @@ class Workers:
                 logging.getLogger("concurrent.futures").critical(
                     "Exception in initializer:", exc_info=True
                 )
+                message = "a worker's initializer failed, so the executor is not usable anymore"
                 executor = self.executor() if self.executor is not None else None
                 if executor is not None:
-                    executor.break_(
-                        "a worker's initializer failed, so the executor is not usable anymore"
-                    )
-                entry.give_up()
+                    executor.break_(message)
+                entry.give_up(message)
                 return
         entry()
 

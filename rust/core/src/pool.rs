@@ -131,6 +131,12 @@ impl Pool {
         }
     }
 
+    /// Puts a drained job back without waking or starting anybody for it.
+    pub fn requeue(&self, job: Job) {
+        // Cannot be full: the bound is the largest number there is.
+        let _ = self.injector.push(job, DEFAULT_BAND, None, usize::MAX);
+    }
+
     /// As `submit`, for a user's job: the bound may refuse it, unless a worker of this pool
     /// submits it (a worker that waited for room could wait for itself). Attached.
     #[inline]
@@ -367,12 +373,18 @@ impl Pool {
             ticks: Cell::new(0),
             steal_from: Cell::new(index),
             may_block: Cell::new(false),
+            orphaned: Cell::new(false),
         };
         CURRENT.with(|current| current.set(&worker));
         self.inboxes[index].open();
         worker.run();
         self.close_inbox(index);
         CURRENT.with(|current| current.set(std::ptr::null()));
+        if worker.orphaned.get() {
+            // Not ours to put back: other threads may have held the pool's locks at the fork.
+            std::mem::forget(worker);
+            return;
+        }
         *self.deques[index].lock() = Some(worker.deque);
         self.worker_gone(index);
         self.pass_on();
@@ -443,6 +455,7 @@ pub struct Worker {
     ticks: Cell<u32>,
     steal_from: Cell<usize>,
     may_block: Cell<bool>,
+    orphaned: Cell<bool>,
 }
 
 impl Worker {
@@ -453,6 +466,18 @@ impl Worker {
         // SAFETY: set by `Pool::work` on this very thread for as long as its frame, which holds
         // the worker, is alive below us; `f` cannot keep the reference.
         f(unsafe { current.as_ref() })
+    }
+
+    /// For a forked child: its only thread, if it was a worker, stops being one, since the pool's
+    /// other threads are gone and may have held its locks. When the job at hand returns, the
+    /// thread leaves without touching the pool.
+    pub fn orphan_current() {
+        Worker::with_current(|worker| {
+            if let Some(worker) = worker {
+                worker.orphaned.set(true);
+            }
+        });
+        CURRENT.with(|current| current.set(std::ptr::null()));
     }
 
     /// Below `max_workers` for a regular worker, from there on for a spare.
@@ -592,6 +617,10 @@ impl Worker {
                 self.flush_late();
                 // SAFETY: taken out of a queue, so executed once.
                 unsafe { job.execute(self) };
+                if self.orphaned.get() {
+                    self.flush_late();
+                    return;
+                }
                 if self.may_block.replace(false) {
                     pool.blocked.fetch_sub(1, SeqCst);
                     self.inbox().open();

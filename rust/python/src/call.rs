@@ -4,6 +4,7 @@ use pyo3::exceptions::PyRuntimeError;
 use pyo3::ffi;
 use pyo3::prelude::*;
 use std::cell::Cell;
+use std::ffi::{c_int, c_void};
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 use taskloom_core::sync::Wait;
@@ -76,6 +77,27 @@ pub fn wait_detached(
 pub fn timeout_from(seconds: Option<f64>) -> Option<Duration> {
     // Too long for a Duration, or not a number: for ever.
     seconds.and_then(|s| Duration::try_from_secs_f64(s.max(0.0)).ok())
+}
+
+/// Raises an error in the main thread as soon as that runs Python code again: for one from a signal
+/// handler that ran where the error could not be passed on.
+pub fn raise_soon(py: Python<'_>, error: PyErr) {
+    extern "C" fn raise(error: *mut c_void) -> c_int {
+        // SAFETY: called once, attached, with the box made below.
+        let error = unsafe { Box::from_raw(error.cast::<PyErr>()) };
+        // SAFETY: as above.
+        error.restore(unsafe { Python::assume_attached() });
+        -1
+    }
+    if !is_main_thread() {
+        return write_unraisable(py, error, None);
+    }
+    let error = Box::into_raw(Box::new(error));
+    // SAFETY: `raise` takes the box over, unless this fails.
+    if unsafe { ffi::Py_AddPendingCall(Some(raise), error.cast()) } != 0 {
+        // SAFETY: not taken over.
+        write_unraisable(py, *unsafe { Box::from_raw(error) }, None);
+    }
 }
 
 /// Takes the exception that a failed call left behind, as an object with its traceback.

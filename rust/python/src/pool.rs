@@ -4,9 +4,7 @@ use crate::future::{self, Call, FutureObject, Object, Record};
 use crate::options::TaskOptions;
 use crate::{call, context, errors, timer};
 use parking_lot::Mutex;
-use pyo3::exceptions::{
-    PyException, PyKeyboardInterrupt, PyRuntimeError, PyTypeError, PyValueError,
-};
+use pyo3::exceptions::{PyMemoryError, PyRuntimeError, PyTypeError, PyValueError};
 use pyo3::ffi;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList, PyTuple, PyType};
@@ -35,7 +33,7 @@ impl Host for Handle {
             return false;
         };
         Python::attach(|py| {
-            let mut interrupted = false;
+            let mut interrupted = None;
             let started = loop {
                 let (core, begun) = (Arc::clone(&core), AtomicU32::new(UNDECIDED));
                 let entry = match Bound::new(py, WorkerEntry { core, index, begun }) {
@@ -48,25 +46,19 @@ impl Host for Handle {
                 let Err(error) = self.0.start_thread.call1(py, (index, &entry)) else {
                     break true;
                 };
-                if error.is_instance_of::<PyException>(py) {
-                    // Out of threads, or exiting. With other workers alive the work goes on.
-                    call::write_unraisable(py, error, Some(self.0.start_thread.bind(py)));
+                let abandoned = entry.get().decide(ABANDONED);
+                if abandoned && is_out_of_threads(py, &error) {
+                    self.out_of_threads(py, error);
                     break false;
                 }
                 // A signal handler raised while this thread waited for the new one to come up.
-                if error.is_instance_of::<PyKeyboardInterrupt>(py) {
-                    interrupted = true;
-                } else {
-                    call::write_unraisable(py, error, None);
-                }
-                if !entry.get().decide(ABANDONED) {
+                interrupted = Some(error);
+                if !abandoned {
                     break true;
                 }
             };
-            if interrupted {
-                // For the caller, as soon as it runs Python code again or looks for signals.
-                // SAFETY: may be called from anywhere.
-                unsafe { ffi::PyErr_SetInterrupt() };
+            if let Some(error) = interrupted {
+                call::raise_soon(py, error);
             }
             started
         })
@@ -93,6 +85,26 @@ impl Host for Handle {
     fn now(&self) -> u64 {
         taskloom_core::clock::ticks()
     }
+}
+
+impl Handle {
+    /// No thread can be started. With other workers alive the work goes on; else what is queued
+    /// fails, rather than waiting for ever.
+    fn out_of_threads(&self, py: Python<'_>, error: PyErr) {
+        if let Some(core) = self.0.core.get().and_then(std::sync::Weak::upgrade)
+            && core.threads() <= 1
+        {
+            for job in fail_queued(&core, error.value(py).as_any()) {
+                core.requeue(job);
+            }
+        }
+        call::write_unraisable(py, error, Some(self.0.start_thread.bind(py)));
+    }
+}
+
+/// Whether an error says that a thread cannot be started now, or any more.
+fn is_out_of_threads(py: Python<'_>, error: &PyErr) -> bool {
+    error.is_instance_of::<PyRuntimeError>(py) || error.is_instance_of::<PyMemoryError>(py)
 }
 
 /// What a worker's thread calls, once.
@@ -130,8 +142,12 @@ impl WorkerEntry {
         context::leave();
     }
 
-    /// Leaves without having worked: the thread could not be prepared.
-    fn give_up(&self) {
+    /// Leaves without having worked, since the thread could not be prepared, and fails what is
+    /// queued: there may be no executor any more that could be broken.
+    fn give_up(&self, py: Python<'_>, message: &str) {
+        for job in fail_queued(&self.core, errors::broken_executor(py, message).bind(py)) {
+            self.core.requeue(job);
+        }
         self.core.worker_failed(self.index);
     }
 }
@@ -651,12 +667,8 @@ impl Pool {
         *self.shared().broken.lock() = message;
         self.shared().flags.fetch_or(BROKEN, SeqCst);
         self.core().close();
-        for job in self.core().drain() {
-            if job.is_made_of(future::execute) {
-                refuse(job, error.bind(py));
-            } else {
-                self.core().submit(job, DEFAULT_BAND);
-            }
+        for job in fail_queued(self.core(), error.bind(py)) {
+            self.core().submit(job, DEFAULT_BAND);
         }
     }
 
@@ -714,6 +726,20 @@ impl Drop for Pool {
         // Workers finish what is queued and leave.
         shared.core.close();
     }
+}
+
+/// Fails the queued futures and returns the other jobs, such as tickets of runs, which are not the
+/// queue's to fail.
+fn fail_queued(core: &Core, error: &Bound<'_, PyAny>) -> Vec<Job> {
+    let mut others = core.drain();
+    others.retain(|job| {
+        let is_future = job.is_made_of(future::execute);
+        if is_future {
+            refuse(*job, error);
+        }
+        !is_future
+    });
+    others
 }
 
 /// Fails a queued future that will not be run, and drops the queue's reference.
@@ -785,6 +811,7 @@ fn _know_task(task_class: &Bound<'_, PyType>) {
 fn after_fork_in_child(py: Python<'_>) -> PyResult<()> {
     future::GENERATION.fetch_add(1, Relaxed);
     timer::after_fork();
+    Worker::orphan_current();
     call::note_main_thread(py)
 }
 

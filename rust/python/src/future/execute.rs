@@ -123,6 +123,9 @@ unsafe fn settle(this: *mut FutureObject, result: Object) -> State {
         if result.is_null() {
             return fail(this);
         }
+        if (*this).completion.state() != State::Running {
+            return ended_meanwhile(this, result);
+        }
         (*this).outcome = result;
         if ffi::PyObject_IS_GC(result) != 0 && ffi::PyObject_GC_IsTracked(result) != 0 {
             FutureObject::track(this);
@@ -137,10 +140,27 @@ unsafe fn settle(this: *mut FutureObject, result: Object) -> State {
 unsafe fn fail(this: *mut FutureObject) -> State {
     // SAFETY: as the caller promises.
     unsafe {
-        (*this).outcome = call::take_exception(Python::assume_attached()).into_ptr();
+        let exception = call::take_exception(Python::assume_attached()).into_ptr();
+        if (*this).completion.state() != State::Running {
+            return ended_meanwhile(this, exception);
+        }
+        (*this).outcome = exception;
         // An exception refers to frames, which may refer to the future.
         FutureObject::track(this);
         State::Failed
+    }
+}
+
+/// The call came back in a forked child, where its future had been abandoned: it keeps that end.
+///
+/// # Safety
+/// Attached; `outcome` is a reference to give up.
+#[cold]
+unsafe fn ended_meanwhile(this: *mut FutureObject, outcome: Object) -> State {
+    // SAFETY: as the caller promises.
+    unsafe {
+        ffi::Py_DECREF(outcome);
+        (*this).shape.end()
     }
 }
 
@@ -272,10 +292,16 @@ pub fn as_object<'py>(future: &FutureObject, py: Python<'py>) -> Bound<'py, PyAn
 
 /// Ends a future that the caller has settled, with an outcome given as a new reference.
 pub fn finish(future: &FutureObject, end: State, outcome: Option<Py<PyAny>>, py: Python<'_>) {
-    let this = std::ptr::from_ref(future).cast_mut();
     // SAFETY: the caller has claimed the future, and it is alive for this call.
+    unsafe { FutureObject::clear_call(std::ptr::from_ref(future).cast_mut()) };
+    end_with(future, end, outcome, py);
+}
+
+/// As `finish`, but leaves the call as it is.
+fn end_with(future: &FutureObject, end: State, outcome: Option<Py<PyAny>>, py: Python<'_>) {
+    let this = std::ptr::from_ref(future).cast_mut();
+    // SAFETY: as in `finish`.
     unsafe {
-        FutureObject::clear_call(this);
         if let Some(outcome) = outcome {
             (*this).outcome = outcome.into_ptr();
             FutureObject::track(this);
@@ -316,13 +342,19 @@ pub fn end_running(future: &FutureObject, end: State, outcome: Option<Py<PyAny>>
 /// Fails a future whose process was left behind by a fork: nobody will run it here.
 #[cold]
 pub fn abandon(future: &FutureObject, py: Python<'_>) {
-    if future.completion.claim_to_settle() || future.completion.settle_running() {
+    let queued = future.completion.claim_to_settle();
+    if queued || future.completion.settle_running() {
         let error = errors::broken_executor(
             py,
             "the executor of this future belongs to the parent process: \
              a forked child cannot wait for it, submit the task again here",
         );
-        finish(future, State::Failed, Some(error), py);
+        if queued {
+            finish(future, State::Failed, Some(error), py);
+        } else {
+            // The thread that forked may be inside this very call: what it uses must stay.
+            end_with(future, State::Failed, Some(error), py);
+        }
     }
 }
 
