@@ -59,6 +59,7 @@ class Crew:
         self.timeout = timeout
         self.todo = deque(tasks)
         self.left = len(self.todo)
+        self.unbounded = limit is None
         self.limit = len(self.todo) if limit is None else limit
         self.helpers = 0
         self.lock = threading.Lock()
@@ -140,6 +141,14 @@ class Crew:
             if self.live:
                 self._help_here()
 
+    def _add(self, tasks: Sequence[Task]) -> None:
+        with self.lock:
+            self.left += len(tasks)
+            self.todo.extend(tasks)
+            self.limit = max(self.limit, self.left) if self.unbounded else self.limit
+        if len(tasks) > 1 or self.live:
+            self._ask_for_help(self.limit if self.live else self.limit - 1)
+
     def _help_here(self) -> None:
         with self.lock:
             self.helpers += 1
@@ -172,6 +181,8 @@ class Crew:
         try:
             self.loop.commit(task, error)
             handler = None if error is None else self.loop.handler_for(task, error)
+            if error is None and self.loop.release is not None:
+                self._add(self.loop.follow(task))
         except BaseException as exc:
             error, handler = exc, None
         if error is None:

@@ -58,7 +58,7 @@ async def adrive(loop: Loop) -> AsyncIterator[None]:
             try:
                 if effect is RUN:
                     tasks = loop.tasks
-                    if len(tasks) == 1 and not loop.threaded and loop.cache is None:
+                    if len(tasks) == 1 and not loop.threaded and loop.plain_step:
                         if not tasks[0].writes:
                             await _one(loop, tasks[0], context)
                     else:
@@ -221,6 +221,8 @@ async def _run(  # noqa: PLR0915 (the tasks of a superstep, start to end)
                 error = asyncio.CancelledError() if job.cancelled() else job.exception()
                 loop.commit(task, error)
                 if error is None:
+                    for following in loop.follow(task):
+                        start(following)
                     continue
                 handler = loop.handler_for(task, error)
                 if handler is not None:

@@ -45,7 +45,7 @@ def drive(loop: Loop) -> Iterator[None]:
             try:
                 if effect is RUN:
                     tasks = loop.tasks
-                    if len(tasks) == 1 and not loop.threaded and loop.cache is None:
+                    if len(tasks) == 1 and not loop.threaded and loop.plain_step:
                         if not tasks[0].writes:
                             _inline(loop, tasks[0], context, lane)
                     else:
@@ -134,7 +134,8 @@ def _run(loop: Loop, context: Context, lane: Lane) -> Iterator[None]:
     if not tasks:
         yield
         return
-    if len(tasks) == 1 and not loop.threaded and graph.step_timeout is None:
+    alone = len(tasks) == 1 and not loop.threaded and loop.release is None
+    if alone and graph.step_timeout is None:
         _inline(loop, tasks[0], context, lane)
         return
     live = loop.threaded or (loop.stream is not None and loop.parent is None)

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from taskloom.pregel.loop import Loop
     from taskloom.pregel.persist import Persistence
     from taskloom.pregel.pregel import Pregel
+    from taskloom.pregel.release import Release
     from taskloom.pregel.runtime import RunControl
     from taskloom.pregel.stream import Stream
     from taskloom.pregel.tasks import Task
@@ -124,6 +125,7 @@ class Frame:
         )
         self.is_async = False
         self.emitted = False
+        self.release: Release | None = None
         self.output_set: frozenset[str] | None = None
         # Of a run from an old checkpoint; see `entry`.
         self.addressed = False
@@ -230,6 +232,11 @@ class Frame:
             stream.put((ns, "custom", chunk))
 
         return write
+
+    @property
+    def plain_step(self) -> bool:
+        """Whether a task that is due alone is all that the superstep is about."""
+        return self.cache is None and self.release is None
 
     def keep_own_thread(self) -> None:
         """Store under the names of the nodes on the way, so that the next run goes on from here."""

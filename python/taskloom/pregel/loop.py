@@ -16,6 +16,7 @@ from taskloom.pregel.effect import DRAIN, RUN, Steps, in_order
 from taskloom.pregel.entry import begin, restore
 from taskloom.pregel.errors import GraphDrained, GraphInterrupt, GraphRecursionError
 from taskloom.pregel.missing import MISSING
+from taskloom.pregel.release import Release
 from taskloom.pregel.stream import checkpoint_payload, task_payloads
 from taskloom.pregel.tasks import Task
 
@@ -70,6 +71,9 @@ class Loop(Ledger):
     def tick(self) -> bool:
         """Find the tasks that are due. Returns whether there are any to run."""
         self.tasks = self.plan(self.updated)
+        if self.graph.schedule is not None and self.step == 1 and self.saver is None:
+            self.release = Release(self, self.graph.schedule)
+            self.tasks = self.release.first()
         stream = self.stream
         if stream is not None and self.saver is not None and stream.wants("checkpoints"):
             stream.emit(self, "checkpoints", (checkpoint_payload(self),))
@@ -95,6 +99,17 @@ class Loop(Ledger):
                 if task.writes:
                     self.show_writes(task, task.writes, cached=True)
         return True
+
+    def follow(self, task: Task) -> list[Task]:
+        """The tasks that may start now that one is done: none, but with early release."""
+        if self.release is None:
+            return []
+        ready = self.release.follow(task)
+        with self.lock:
+            self.tasks.extend(ready)
+        if self.stream is not None and self.stream.wants("tasks"):
+            self.stream.emit(self, "tasks", task_payloads(ready))
+        return ready
 
     def plan(self, updated: Iterable[str] | None) -> list[Task]:
         """The tasks of the next superstep: of sends, then of nodes whose cells changed."""
@@ -165,7 +180,12 @@ class Loop(Ledger):
         ordered: Sequence[Any] = tasks
         if len(tasks) > 1:
             ordered = in_order(tasks)
-        updated = self.updated = self.cells.apply(ordered)
+        if self.release is None:
+            updated = self.updated = self.cells.apply(ordered)
+        else:
+            updated = self.updated = self.release.apply()
+            self.step += self.graph.schedule.steps - 1
+            self.release = None
         self.verify = False
         if stream is not None and "values" in stream.modes:
             self._show_values(updated, ordered)

@@ -130,6 +130,8 @@ class Pregel(Runs):
         self.executor = executor
         self.name = name
         self.debug = debug
+        self.schedule: Any = None
+        self.builder_channels: frozenset[str] = frozenset()
         self.default_recursion_limit = DEFAULT_RECURSION_LIMIT
         self.output_mapper: Callable[[Any], Any] | None = None
         self.state_mapper: Callable[[Any], Any] | None = None

@@ -138,6 +138,17 @@ class CompiledNode:
 
         return emit
 
+    @property
+    def static_edges(self) -> list[tuple[str, Any]]:
+        """What the node writes whatever it returns."""
+        edges: list[tuple[str, Any]] = []
+        for writer in self.writers:
+            if isinstance(writer, StateWrite):
+                edges += writer.edges
+            elif isinstance(writer, EdgeWrite):
+                edges.append((writer.cell, writer.value))
+        return edges
+
     async def aemit(self, task: Task, value: Any) -> None:
         """As `emit`, for writers that may be async."""
         for writer in self.writers:

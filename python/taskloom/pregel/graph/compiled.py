@@ -161,6 +161,7 @@ def assemble(builder: StateGraph, **options: Any) -> CompiledStateGraph:
         **options,
     )
     graph.builder = builder
+    graph.builder_channels = frozenset(builder.channels)
     graph.output_mapper = mapper_for(outputs, builder.output_schema)
     graph.state_mapper = mapper_for(shown, builder.state_schema)
     return graph

@@ -11,6 +11,7 @@ from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 from taskloom.pregel.callee import Callee
 from taskloom.pregel.policy import CachePolicy, RetryPolicy, TimeoutPolicy
 from taskloom.pregel.types import Command
+from taskloom.pregel.updates import annotated_keys
 
 Ends = Sequence[str] | Mapping[str, str]
 
@@ -30,6 +31,7 @@ class StateNodeSpec:
     defer: bool = False
     timeout: TimeoutPolicy | None = None
     options: dict[str, Any] = field(default_factory=dict)
+    writes: tuple[str, ...] | None = None
 
 
 def _hints(action: Any) -> dict[str, Any]:
@@ -67,3 +69,11 @@ def inferred_ends(action: Any) -> tuple[str, ...]:
         if get_origin(option) is Command and arguments and get_origin(arguments[0]) is Literal:
             return tuple(get_args(arguments[0]))
     return ()
+
+
+def inferred_writes(action: Any) -> tuple[str, ...] | None:
+    """The keys of the class that a callable is annotated to return; None if it says nothing."""
+    returned = _hints(action).get("return")
+    if not isinstance(returned, type) or issubclass(returned, Command):
+        return None
+    return annotated_keys(returned) or None

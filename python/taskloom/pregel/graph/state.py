@@ -16,10 +16,17 @@ from taskloom.pregel.checkpoint.serde.declared import allowing
 from taskloom.pregel.constants import END, NS_END, NS_SEP, START
 from taskloom.pregel.graph.compiled import CompiledStateGraph as CompiledStateGraph
 from taskloom.pregel.graph.compiled import assemble
-from taskloom.pregel.graph.spec import Ends, StateNodeSpec, inferred_ends, inferred_schema
+from taskloom.pregel.graph.spec import (
+    Ends,
+    StateNodeSpec,
+    inferred_ends,
+    inferred_schema,
+    inferred_writes,
+)
 from taskloom.pregel.managed import ManagedValue, is_managed_value
 from taskloom.pregel.node import as_policies
 from taskloom.pregel.policy import CachePolicy, RetryPolicy, TimeoutPolicy
+from taskloom.pregel.release import Schedule
 from taskloom.pregel.schema import Specs, cells_of
 from taskloom.pregel.types import All, Checkpointer
 
@@ -162,6 +169,7 @@ class StateGraph:
         error_handler: Action | None = None,
         destinations: Ends | None = None,
         timeout: Timeout = None,
+        writes: Sequence[str] | None = None,
     ) -> Self:
         """Add a node.
 
@@ -178,6 +186,8 @@ class StateGraph:
                 `error: NodeError`.
             destinations: where its commands may go, for drawing; a dict gives labels.
             timeout: seconds, a timedelta or a `TimeoutPolicy` for each attempt; async only.
+            writes: the state keys that it may write, for early release; all by default, or those
+                of the class that it is annotated to return.
 
         Returns:
             The builder.
@@ -219,6 +229,7 @@ class StateGraph:
             ends=inferred_ends(source) if destinations is None else destinations,
             defer=defer,
             timeout=TimeoutPolicy.coerce(timeout),
+            writes=inferred_writes(source) if writes is None else tuple(writes),
         )
         if schema is not None:
             self.add_schema(schema)
@@ -390,6 +401,7 @@ class StateGraph:
         debug: bool = False,
         name: str | None = None,
         executor: Executor | None = None,
+        early_release: bool = False,
     ) -> CompiledStateGraph:
         """Make the graph that runs.
 
@@ -403,6 +415,9 @@ class StateGraph:
             debug: print what happens.
             name: shown when the graph is a node of another.
             executor: runs nodes side by side; taskloom's default executor by default.
+            early_release: start a node as soon as what it reads is settled, with the results of
+                supersteps; only for graphs of static edges without a cycle, and without a
+                checkpointer. Nodes say by `add_node(writes=)` what they may write.
 
         Returns:
             The graph.
@@ -416,7 +431,9 @@ class StateGraph:
             [n for names in (before, after) if names != "*" for n in names],
         )
         self._apply_defaults()
-        return assemble(
+        if early_release and (checkpointer or before or after):
+            raise ValueError("early_release has no supersteps to store or to stop at")
+        graph = assemble(
             self,
             checkpointer=allowing(checkpointer, self.schemas),
             cache=cache,
@@ -427,6 +444,9 @@ class StateGraph:
             name=name or "LangGraph",
             executor=executor,
         )
+        if early_release:
+            graph.schedule = Schedule(self)
+        return graph
 
     def _apply_defaults(self) -> None:
         given = self._defaults
