@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import contextvars
 import math
-import threading
 from collections.abc import Awaitable, Callable, Coroutine, Generator
 from concurrent.futures import Executor
 from functools import partial
@@ -94,7 +93,7 @@ class _Join:
 
 
 @final
-class Scope:
+class Scope(_taskloom.Nursery):
     """A block that nothing spawned in it outlives.
 
     Enter it with `async with` in a coroutine (on a taskloom pool, an asyncio loop or trio), or with
@@ -128,50 +127,36 @@ class Scope:
     [0, 2, 4]
     """
 
-    def __init__(
-        self,
+    _executor: Executor | None
+    _name: str | None
+    _cancel_scope: CancelScope
+    _host: Host | None
+    _sync: bool
+
+    def __new__(
+        cls,
         executor: Executor | None = None,
         *,
         on_error: Literal["cancel", "continue"] = "cancel",
         deadline: float = math.inf,
         shield: bool = False,
         name: str | None = None,
-    ) -> None:
+    ) -> Scope:
         if on_error not in ("cancel", "continue"):
             raise OptionError(f"Scope(on_error={on_error!r}): 'cancel' or 'continue'")
+        self: Scope = super().__new__(cls, on_error == "cancel")
         self._executor = executor
-        self._on_error = on_error
         self._name = name
         self._cancel_scope = CancelScope(deadline=deadline, shield=shield)
-        self._lock = threading.Lock()
-        self._live = 0
-        self._waiters: list[_taskloom.Setter] = []
-        self._errors: list[BaseException] = []
-        self._host: Host | None = None
-        self._open = False
+        self._host = None
         self._sync = False
+        return self
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        # Everything was done in __new__.
+        pass
 
     # What is spawned
-
-    @overload
-    def spawn(
-        self, fn: Callable[P, Coroutine[Any, Any, R]], /, *args: P.args, **kwargs: P.kwargs
-    ) -> Future[R]: ...
-    @overload
-    def spawn(self, fn: Callable[P, R], /, *args: P.args, **kwargs: P.kwargs) -> Future[R]: ...
-    def spawn(self, fn: Call, /, *args: Any, **kwargs: Any) -> Future[Any]:
-        """Starts `fn(*args, **kwargs)` as a child of this scope; from any thread.
-
-        Returns a future that can be awaited, waited for, cancelled, or ignored: an error comes out
-        of the scope in any case. RuntimeError if the scope is not open.
-
-        >>> import taskloom
-        >>> with taskloom.Scope() as scope:
-        ...     future = scope.spawn(pow, 2, 10)
-        >>> future.result()
-        1024
-        """
-        return self._spawn(fn, args, kwargs, False)
 
     def _spawn(
         self, fn: Call, args: tuple[Any, ...], kwargs: dict[str, Any], abandon: bool
@@ -179,10 +164,7 @@ class Scope:
         if not callable(fn):
             raise TypeError(f"spawn(fn, *args): fn must be callable, not {fn!r}")
         child = Child(self)
-        with self._lock:
-            if not self._open:
-                raise RuntimeError("this scope is not open: nothing can be spawned in it")
-            self._live += 1
+        self._begin()
         try:
             if not is_coroutine_function(fn):
                 self._call(child, fn, args, kwargs, abandon)
@@ -348,40 +330,21 @@ class Scope:
         True
         """
         if self._sync:
-            while (wait := self._idle_wait()) is not None:
-                wait.wait()
+            self._wait_blocking()
         return _Join(self)
 
-    def _idle_wait(self) -> _taskloom.Wait | None:
-        with self._lock:
-            if self._live == 0:
-                return None
-            wait = _taskloom.Wait()
-            self._waiters.append(wait.setter)
-            return wait
+    def _wait_blocking(self) -> None:
+        while (wait := self._idle_wait()) is not None:
+            wait.wait()
 
     async def _wait_idle(self) -> None:
         while (wait := self._idle_wait()) is not None:
             await wait
 
-    def _child_failed(self, error: BaseException) -> None:
-        with self._lock:
-            self._errors.append(error)
-        if self._on_error == "cancel":
-            self._cancel_scope.cancel("another task of the scope failed")
-
-    def _child_over(self) -> None:
-        with self._lock:
-            self._live -= 1
-            if self._live > 0 or not self._waiters:
-                return
-            waiters, self._waiters = self._waiters, []
-        for waiter in waiters:
-            waiter.set()
-
-    def _begin(self) -> None:
+    def _enter(self) -> None:
         self._cancel_scope.__enter__()
-        self._open = True
+        home = self._host.home if isinstance(self._host, TaskloomHost) else None
+        self._open(self.token, home)
 
     def _body_ended(self, error: BaseException | None) -> list[BaseException]:
         """What the body raised, if that is for the group; its error cancels the rest."""
@@ -404,9 +367,7 @@ class Scope:
         interrupt: BaseException | None,
     ) -> bool:
         """Leaves the cancel scope with all that happened. True if nothing is to be raised."""
-        with self._lock:
-            self._open = False
-            errors = body + self._errors
+        errors = body + self._errors()
         outcome: BaseException | None = interrupt or error
         if errors:
             where = f" of {self._name}" if self._name else ""
@@ -427,7 +388,7 @@ class Scope:
         self._host = host_here(self._executor)
         if not isinstance(self._host, TaskloomHost | None) or _taskloom.in_coroutine():
             raise RuntimeError("enter a Scope with `async with` where an event loop runs")
-        self._begin()
+        self._enter()
         return self
 
     def __exit__(
@@ -441,8 +402,8 @@ class Scope:
         variable = _taskloom.token_variable.set(_taskloom.Token(None))
         while True:
             try:
-                while (wait := self._idle_wait()) is not None:
-                    wait.wait()
+                while not self._close():
+                    self._wait_blocking()
                 break
             except (
                 BaseException
@@ -458,7 +419,7 @@ class Scope:
         if _taskloom.current_home() is None and running_loop() is None and not running_trio():
             raise RuntimeError("`async with Scope()` needs a running coroutine")
         self._host = host_here(None)
-        self._begin()
+        self._enter()
         if self._host is not None:
             await self._host.enter()
         return self
@@ -475,7 +436,8 @@ class Scope:
             try:
                 # Shielded: the children feel a cancellation from around, this wait does not.
                 with CancelScope(shield=True):
-                    await self._wait_idle()
+                    while not self._close():
+                        await self._wait_idle()
                 if self._host is not None:
                     await self._host.leave()
                 break
@@ -489,7 +451,7 @@ class Scope:
         return self._finish(body, error, interrupt)
 
     def __repr__(self) -> str:
-        state = "cancelled" if self.cancelled else "open" if self._open else "closed"
+        state = "cancelled" if self.cancelled else "open" if self._is_open else "closed"
         return f"<Scope {self._name or ''}: {state}, {self._live} children>"
 
 

@@ -3,9 +3,11 @@
 //! Layout: `task` is one coroutine on its way; `home` is where it is queued when it can go on;
 //! `suspend` is what every awaitable of ours shares, on the pool as on foreign event loops and for
 //! blocked threads; the rest are the awaitables: `wait` (one-shot), `sleep`, `streams` with
-//! `operations` and `select` (channel ends). `token` is the cancel token as Python sees it.
+//! `operations` and `select` (channel ends). `token` is the cancel token as Python sees it,
+//! `nursery` what a scope knows of its children.
 
 pub mod home;
+pub mod nursery;
 pub mod operations;
 pub mod select;
 pub mod sleep;
@@ -19,6 +21,7 @@ use pyo3::prelude::*;
 
 /// Adds this part's classes and functions to the module.
 pub fn register(m: &Bound<'_, PyModule>) -> PyResult<()> {
+    nursery::register(m)?;
     m.add_class::<home::HomeObject>()?;
     m.add_class::<home::LocalLoop>()?;
     m.add_class::<home::TaskHandle>()?;

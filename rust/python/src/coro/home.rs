@@ -1,7 +1,7 @@
 //! Where a coroutine is queued when it can go on.
 
 use super::sleep::real_clock;
-use super::task::{self, Body, Task};
+use super::task::{self, Body, Context, Sink, Task};
 use super::token::Token;
 use parking_lot::Mutex;
 use pyo3::exceptions::PyRuntimeError;
@@ -14,6 +14,7 @@ use taskloom_core::job::Job;
 use taskloom_core::latch::Event;
 use taskloom_core::pool::{Pool, Worker};
 use taskloom_core::ready::DEFAULT_BAND;
+use taskloom_core::sleep::Seek;
 use taskloom_core::sync::Wait;
 use taskloom_core::timer::Clock;
 
@@ -64,6 +65,18 @@ impl Home {
         match self {
             Home::Local(local) => local.queue(task),
             Home::Pool(pool) => pool.queue(task),
+        }
+    }
+
+    /// Whether nothing else waits for this thread.
+    #[inline]
+    pub fn is_idle(&self) -> bool {
+        match self {
+            // One that gives way to nobody would keep virtual time, and signals, from moving.
+            Home::Local(_) => false,
+            Home::Pool(_) => Worker::with_current(|worker| {
+                worker.is_some_and(|worker| !worker.has_more() && !worker.has_own())
+            }),
         }
     }
 
@@ -231,7 +244,9 @@ impl HomeObject {
     ) -> TaskHandle {
         let body = Body::Call(function, arguments, keywords);
         let token = token.0.clone();
-        let task = Task::new(self.0.clone(), body, context, token, ended, handle);
+        let context = context.map_or(Context::None, Context::Own);
+        let sink = Sink::Call(ended);
+        let task = Task::new(self.0.clone(), body, context, token, sink, handle);
         self.0.begin();
         self.0.queue(Arc::clone(&task));
         TaskHandle(task)

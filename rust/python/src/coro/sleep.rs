@@ -132,12 +132,16 @@ pub struct Yielding {
 }
 
 impl Operation for Yielding {
+    const WAITS: bool = false;
+
     fn poll(&mut self, py: Python<'_>, wake: impl FnOnce() -> Waker) -> Poll<PyResult<Py<PyAny>>> {
         if self.gave_way {
             return Poll::Ready(Ok(py.None()));
         }
         self.gave_way = true;
-        wake().wake();
+        if !task::is_stepping() {
+            wake().wake();
+        }
         Poll::Pending
     }
 

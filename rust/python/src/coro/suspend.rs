@@ -59,6 +59,10 @@ impl Waker {
 
 /// Something that may have to wait.
 pub trait Operation {
+    /// Whether a pending poll in a task has arranged for a wake. Otherwise the task just goes to the
+    /// end of the queue.
+    const WAITS: bool = true;
+
     /// Done, or a wake is arranged; `wake` is called only if it has to wait, and once.
     fn poll(&mut self, py: Python<'_>, wake: impl FnOnce() -> Waker) -> Poll<PyResult<Py<PyAny>>>;
 
@@ -123,14 +127,16 @@ impl<O: Operation> Suspended<O> {
         if task.spend() {
             return Ok(Step::Yield(py.None()));
         }
-        match self.operation.poll(py, || Waker::Task(Arc::clone(&task))) {
+        match self.operation.poll(py, || Waker::Task(task.arc())) {
             Poll::Ready(result) => {
                 self.place = Place::Over;
                 result.map(Step::Return)
             }
             Poll::Pending => {
                 self.place = Place::Task;
-                task.arranged();
+                if O::WAITS {
+                    task.arranged();
+                }
                 Ok(Step::Yield(py.None()))
             }
         }

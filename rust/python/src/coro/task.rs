@@ -12,17 +12,21 @@
 //! ```
 
 use super::home::Home;
+use super::nursery::{Shared, is_cancelled_error};
 use super::suspend;
+use crate::future::{self, FutureObject};
 use parking_lot::Mutex;
 use pyo3::exceptions::{PyRuntimeError, PyTypeError};
 use pyo3::ffi;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyTuple};
 use std::cell::{Cell, UnsafeCell};
+use std::marker::PhantomData;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicUsize, Ordering};
 use std::time::Instant;
 use taskloom_core::cancel::{OnCancel, Registration, Token};
+use taskloom_core::completion::State;
 
 const QUEUED: u8 = 0;
 const RUNNING: u8 = 1;
@@ -40,10 +44,27 @@ pub enum Body {
     Gone,
 }
 
+/// What the task's variables live in; entered around each step.
+pub enum Context {
+    /// The stepping thread's own.
+    None,
+    /// The task's own.
+    Own(Py<PyAny>),
+    /// A snapshot that others share; copied at the first step.
+    Shared(Py<PyAny>),
+}
+
+/// Who is told how it ended.
+pub enum Sink {
+    /// `ended(value, None)` or `ended(None, error)`.
+    Call(Py<PyAny>),
+    /// A scope, and the future that it gave for the task.
+    Child(Arc<Shared>, Py<PyAny>),
+}
+
 struct Inner {
     body: Body,
-    /// What the task's variables live in; entered around each step.
-    context: Option<Py<PyAny>>,
+    context: Context,
     /// The innermost cancel scope.
     token: Token,
     /// Where the task is registered to be woken on cancellation.
@@ -54,6 +75,8 @@ struct Inner {
     foreign: Option<Py<PyAny>>,
     /// To be thrown into the coroutine at its next step.
     throw: Option<PyErr>,
+    /// Its future's `cancel()` has been told whom to ask.
+    listens: bool,
     budget: u32,
     slice: Option<Instant>,
 }
@@ -64,8 +87,7 @@ pub struct Task {
     home: Home,
     /// The pool's worker that steps it, plus one; 0 before the first step.
     worker: AtomicUsize,
-    /// Told how it ended: `ended(value, None)` or `ended(None, error)`.
-    ended: Py<PyAny>,
+    sink: Sink,
     /// What `current_task()` gives inside.
     handle: Option<Py<PyAny>>,
     /// Cancelled by its handle before it had a token of its own.
@@ -92,15 +114,34 @@ thread_local! {
 
 /// The task that this thread is stepping.
 #[inline]
-pub fn current() -> Option<Arc<Task>> {
+pub fn current() -> Option<Current> {
     let task = CURRENT.with(Cell::get);
-    if task.is_null() {
-        return None;
+    (!task.is_null()).then_some(Current(task, PhantomData))
+}
+
+/// The task that this thread is stepping, without counting a reference: it is alive for as long as
+/// the step goes on, which no caller outlives, since it is called by the step.
+pub struct Current(*const Task, PhantomData<*const ()>);
+
+impl Current {
+    /// A reference to keep.
+    #[inline]
+    pub fn arc(&self) -> Arc<Task> {
+        // SAFETY: `step` holds an `Arc` of the task, whose pointer this is.
+        unsafe {
+            Arc::increment_strong_count(self.0);
+            Arc::from_raw(self.0)
+        }
     }
-    // SAFETY: `step` keeps the task alive, by an `Arc`, for as long as the pointer is there.
-    unsafe {
-        Arc::increment_strong_count(task);
-        Some(Arc::from_raw(task))
+}
+
+impl std::ops::Deref for Current {
+    type Target = Task;
+
+    #[inline]
+    fn deref(&self) -> &Task {
+        // SAFETY: as in `arc`; the value cannot leave this thread.
+        unsafe { &*self.0 }
     }
 }
 
@@ -121,7 +162,7 @@ pub fn in_coroutine() -> bool {
 #[pyfunction]
 pub fn current_task_id() -> Option<(usize,)> {
     // A tuple, so that it is never equal to a thread's identifier.
-    current().map(|task| (Arc::as_ptr(&task) as usize,))
+    current().map(|task| (task.0 as usize,))
 }
 
 /// The handle of the coroutine that calls, or None.
@@ -146,6 +187,33 @@ impl Drop for Stepping {
     }
 }
 
+/// A context that this thread is in.
+struct Entered(Option<*mut ffi::PyObject>);
+
+impl Drop for Entered {
+    #[inline]
+    fn drop(&mut self) {
+        if let Some(context) = self.0 {
+            // SAFETY: entered on this thread, attached; its task, which owns it, is still alive,
+            // and no exception is pending: who sends takes it.
+            unsafe {
+                if ffi::PyContext_Exit(context) != 0 {
+                    // The coroutine left a context of its own entered: it is lost, not ours.
+                    ffi::PyErr_Clear();
+                }
+            }
+        }
+    }
+}
+
+/// What is to become of a task after a step.
+enum After {
+    End(PyResult<Py<PyAny>>),
+    /// It has arranged to be woken.
+    Wait,
+    Queue,
+}
+
 enum Sent {
     Returned(Py<PyAny>),
     Raised(PyErr),
@@ -157,16 +225,16 @@ impl Task {
     pub fn new(
         home: Home,
         body: Body,
-        context: Option<Py<PyAny>>,
+        context: Context,
         token: Token,
-        ended: Py<PyAny>,
+        sink: Sink,
         handle: Option<Py<PyAny>>,
     ) -> Arc<Self> {
         Arc::new(Task {
             state: AtomicU8::new(QUEUED),
             home,
             worker: AtomicUsize::new(0),
-            ended,
+            sink,
             handle,
             asked: AtomicBool::new(false),
             own: Mutex::new(Own::default()),
@@ -178,6 +246,7 @@ impl Task {
                 arranged: false,
                 foreign: None,
                 throw: None,
+                listens: false,
                 budget: BUDGET,
                 slice: None,
             }),
@@ -324,6 +393,33 @@ impl Task {
         if !self.is_due(py) {
             return;
         }
+        if !self.may_begin(py) {
+            return self.end(py, Err(never_started(py)));
+        }
+        let (how, after) = match self.enter_context(py) {
+            Some(entered) => {
+                let stepping = Stepping::enter(Arc::as_ptr(&self));
+                let after = self.go_on(py);
+                // Left before anybody else may step the task, and before it lets go of its context.
+                drop(stepping);
+                drop(entered);
+                (None, after)
+            }
+            None => (Some(PyErr::fetch(py)), After::Queue),
+        };
+        match (how, after) {
+            (Some(error), _) => self.end(py, Err(error)),
+            (None, After::End(outcome)) => self.end(py, outcome),
+            (None, After::Wait) => self.park(py),
+            (None, After::Queue) => {
+                self.state.store(QUEUED, Ordering::SeqCst);
+                self.home.queue(Arc::clone(&self));
+            }
+        }
+    }
+
+    /// Sends into the coroutine until it waits, gives way, or ends.
+    fn go_on(self: &Arc<Self>, py: Python<'_>) -> After {
         loop {
             let throw = {
                 // SAFETY: the state is RUNNING by our hand; the reference ends with the block.
@@ -336,14 +432,60 @@ impl Task {
                     .take()
                     .or_else(|| (waited && self.is_cancelled()).then(|| self.cancelled(py)))
             };
-            match self.send(py, throw) {
-                Sent::Returned(value) => return self.end(py, Ok(value)),
-                Sent::Raised(error) => return self.end(py, Err(error)),
-                Sent::Yielded(value) => {
-                    if self.suspend(py, value.bind(py)) {
-                        return;
-                    }
+            let value = match self.send(py, throw) {
+                Sent::Returned(value) => return After::End(Ok(value)),
+                Sent::Raised(error) => return After::End(Err(error)),
+                Sent::Yielded(value) => value,
+            };
+            // SAFETY: as above.
+            let inner = unsafe { self.inner() };
+            if inner.arranged {
+                return After::Wait;
+            }
+            if value.is_none(py) {
+                if self.home.is_idle() {
+                    // Nobody else wants this turn.
+                    continue;
                 }
+                return After::Queue;
+            }
+            match suspend::bridge_foreign(value.bind(py), self) {
+                Ok(()) => {
+                    // SAFETY: as above; the one from before is not used any more.
+                    unsafe { self.inner() }.foreign = Some(value);
+                    return After::Wait;
+                }
+                // SAFETY: as above.
+                Err(error) => unsafe { self.inner() }.throw = Some(error),
+            }
+        }
+    }
+
+    /// At the first step: takes the right to run the future's call, and a context of its own.
+    fn may_begin(&self, py: Python<'_>) -> bool {
+        // SAFETY: the state is RUNNING by our caller's hand; the reference ends with the block.
+        let inner = unsafe { self.inner() };
+        if !matches!(inner.body, Body::Call(..)) {
+            return true;
+        }
+        if let Context::Shared(snapshot) = &inner.context {
+            // SAFETY: a live context; the copy is a new reference, or null with an exception set.
+            let copy =
+                unsafe { Bound::from_owned_ptr_or_opt(py, ffi::PyContext_Copy(snapshot.as_ptr())) };
+            let before = match copy {
+                Some(copy) => std::mem::replace(&mut inner.context, Context::Own(copy.unbind())),
+                // Out of memory: the thread's own context will do.
+                None => {
+                    drop(PyErr::take(py));
+                    std::mem::replace(&mut inner.context, Context::None)
+                }
+            };
+            drop(before);
+        }
+        match &self.sink {
+            Sink::Call(_) => true,
+            Sink::Child(_, object) => {
+                future::native(object.bind(py)).is_none_or(FutureObject::begin)
             }
         }
     }
@@ -377,24 +519,25 @@ impl Task {
         }
     }
 
-    fn send(&self, py: Python<'_>, throw: Option<PyErr>) -> Sent {
-        let _stepping = Stepping::enter(self);
+    /// Brings this thread into the task's context until the guard goes.
+    #[inline]
+    fn enter_context(&self, _py: Python<'_>) -> Option<Entered> {
         // SAFETY: as in `step`.
-        let context = unsafe { self.inner() }.context.as_ref().map(|c| c.as_ptr());
+        let context = match &unsafe { self.inner() }.context {
+            Context::Own(context) => Some(context.as_ptr()),
+            Context::Shared(_) | Context::None => None,
+        };
         if let Some(context) = context {
             // SAFETY: a live PyContext that the task owns; it is entered by one step at a time.
             if unsafe { ffi::PyContext_Enter(context) } != 0 {
-                return Sent::Raised(PyErr::fetch(py));
+                return None;
             }
         }
+        Some(Entered(context))
+    }
+
+    fn send(&self, py: Python<'_>, throw: Option<PyErr>) -> Sent {
         let sent = self.send_inside(py, throw);
-        if let Some(context) = context {
-            // SAFETY: entered above, on this thread. No exception is pending: `send_inside` took it.
-            if unsafe { ffi::PyContext_Exit(context) } != 0 {
-                let error = PyErr::fetch(py);
-                return Sent::Raised(error);
-            }
-        }
         suspend::forget_last_value();
         sent
     }
@@ -461,26 +604,8 @@ impl Task {
         Ok(same)
     }
 
-    /// The coroutine yielded. False if it is to go on at once (with something to throw).
-    fn suspend(self: &Arc<Self>, py: Python<'_>, value: &Bound<'_, PyAny>) -> bool {
-        // SAFETY: as in `step`.
-        let arranged = unsafe { self.inner() }.arranged;
-        if !arranged {
-            if value.is_none() {
-                self.state.store(QUEUED, Ordering::SeqCst);
-                self.home.queue(Arc::clone(self));
-                return true;
-            }
-            match suspend::bridge_foreign(value, self) {
-                // SAFETY: as in `step`.
-                Ok(()) => unsafe { self.inner() }.foreign = Some(value.clone().unbind()),
-                Err(error) => {
-                    // SAFETY: as in `step`.
-                    unsafe { self.inner() }.throw = Some(error);
-                    return false;
-                }
-            }
-        }
+    /// The coroutine waits: suspends the task, unless it was woken meanwhile.
+    fn park(self: &Arc<Self>, py: Python<'_>) {
         self.listen(py);
         let suspended =
             self.state
@@ -489,13 +614,24 @@ impl Task {
             self.state.store(QUEUED, Ordering::SeqCst);
             self.home.queue(Arc::clone(self));
         }
-        true
     }
 
     /// Sees to it that a cancellation wakes the task.
-    fn listen(self: &Arc<Self>, _py: Python<'_>) {
+    fn listen(self: &Arc<Self>, py: Python<'_>) {
         // SAFETY: as in `step`.
         let inner = unsafe { self.inner() };
+        if !inner.listens
+            && let Sink::Child(_, object) = &self.sink
+            && let Some(future) = future::native(object.bind(py))
+        {
+            inner.listens = true;
+            match Py::new(py, Canceller(Arc::clone(self))) {
+                Ok(canceller) => future
+                    .observers_or_new()
+                    .set_canceller(canceller.into_any()),
+                Err(error) => error.write_unraisable(py, Some(object.bind(py))),
+            }
+        }
         if let Some((token, registration)) = &inner.registered {
             if token.is_same(&inner.token) && !token.is_cancelled() {
                 return;
@@ -517,7 +653,7 @@ impl Task {
             let inner = self.inner();
             (
                 std::mem::replace(&mut inner.body, Body::Gone),
-                inner.context.take(),
+                std::mem::replace(&mut inner.context, Context::None),
                 inner.registered.take(),
             )
         };
@@ -526,18 +662,70 @@ impl Task {
             token.forget(registration);
         }
         drop((body, context));
-        let told = match outcome {
-            Ok(value) => self.ended.call1(py, (value, py.None())),
-            Err(error) => {
-                suspend::explain(py, &error);
-                self.ended.call1(py, (py.None(), error.into_value(py)))
+        if let Err(error) = &outcome {
+            suspend::explain(py, error);
+        }
+        match &self.sink {
+            Sink::Call(ended) => {
+                let told = match outcome {
+                    Ok(value) => ended.call1(py, (value, py.None())),
+                    Err(error) => ended.call1(py, (py.None(), error.into_value(py))),
+                };
+                if let Err(error) = told {
+                    error.write_unraisable(py, Some(ended.bind(py)));
+                }
             }
-        };
-        if let Err(error) = told {
-            error.write_unraisable(py, Some(self.ended.bind(py)));
+            Sink::Child(scope, object) => {
+                self.settle(py, scope, object.bind(py), outcome);
+                scope.child_over();
+            }
         }
         self.home.over();
     }
+
+    /// Ends the future of a scope's child.
+    fn settle(
+        &self,
+        py: Python<'_>,
+        scope: &Shared,
+        object: &Bound<'_, PyAny>,
+        outcome: PyResult<Py<PyAny>>,
+    ) {
+        let (end, outcome) = match outcome {
+            Ok(value) => (State::Done, Some(value)),
+            Err(error) if is_cancelled_error(py, &error) => (State::Cancelled, None),
+            Err(error) => {
+                let error = error.into_value(py).into_any();
+                scope.child_failed(error.clone_ref(py));
+                (State::Failed, Some(error))
+            }
+        };
+        if let Some(future) = future::native(object) {
+            future::settle(future, end, outcome, py);
+            // SAFETY: as in `step`.
+            if unsafe { self.inner() }.listens {
+                // It refers to the task, and the task to the future.
+                future.observers_or_new().set_canceller(py.None());
+            }
+        }
+    }
+}
+
+/// What the future of a coroutine asks when it is to be cancelled while it runs.
+#[pyclass(frozen, module = "taskloom._taskloom")]
+struct Canceller(Arc<Task>);
+
+#[pymethods]
+impl Canceller {
+    /// Running: the coroutine is told, and the future ends when it does.
+    fn __call__(&self) -> bool {
+        self.0.cancel(None);
+        false
+    }
+}
+
+fn never_started(py: Python<'_>) -> PyErr {
+    suspend::raise(py, "Cancelled", "cancelled before it was started")
 }
 
 /// The foreign future that the task waited for, if it did.

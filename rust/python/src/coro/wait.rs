@@ -65,7 +65,7 @@ pub struct Setter(Arc<Mutex<Shared>>);
 impl Setter {
     /// Ends the wait with a value. False if it has ended or was given up.
     #[pyo3(signature = (value = None))]
-    fn set(&self, value: Option<Py<PyAny>>) -> bool {
+    pub fn set(&self, value: Option<Py<PyAny>>) -> bool {
         let mut shared = self.0.lock();
         if shared.set || shared.left {
             return false;
@@ -96,7 +96,7 @@ impl Setter {
 
 awaitable!(Wait {
     #[new]
-    fn new() -> Self {
+    pub fn new() -> Self {
         let shared = Arc::new(Mutex::new(Shared::default()));
         Wait {
             state: Suspended::new(Waiting(Arc::clone(&shared))),
@@ -106,7 +106,7 @@ awaitable!(Wait {
 
     /// What ends it.
     #[getter]
-    fn setter(&self) -> Setter {
+    pub fn setter(&self) -> Setter {
         Setter(Arc::clone(&self.shared))
     }
 

@@ -153,6 +153,15 @@ pub fn native<'a>(object: &'a Bound<'_, PyAny>) -> Option<&'a FutureObject> {
     unsafe { (ffi::Py_TYPE(pointer) == CLASS_POINTER.load(Acquire)).then(|| &*pointer.cast()) }
 }
 
+/// A promise: pending until its owner sets its outcome.
+pub fn promise(py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {
+    // SAFETY: attached; no inputs to fill. A new reference, or null with an exception set.
+    unsafe {
+        let future = FutureObject::allocate(Shape::new(0, PROMISE), null_mut());
+        Bound::from_owned_ptr_or_err(py, future.cast())
+    }
+}
+
 /// The public class, kept alive for ever.
 static CLASS: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
 static CLASS_POINTER: AtomicPtr<ffi::PyTypeObject> = AtomicPtr::new(null_mut());
