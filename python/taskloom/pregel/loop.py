@@ -243,8 +243,10 @@ class Loop(Ledger):
     def finish(self, error: BaseException | None) -> None:
         """The run has ended: store what is left to store, show the last values."""
         persistence = self.persistence
-        if persistence is not None and self.durability == "exit":
-            persistence.put_exit(error)
+        if persistence is not None:
+            persistence.flush()
+            if self.durability == "exit":
+                persistence.put_exit(error)
         if isinstance(error, GraphInterrupt) and self.parent is None:
             self._finish_interrupted(error)
         elif error is not None:

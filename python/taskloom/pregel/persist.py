@@ -12,6 +12,7 @@ import sys
 import threading
 from collections import deque
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any
 
 from taskloom.pregel.cells import strip_untracked
@@ -22,6 +23,7 @@ from taskloom.pregel.constants import (
     CHECKPOINT_NS,
     COORDINATES,
     NS_END,
+    SINGULAR,
     TASKS,
     THREAD_ID,
 )
@@ -172,6 +174,8 @@ class Persistence:
         self.config: RunnableConfig = {}
         self.config_id: str | None = ""
         self.strand: Strand | AsyncStrand | None = None
+        self.batch: Callable[[], AbstractContextManager[None]] | None = None
+        self.held: tuple[str, Sequence[tuple[str, Any]], str] | None = None
         self.put: Callable[..., Any] = saver.put
         self.save_writes: Callable[..., Any] = saver.put_writes
         if is_memory(saver, is_async):
@@ -181,6 +185,8 @@ class Persistence:
             self.strand = AsyncStrand()
         elif loop.durability == "async":
             self.strand = Strand(loop.graph.submit_background)
+        elif hasattr(saver, "batch"):
+            self.batch = saver.batch
         self.takes_path = accepts_path(self.save_writes)
         self.base: dict[str, Any] = {
             key: value
@@ -246,7 +252,11 @@ class Persistence:
         before = configurable_of(loop.checkpoint_config).get(CHECKPOINT_ID)
         config = self.config if before == self.config_id else self.config_at(before)
         loop.parent_config = config if before else None
-        if self.strand is None:
+        if self.held is not None and self.batch is not None:
+            with self.batch():
+                self.flush()
+                self.put(config, checkpoint, metadata, changed)
+        elif self.strand is None:
             self.put(config, checkpoint, metadata, changed)
         else:
             self.strand.add(self.put, config, checkpoint, metadata, changed)
@@ -258,8 +268,26 @@ class Persistence:
         """Store what a task of the superstep wrote."""
         if self.loop.durability == "exit":
             self.written.add(tid)
+            return
+        stored = self._storable(writes)
+        path = task.path_text if self.takes_path else ""
+        if self.batch is not None and self._is_alone(task, writes):
+            # The superstep's checkpoint follows at once, and goes into the same transaction.
+            self.flush()
+            self.held = (tid, stored, path)
         else:
-            self._save(tid, self._storable(writes), task.path_text if self.takes_path else "")
+            self._save(tid, stored, path)
+
+    def _is_alone(self, task: Task, writes: Sequence[tuple[str, Any]]) -> bool:
+        if task.parent is not None or len(self.loop.tasks) != 1:
+            return False
+        return not any(key in SINGULAR for key, _ in writes)
+
+    def flush(self) -> None:
+        """Store writes that were held back for a checkpoint that may not come any more."""
+        if self.held is not None:
+            held, self.held = self.held, None
+            self._save(*held)
 
     def put_input_writes(self, tid: str, writes: Sequence[tuple[str, Any]]) -> None:
         """Store what a command wrote before the superstep."""

@@ -298,6 +298,13 @@ def test_a_listing_without_thread_covers_all(saver: Saver) -> None:
     assert found == {("one", ""), ("two", "sub")}
 
 
+def test_a_listing_of_several_namespaces_is_newest_first_in_all(saver: Saver) -> None:
+    outer, inner = Writer(saver), Writer(saver, namespace="sub")
+    configs = [writer.put(a=1) for writer in (outer, inner, outer, inner)]
+    assert [found.config for found in saver.list(where())] == configs[::-1]
+    assert [found.config for found in saver.list(None, limit=1)] == configs[-1:]
+
+
 def test_a_listing_of_one_checkpoint_has_only_it(saver: Saver) -> None:
     writer = Writer(saver)
     config = writer.put(a=1)

@@ -315,6 +315,7 @@ class InMemorySaver(BaseCheckpointSaver[int]):
                 if where.get("checkpoint_ns") in (None, namespace)
                 for id in reversed(line.ids)
             ]
+        found.sort(key=itemgetter(3), reverse=True)
         wanted = where.get("checkpoint_id")
         bound = get_checkpoint_id(before) if before else None
         left = len(found) if limit is None else limit

@@ -315,7 +315,7 @@ class SqliteSaver(BaseCheckpointSaver[int]):
             if value is not None:
                 query += f" AND {condition}"
                 given.append(value)
-        query += " ORDER BY line, checkpoint_id DESC"
+        query += " ORDER BY checkpoint_id DESC"
         if limit is not None and not filter:
             query += " LIMIT ?"
             given.append(limit)
