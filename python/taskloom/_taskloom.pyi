@@ -67,7 +67,7 @@ class GraphBuilder:
     def _compile(
         self,
         policy: int,
-        adjusted: dict[int, tuple[Callable[..., Any], int]],
+        adjusted: dict[int, tuple[Callable[..., Any], int, bool]],
         keep: list[int] | None,
     ) -> Plan: ...
     @property
@@ -91,7 +91,8 @@ class RunCore:
     def __new__(
         cls,
         plan: Plan,
-        pool: Pool | None = None,
+        executor: Pool,
+        shared: bool,
         band: int = 4,
         context: Context | None = None,
     ) -> Self: ...

@@ -23,8 +23,8 @@ Slots = Literal["compact", "one_to_one"]
 
 UNLIMITED = 2**31
 VARIADIC, KEYWORD_VARIADIC = 0x04, 0x08
-#: What needs a service that a node does not have yet.
-UNSUPPORTED = ("timeout", "deadline")
+#: Options that take a node out of the run's own loop: it is submitted to the executor with them.
+DEFERRING = ("timeout", "deadline", "resources")
 #: What a graph as a whole can set for its nodes.
 GRAPH_OPTIONS = ("on_error", "retry")
 
@@ -101,8 +101,11 @@ class Graph(_taskloom.GraphBuilder):
     def options(self, **options: Any) -> GraphView:
         """A view of this graph whose `add` gives nodes these options.
 
-        Takes name (unique in the graph), priority, retry, on_error, place and after (a list of
-        nodes). Raises `OptionError` for an unknown option or a wrong value.
+        Takes name (unique in the graph), retry, on_error, after (a list of nodes), timeout and
+        deadline (seconds), resources, and place ("thread" or "process"). A node with one of the
+        last four is submitted to the executor that runs the graph.
+
+        Raises `OptionError` for an unknown option or a wrong value.
 
         >>> import taskloom
         >>> g = taskloom.Graph()
@@ -178,8 +181,9 @@ class Graph(_taskloom.GraphBuilder):
             self._compiled = (version, self.compile())
         return self._compiled[1]
 
-    def _adjusted(self) -> dict[int, tuple[Callable[..., Any], int]]:
-        """What the nodes with options call in place of their function, and their policy."""
+    def _adjusted(self) -> dict[int, tuple[Callable[..., Any], int, bool]]:
+        """What nodes with options call in place of their function, their policy, and whether
+        that returns a future."""
         optioned = self._optioned
         if "retry" in self._defaults:
             optioned = {node.index: node.options or Options.EMPTY for node in self.nodes}
@@ -188,10 +192,14 @@ class Graph(_taskloom.GraphBuilder):
         for index, own in optioned.items():
             options = own.over(self._defaults)
             function = nodes[index].function
+            policy = ON_ERROR.index(options.get("on_error", ON_ERROR[0]))
             retry = options.get("retry")
-            if retry is not None and retry.attempts > 1:
+            deferred = _is_deferred(options)
+            if deferred:
+                function = submitting(function, options.without("name", "after", "on_error"))
+            elif retry is not None and retry.attempts > 1:
                 function = retrying(function, retry)
-            adjusted[index] = function, ON_ERROR.index(options.get("on_error", ON_ERROR[0]))
+            adjusted[index] = function, policy, deferred
         return adjusted
 
     def _add_task(
@@ -286,7 +294,7 @@ class GraphView:
                 "names are unique within a graph"
             )
         options = given.over(graph._callee(function).options)
-        _check_services(options)
+        _check_place(options)
         node: Node[R] = graph._add(function, args, kwargs, options)
         graph._optioned[node.index] = options
         if name is not None:
@@ -296,12 +304,33 @@ class GraphView:
         return node
 
 
-def _check_services(options: Options) -> None:
-    for name in UNSUPPORTED:
-        if options.get(name) is not None:
-            raise OptionError(f"{name}= is not available for nodes of a graph yet")
-    if options.get("place", "thread") != "thread":
+def _check_place(options: Options) -> None:
+    place = options.get("place", "thread")
+    if place not in ("thread", "process"):
         raise OptionError(
-            f"place={options.get('place')!r} is not available for nodes of a graph yet: "
-            "they run with place='thread'"
+            f"place={place!r} is not available for nodes of a graph yet: "
+            "they run with place='thread' or place='process'"
         )
+
+
+def _is_deferred(options: Options) -> bool:
+    return options.get("place") == "process" or any(
+        options.get(name) is not None for name in DEFERRING
+    )
+
+
+def submitting(function: Callable[..., Any], options: Options) -> Callable[..., Any]:
+    """What a deferred node calls: submits `function` to the executor, which comes first.
+
+    >>> import taskloom
+    >>> from taskloom.graph import Options, submitting
+    >>> with taskloom.Executor(1) as executor:
+    ...     submitting(pow, Options(timeout=5))(executor, 2, 5).result()
+    32
+    """
+    given = options.as_dict()
+
+    def submit(executor: Any, /, *args: Any, **kwargs: Any) -> Any:
+        return executor.options(**given).submit(function, *args, **kwargs)
+
+    return submit

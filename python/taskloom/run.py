@@ -252,7 +252,9 @@ def _as_plan(target: Graph | Plan) -> Plan:
     raise TypeError(f"only a graph or a plan can be run, not {target!r}")
 
 
-def _new_run(target: Graph | Plan, mode: Mode, pool: _taskloom.Pool | None, band: int) -> Run:
+def _new_run(
+    executor: _taskloom.Pool, target: Graph | Plan, mode: Mode, shared: bool, band: int
+) -> Run:
     if mode not in ("parallel", "serial"):
         raise OptionError(f"mode={mode!r} is none of 'parallel', 'serial'")
     context = None
@@ -260,27 +262,30 @@ def _new_run(target: Graph | Plan, mode: Mode, pool: _taskloom.Pool | None, band
         # Nodes run on this thread too, where calling a task must not add to the open graph.
         context = copy_context()
         context.run(ambient.set, None)
-    return Run(_as_plan(target), pool, band, context)
+    return Run(_as_plan(target), executor, shared, band, context)
 
 
 def run_plan(
-    pool: _taskloom.Pool, target: Graph | Plan, mode: Mode, check: bool, band: int = DEFAULT_BAND
+    executor: _taskloom.Pool,
+    target: Graph | Plan,
+    mode: Mode,
+    check: bool,
+    band: int = DEFAULT_BAND,
 ) -> Run:
-    """Runs a graph or plan on this thread and, unless `mode` is "serial", the workers of `pool`."""
+    """Runs a graph or plan on this thread and, unless `mode` is "serial", on the workers."""
+    run = _new_run(executor, target, mode, mode != "serial", band)
     if mode == "serial":
-        run = _new_run(target, mode, None, band)
         run._run_serial()
     else:
-        run = _new_run(target, mode, pool, band)
         run._run_shared()
     return run if not check or run.ok else run.result()
 
 
 def start_plan(
-    pool: _taskloom.Pool, target: Graph | Plan, mode: Mode, band: int = DEFAULT_BAND
+    executor: _taskloom.Pool, target: Graph | Plan, mode: Mode, band: int = DEFAULT_BAND
 ) -> Run:
-    """Has the workers of `pool` run a graph or plan, one of them alone if `mode` is "serial"."""
-    run = _new_run(target, mode, pool, band)
+    """Has the workers run a graph or plan, one of them alone if `mode` is "serial"."""
+    run = _new_run(executor, target, mode, True, band)
     run._start(mode == "serial")
     return run
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import _thread
 import asyncio
 import concurrent.futures
 import contextvars
@@ -410,3 +411,42 @@ def test_an_error_nobody_asked_for_is_logged_after_a_dropped_run() -> None:
         check=True,
     )
     assert "error in node 'lost' of a run that nobody asked" in found.stderr
+
+
+@pytest.mark.parametrize("mode", ["serial", "parallel"])
+def test_signals_are_handled_between_nodes_that_are_no_python_functions(
+    executor: taskloom.Executor, mode: Any
+) -> None:
+    g = taskloom.Graph()
+    last = g.add(_thread.interrupt_main)
+    for _ in range(3000):
+        last = g.add(int).after(last)
+    with pytest.raises(KeyboardInterrupt):
+        executor.run(g, mode=mode)
+
+
+def test_an_interrupt_after_the_last_node_is_not_lost(executor: taskloom.Executor) -> None:
+    g = taskloom.Graph()
+    last = g.add(int)
+    for _ in range(1022):
+        last = g.add(int).after(last)
+    last = g.add(_thread.interrupt_main).after(last)
+    with pytest.raises(KeyboardInterrupt):
+        executor.run(g, mode="serial")
+
+
+def test_other_threads_run_beside_nodes_that_are_no_python_functions(
+    executor: taskloom.Executor,
+) -> None:
+    flag: list[int] = []
+    thread = threading.Thread(target=flag.append, args=(1,))
+    g = taskloom.Graph()
+    before = g.add(thread.start)
+    seen = g.add(flag.copy).after(before)
+    for _ in range(200_000):
+        before = g.add(int).after(before)
+    after = g.add(flag.copy).after(before)
+    run = executor.run(g, mode="serial")
+    thread.join()
+    assert run[seen] in ([], [1])
+    assert run[after] == [1]

@@ -514,10 +514,10 @@ impl Worker {
         &self.pool.inboxes[self.index]
     }
 
-    /// Executes a late job now.
+    /// Executes a late job now, and those that it sets in turn.
     #[inline]
     pub fn flush_late(&self) {
-        if let Some(late) = self.late.take() {
+        while let Some(late) = self.late.take() {
             // SAFETY: taken, so executed once, as the maker of the job was promised.
             unsafe { late.execute(self) }
         }

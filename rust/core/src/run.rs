@@ -35,6 +35,8 @@ pub enum Outcome {
     Failed,
     /// It failed, and so nothing more of this run is to start.
     Fatal,
+    /// It was pending, and never started.
+    Cancelled,
     /// It goes on elsewhere; [`Run::complete`] will tell how it ended. Not in a serial run.
     Pending,
 }

@@ -12,5 +12,5 @@ mod values;
 pub use builder::{Callee, GraphBuilder};
 pub use compile::Plan;
 pub use node::Node;
-pub use table::{PLAIN, Policy, SLOT, Step, Tables};
+pub use table::{DEFERRED, PLAIN, Policy, SLOT, Step, Tables};
 pub use values::Values;

@@ -123,7 +123,12 @@ impl Marks {
         outcome: Outcome,
         order_only: OrderOnly,
     ) {
-        self.mark(node, FAILED);
+        let mark = if outcome == Outcome::Cancelled {
+            CANCELLED
+        } else {
+            FAILED
+        };
+        self.mark(node, mark);
         if outcome == Outcome::Fatal {
             self.stop();
         }

@@ -79,7 +79,7 @@ impl<E: NodeExec> Run<E> {
 
     #[inline(always)]
     pub(super) fn settle(&self, node: u32, outcome: Outcome) {
-        if outcome == Outcome::Failed || outcome == Outcome::Fatal {
+        if outcome != Outcome::Done && outcome != Outcome::Pending {
             self.state.marks.ended_badly(
                 self.exec.shape(),
                 node,

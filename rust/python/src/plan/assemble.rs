@@ -5,7 +5,7 @@ use pyo3::prelude::*;
 use taskloom_core::plan::Layout;
 
 use super::reader::{CONSTANT, Reader};
-use super::table::{COUNTED, LAST, PLAIN, Policy, SLOT, SOLE, Step, Tables};
+use super::table::{COUNTED, DEFERRED, LAST, PLAIN, Policy, SLOT, SOLE, Step, Tables};
 use super::template::Template;
 
 pub(super) fn assemble(
@@ -13,6 +13,7 @@ pub(super) fn assemble(
     layout: &Layout,
     callables: Vec<Py<PyAny>>,
     policies: Vec<Policy>,
+    deferred: Vec<bool>,
     keep: Option<Vec<u32>>,
 ) -> Tables {
     let count = layout.order.len();
@@ -94,7 +95,12 @@ pub(super) fn assemble(
             };
             operands.push((slot & SLOT) | flags);
         }
-        let template = template_of.get(node).copied().unwrap_or(PLAIN);
+        let is_deferred = deferred.get(place).copied().unwrap_or(false);
+        let plain = if is_deferred { DEFERRED } else { PLAIN };
+        let template = match template_of.get(node) {
+            Some(&template) if template != PLAIN => template,
+            _ => plain,
+        };
         let length = operands.len() - start;
         widest = widest.max(
             templates
@@ -120,6 +126,7 @@ pub(super) fn assemble(
         operands: operands.into(),
         templates: templates.into(),
         policies: policies.into(),
+        deferred: deferred.into(),
         readers: readers.into(),
         kept,
         constants: reader.constants.into(),

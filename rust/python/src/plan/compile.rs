@@ -90,8 +90,8 @@ impl Plan {
     }
 }
 
-/// What a node calls in place of its function, and what happens when it fails.
-type Adjustment<'py> = (Bound<'py, PyAny>, u8);
+/// What a node calls in place of its function, what happens when it fails, and whether it is deferred.
+type Adjustment<'py> = (Bound<'py, PyAny>, u8, bool);
 
 /// Compiles the nodes so far.
 ///
@@ -132,13 +132,18 @@ pub(super) fn compile<'py>(
                 .clone_ref(py),
         );
     }
+    let mut deferred = Vec::new();
     for (index, adjustment) in adjusted.iter() {
-        let (callable, policy): Adjustment<'py> = adjustment.extract()?;
+        let (callable, policy, is_deferred): Adjustment<'py> = adjustment.extract()?;
         let position = layout.position[index.extract::<usize>()?] as usize;
         callables[position] = callable.unbind();
         policies[position] = Policy::from_number(policy);
+        if is_deferred {
+            deferred.resize(nodes.len(), false);
+            deferred[position] = true;
+        }
     }
-    let tables = assemble(reader, &layout, callables, policies, keep);
+    let tables = assemble(reader, &layout, callables, policies, deferred, keep);
     let Layout {
         plan,
         order,

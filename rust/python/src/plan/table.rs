@@ -38,8 +38,10 @@ impl Policy {
     }
 }
 
-/// `template` of a step whose arguments are all plain.
+/// `template` of a step whose arguments are all plain, and which is simply called.
 pub const PLAIN: u32 = u32::MAX;
+/// `template` of a step whose arguments are all plain, but which is deferred.
+pub const DEFERRED: u32 = u32::MAX - 1;
 
 /// One node, as the loop reads it.
 pub struct Step {
@@ -61,6 +63,9 @@ pub struct Tables {
     pub operands: Box<[u32]>,
     pub templates: Box<[Box<[Template]>]>,
     pub policies: Box<[Policy]>,
+    /// Steps that return a future in place of their value, and take the executor as a first argument;
+    /// empty if there are none.
+    pub deferred: Box<[bool]>,
     /// Readers of each value that is freed by countdown; 0 elsewhere.
     pub readers: Box<[u32]>,
     /// The positions whose values a run keeps to its end.
@@ -83,6 +88,10 @@ impl Tables {
         debug_assert!((node as usize) < self.steps.len());
         // SAFETY: nodes come from the plan that these tables were made for, which has as many.
         unsafe { self.steps.get_unchecked(node as usize) }
+    }
+
+    pub fn is_deferred(&self, node: u32) -> bool {
+        self.deferred.get(node as usize).copied().unwrap_or(false)
     }
 
     #[inline(always)]

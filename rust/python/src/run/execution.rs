@@ -1,7 +1,8 @@
 //! What the nodes of a run do: call their callables with their operands, keep the values, note the errors.
 
 use std::mem::ManuallyDrop;
-use std::sync::atomic::{AtomicBool, Ordering::*};
+use std::sync::Weak;
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering::*};
 use std::time::Duration;
 
 use parking_lot::Mutex;
@@ -12,11 +13,11 @@ use pyo3::types::PyList;
 use taskloom_core::latch::Event;
 use taskloom_core::plan::Plan as Shape;
 use taskloom_core::pool::Worker;
-use taskloom_core::run::{NodeExec, OrderOnly, Outcome, State};
+use taskloom_core::run::{NodeExec, OrderOnly, Outcome, Run, State};
 
 use crate::call::{self, take_exception};
 use crate::context::Stay;
-use crate::plan::{PLAIN, Plan, Policy, SLOT, Step, Tables, Values};
+use crate::plan::{DEFERRED, PLAIN, Plan, Policy, SLOT, Step, Tables, Values};
 
 pub struct Execution {
     plan: Py<Plan>,
@@ -26,10 +27,24 @@ pub struct Execution {
     tables: *const Tables,
     pub values: ManuallyDrop<Values>,
     pub failures: Mutex<Vec<Failure>>,
+    /// Deferred nodes are submitted to it.
+    pub executor: Option<Py<PyAny>>,
+    /// The run that this is the execution of.
+    pub run: Weak<Run<Execution>>,
+    /// The futures of deferred nodes that have not ended.
+    pub pending: Mutex<Vec<(u32, Py<PyAny>)>>,
     /// What to call when the run is over; None once that is so.
     callbacks: Mutex<Option<Vec<Py<PyAny>>>>,
+    polls: AtomicU32,
     /// Whether somebody has been told about the failures.
     pub retrieved: AtomicBool,
+}
+
+/// What a call has come to.
+pub enum Called {
+    /// A new reference, or null with an exception set.
+    Value(*mut ffi::PyObject),
+    Future(Py<PyAny>),
 }
 
 /// A node, by position, and the exception that it raised.
@@ -56,6 +71,9 @@ impl Failure {
     }
 }
 
+/// How often a run is polled before it lets other threads have the interpreter: every millisecond or two.
+const POLLS_EACH_YIELD: u32 = 64;
+
 /// Position of a [`Failure`] that no node is to blame for: a signal handler raised between two nodes.
 pub const NO_NODE: u32 = u32::MAX;
 
@@ -65,14 +83,24 @@ unsafe impl Send for Execution {}
 unsafe impl Sync for Execution {}
 
 impl Execution {
-    pub fn new(plan: &Bound<'_, Plan>, context: Py<PyAny>, values: Values) -> Self {
+    pub fn new(
+        plan: &Bound<'_, Plan>,
+        executor: Option<Py<PyAny>>,
+        context: Py<PyAny>,
+        values: Values,
+        run: &Weak<Run<Execution>>,
+    ) -> Self {
         Execution {
+            executor,
+            run: Weak::clone(run),
+            pending: Mutex::new(Vec::new()),
             context,
             tables: &raw const plan.get().tables,
             plan: plan.clone().unbind(),
             values: ManuallyDrop::new(values),
             failures: Mutex::new(Vec::new()),
             callbacks: Mutex::new(Some(Vec::new())),
+            polls: AtomicU32::new(1),
             retrieved: AtomicBool::new(false),
         }
     }
@@ -91,41 +119,60 @@ impl Execution {
         unsafe { &*self.tables }
     }
 
-    /// Calls a node whose arguments hold containers with values.
+    /// Calls a node whose arguments hold containers with values, or that is deferred.
     #[cold]
-    fn call_templated(&self, step: &Step, scratch: &mut Scratch) -> *mut ffi::PyObject {
+    fn call_special(&self, node: u32, step: &Step, scratch: &mut Scratch) -> Called {
         // SAFETY: nodes are executed attached.
         let py = unsafe { Python::assume_attached() };
-        let templates = &self.tables().templates[step.template as usize];
-        let mut filled = Vec::with_capacity(templates.len());
-        for (index, template) in templates.iter().enumerate() {
-            // SAFETY: attached; the sources of this node have run, and their values wait for it.
-            match unsafe { template.fill(py, &|slot| self.values.get(slot)) } {
-                Ok(argument) => {
-                    scratch.set(index, argument.as_ptr());
-                    filled.push(argument);
-                }
-                Err(error) => {
-                    error.restore(py);
-                    return std::ptr::null_mut();
+        let tables = self.tables();
+        let mut filled = Vec::new();
+        if step.template == DEFERRED {
+            for (index, &operand) in tables.operands_of(step).iter().enumerate() {
+                scratch.set(index, self.values.get(operand & SLOT));
+            }
+        } else {
+            for (index, template) in tables.templates[step.template as usize].iter().enumerate() {
+                // SAFETY: attached; the sources of this node have run, and their values wait for it.
+                match unsafe { template.fill(py, &|slot| self.values.get(slot)) } {
+                    Ok(argument) => {
+                        scratch.set(index, argument.as_ptr());
+                        filled.push(argument);
+                    }
+                    Err(error) => {
+                        error.restore(py);
+                        return Called::Value(std::ptr::null_mut());
+                    }
                 }
             }
         }
-        // SAFETY: `filled` keeps the arguments alive over the call.
-        unsafe { scratch.call(step) }
+        if !tables.is_deferred(node) {
+            // SAFETY: `filled` keeps the arguments alive over the call.
+            return Called::Value(unsafe { scratch.call(step) });
+        }
+        match self.defer(py, node, step, scratch) {
+            Ok(called) => called,
+            Err(error) => {
+                error.restore(py);
+                Called::Value(std::ptr::null_mut())
+            }
+        }
     }
 
     #[cold]
     fn failed(&self, node: u32) -> Outcome {
         // SAFETY: nodes are executed attached.
         let py = unsafe { Python::assume_attached() };
-        let error = take_exception(py);
+        self.failed_with(py, node, take_exception(py))
+    }
+
+    pub fn failed_with(&self, py: Python<'_>, node: u32, error: Py<PyAny>) -> Outcome {
         let fatal = !error.bind(py).is_instance_of::<PyException>();
         if let Ok(name) = self.plan().node_at(node).get().name(py) {
             add_note(error.bind(py), &format!("in node '{name}'"));
         }
         self.note(py, node, error, fatal);
         if fatal || self.tables().policies[node as usize] == Policy::CancelRun {
+            self.cancel_pending(py);
             Outcome::Fatal
         } else {
             Outcome::Failed
@@ -159,7 +206,7 @@ pub struct Scratch {
 
 impl Scratch {
     #[inline(always)]
-    fn set(&mut self, index: usize, argument: *mut ffi::PyObject) {
+    pub fn set(&mut self, index: usize, argument: *mut ffi::PyObject) {
         debug_assert!(index + 1 < self.buffer.len());
         // SAFETY: made one longer than the widest step of the plan.
         unsafe { *self.buffer.get_unchecked_mut(index + 1) = argument };
@@ -180,6 +227,15 @@ impl Scratch {
                 step.names,
             )
         }
+    }
+}
+
+impl Scratch {
+    /// The arguments that were set, `first` put before them.
+    pub fn with_first(&self, first: *mut ffi::PyObject, count: usize) -> Vec<*mut ffi::PyObject> {
+        let mut arguments = vec![first];
+        arguments.extend_from_slice(&self.buffer[1..=count]);
+        arguments
     }
 }
 
@@ -208,21 +264,24 @@ impl NodeExec for Execution {
         let tables = self.tables();
         let step = tables.step(node);
         let operands = tables.operands_of(step);
-        let value = if step.template == PLAIN {
+        let called = if step.template == PLAIN {
             for (index, &operand) in operands.iter().enumerate() {
                 scratch.set(index, self.values.get(operand & SLOT));
             }
             // SAFETY: attached, by the caller's promise; the sources' values wait for this node.
-            unsafe { scratch.call(step) }
+            Called::Value(unsafe { scratch.call(step) })
         } else {
-            self.call_templated(step, scratch)
+            self.call_special(node, step, scratch)
         };
-        let mut outcome = Outcome::Done;
-        if value.is_null() {
-            outcome = self.failed(node);
-        } else {
-            self.values.set(node, value);
-        }
+        let outcome = match called {
+            Called::Value(value) if value.is_null() => self.failed(node),
+            Called::Value(value) => {
+                self.values.set(node, value);
+                Outcome::Done
+            }
+            Called::Future(future) if SERIAL => self.await_in_place(node, future),
+            Called::Future(future) => self.follow(node, future),
+        };
         // SAFETY: attached; this node has read its operands.
         unsafe { self.values.release::<SERIAL>(tables, operands) };
         if let Some(context) = &mut scratch.context {
@@ -249,13 +308,23 @@ impl NodeExec for Execution {
 
     fn poll(&self) -> bool {
         // SAFETY: runs are polled attached.
-        if unsafe { ffi::PyErr_CheckSignals() } == 0 {
-            return true;
-        }
-        // SAFETY: as above.
         let py = unsafe { Python::assume_attached() };
-        self.note(py, NO_NODE, take_exception(py), true);
-        false
+        // Callables that are no Python functions never give the interpreter up by themselves.
+        if Self::EXCLUSIVE
+            && self
+                .polls
+                .fetch_add(1, Relaxed)
+                .is_multiple_of(POLLS_EACH_YIELD)
+        {
+            py.detach(|| ());
+        }
+        match py.check_signals() {
+            Ok(()) => true,
+            Err(error) => {
+                self.note(py, NO_NODE, error.into_value(py).into_any(), true);
+                false
+            }
+        }
     }
 
     fn park(&self, event: &Event) -> bool {
@@ -322,7 +391,7 @@ impl Execution {
         }
     }
 
-    fn note(&self, py: Python<'_>, node: u32, error: Py<PyAny>, fatal: bool) {
+    pub fn note(&self, py: Python<'_>, node: u32, error: Py<PyAny>, fatal: bool) {
         let traceback = error
             .bind(py)
             .getattr("__traceback__")
@@ -334,6 +403,17 @@ impl Execution {
             traceback,
             fatal,
         });
+    }
+
+    /// Raises what a signal handler raised between two nodes, or while this thread waited.
+    pub fn raise_interrupt(&self, py: Python<'_>) -> PyResult<()> {
+        let mut failures = self.failures.lock();
+        let found = failures.iter().position(|failure| failure.node == NO_NODE);
+        let interrupt = found.map(|place| failures.swap_remove(place));
+        drop(failures);
+        interrupt.map_or(Ok(()), |failure| {
+            Err(PyErr::from_value(failure.error.into_bound(py)))
+        })
     }
 
     /// Logs the errors that nobody asked for.

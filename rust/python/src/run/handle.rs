@@ -24,13 +24,14 @@ pub struct RunCore {
 
 #[pymethods]
 impl RunCore {
-    /// `pool` is needed for anything but `_run_serial`; `band` is where its tickets queue there.
+    /// `executor` takes deferred nodes and, if `shared`, runs all others too, which queue in `band` there.
     #[new]
-    #[pyo3(signature = (plan, pool=None, band=4, context=None))]
+    #[pyo3(signature = (plan, executor, shared, band=4, context=None))]
     fn new(
         py: Python<'_>,
         plan: &Bound<'_, Plan>,
-        pool: Option<&Bound<'_, Pool>>,
+        executor: &Bound<'_, Pool>,
+        shared: bool,
         band: usize,
         context: Option<Py<PyAny>>,
     ) -> PyResult<Self> {
@@ -44,12 +45,17 @@ impl RunCore {
             .spares
             .take()
             .unwrap_or_else(|| (State::new(&this.shape), Values::new(&this.tables)));
-        let execution = Execution::new(plan, context, values);
-        let run = match pool {
-            Some(pool) => Run::shared(execution, state, pool.get().core(), band.min(BANDS - 1)),
-            None => Run::new(execution, state),
-        };
-        Ok(RunCore { run: Arc::new(run) })
+        let pool = executor.get().core();
+        let run = Arc::new_cyclic(|run| {
+            let executor = Some(executor.clone().into_any().unbind());
+            let execution = Execution::new(plan, executor, context, values, run);
+            if shared {
+                Run::shared(execution, state, pool, band.min(BANDS - 1))
+            } else {
+                Run::new(execution, state)
+            }
+        });
+        Ok(RunCore { run })
     }
 
     /// The plan that runs.
@@ -58,17 +64,19 @@ impl RunCore {
         self.run.exec().plan_object().clone_ref(py)
     }
 
-    /// Runs everything on this thread.
-    fn _run_serial(&self) {
+    /// Runs everything on this thread. Raises only what a signal handler raised.
+    fn _run_serial(&self, py: Python<'_>) -> PyResult<()> {
         // SAFETY: attached, and called once, by the functions that make runs.
         unsafe { self.run.run_serial() };
+        self.run.exec().raise_interrupt(py)
     }
 
-    /// Runs everything on this thread and the workers that join. What asks for a stop, such as
-    /// `KeyboardInterrupt`, is raised before the run is over, if others still run nodes of it.
+    /// Runs everything on this thread and the workers that join. Raises only what a signal handler
+    /// raised and, if others still run nodes of it, what asks for a stop, such as `KeyboardInterrupt`.
     fn _run_shared(&self, py: Python<'_>) -> PyResult<()> {
         // SAFETY: attached, and called once, by the functions that make runs.
         unsafe { self.run.run_shared() };
+        self.run.exec().raise_interrupt(py)?;
         if self.run.is_over() {
             return Ok(());
         }
@@ -140,11 +148,12 @@ impl RunCore {
     }
 
     /// Starts nothing more of this run; False if it is over already.
-    fn _stop(&self) -> bool {
+    fn _stop(&self, py: Python<'_>) -> bool {
         if self.run.is_over() {
             return false;
         }
         self.run.marks().stop();
+        self.run.exec().cancel_pending(py);
         true
     }
 
@@ -267,6 +276,7 @@ impl RunCore {
         // has yet to leave shares the run.
         if self.run.is_over() && Arc::strong_count(&self.run) == 1 {
             visit.call(exec.plan_object())?;
+            visit.call(&exec.executor)?;
             for &slot in &exec.plan().tables.kept {
                 let value = exec.values.get(slot);
                 if !value.is_null() {

@@ -1,0 +1,143 @@
+//! Nodes that are submitted in place of being called: their limits, places and resources are the executor's.
+
+use std::sync::Arc;
+
+use pyo3::exceptions::PyRuntimeError;
+use pyo3::ffi;
+use pyo3::prelude::*;
+use taskloom_core::run::{Outcome, Run};
+
+use super::execution::{Called, Execution, Scratch};
+use crate::call::take_exception;
+use crate::plan::Step;
+
+/// Called by the future of a deferred node when it is done.
+#[pyclass(frozen, module = "taskloom._taskloom")]
+struct Follower {
+    run: Arc<Run<Execution>>,
+    node: u32,
+}
+
+#[pymethods]
+impl Follower {
+    fn __call__(&self, future: &Bound<'_, PyAny>) {
+        let outcome = self.run.exec().take_result(self.node, future);
+        self.run.complete(self.node, outcome);
+    }
+}
+
+impl Execution {
+    /// Submits a node, whose arguments are in the scratch.
+    pub(super) fn defer(
+        &self,
+        py: Python<'_>,
+        node: u32,
+        step: &Step,
+        scratch: &Scratch,
+    ) -> PyResult<Called> {
+        let Some(executor) = &self.executor else {
+            return Err(PyRuntimeError::new_err(
+                "a node with limits, resources or a place needs an executor",
+            ));
+        };
+        let keywords = match step.names.is_null() {
+            true => 0,
+            // SAFETY: attached; the compiler put a tuple there.
+            false => unsafe { ffi::PyTuple_GET_SIZE(step.names) as usize },
+        };
+        let positional = step.positional as usize;
+        let arguments = scratch.with_first(executor.as_ptr(), positional + keywords);
+        // SAFETY: attached; all arguments live until the call returns.
+        let future = unsafe {
+            ffi::PyObject_Vectorcall(
+                step.callable,
+                arguments.as_ptr(),
+                positional + 1,
+                step.names,
+            )
+        };
+        // SAFETY: a new reference, or null with an exception set.
+        let future = unsafe { Bound::from_owned_ptr_or_err(py, future)? }.unbind();
+        self.pending.lock().push((node, future.clone_ref(py)));
+        if self.run.upgrade().is_some_and(|run| run.marks().stopped()) {
+            // Stopped between the decision to run this node and now.
+            self.cancel_pending(py);
+        }
+        Ok(Called::Future(future))
+    }
+
+    /// Has the run told when the future of a node is done.
+    #[cold]
+    pub(super) fn follow(&self, node: u32, future: Py<PyAny>) -> Outcome {
+        // SAFETY: nodes are executed attached.
+        let py = unsafe { Python::assume_attached() };
+        let Some(run) = self.run.upgrade() else {
+            // Whoever executes a node holds the run.
+            return self.await_in_place(node, future);
+        };
+        match future.call_method1(py, "add_done_callback", (Follower { run, node },)) {
+            Ok(_) => Outcome::Pending,
+            Err(error) => self.failed_with(py, node, error.into_value(py).into_any()),
+        }
+    }
+
+    /// Waits for the future of a node.
+    #[cold]
+    pub(super) fn await_in_place(&self, node: u32, future: Py<PyAny>) -> Outcome {
+        // SAFETY: nodes are executed attached.
+        let py = unsafe { Python::assume_attached() };
+        let future = future.into_bound(py);
+        // What it raises is taken from the future below, unless it came from a signal handler.
+        if let Err(error) = future.call_method0("exception")
+            && !future
+                .call_method0("done")
+                .is_ok_and(|done| done.is_truthy().unwrap_or(false))
+        {
+            drop(future.call_method0("cancel"));
+            self.pending.lock().retain(|(other, _)| *other != node);
+            return self.failed_with(py, node, error.into_value(py).into_any());
+        }
+        self.take_result(node, &future)
+    }
+
+    /// Stores what a future that is done has come to as the node's value or error.
+    fn take_result(&self, node: u32, future: &Bound<'_, PyAny>) -> Outcome {
+        let py = future.py();
+        let mut pending = self.pending.lock();
+        let place = pending.iter().position(|(other, _)| *other == node);
+        let entry = place.map(|place| pending.swap_remove(place));
+        drop(pending);
+        drop(entry);
+        if future
+            .call_method0("cancelled")
+            .is_ok_and(|answer| answer.is_truthy().unwrap_or(false))
+        {
+            return Outcome::Cancelled;
+        }
+        match future.call_method0("result") {
+            Ok(value) => {
+                self.values.set(node, value.into_ptr());
+                Outcome::Done
+            }
+            Err(error) => {
+                error.restore(py);
+                self.failed_with(py, node, take_exception(py))
+            }
+        }
+    }
+
+    /// Cancels the futures of deferred nodes, when nothing more of the run is to start.
+    pub(super) fn cancel_pending(&self, py: Python<'_>) {
+        let futures: Vec<Py<PyAny>> = self
+            .pending
+            .lock()
+            .iter()
+            .map(|(_, future)| future.clone_ref(py))
+            .collect();
+        for future in futures {
+            if let Err(error) = future.call_method0(py, "cancel") {
+                error.write_unraisable(py, Some(future.bind(py)));
+            }
+        }
+    }
+}
