@@ -304,6 +304,7 @@ class TaskHandle:
 class Home:
     @property
     def is_seeded(self) -> bool: ...
+    def migrating(self) -> Home: ...
     def spawn(
         self,
         function: Callable[..., Any],

@@ -1,5 +1,7 @@
 """Coroutines on the workers of a pool."""
 
+# ruff: noqa: PT012 - what raises is often a whole scope
+
 from __future__ import annotations
 
 import threading
@@ -140,3 +142,54 @@ def test_a_traceback_shows_the_users_frames() -> None:
     names = [entry.name for entry in caught.traceback]
     assert names[-1] == "fail"
     assert "send" not in names
+
+
+def test_a_migrating_coroutine_may_move_between_workers() -> None:
+    async def many_steps() -> int:
+        for _ in range(50):
+            await sleep(0)
+        return 50
+
+    with Executor(2) as executor, Scope(executor) as scope:
+        futures = [scope.options(migrate=True).spawn(many_steps) for _ in range(5)]
+    assert [future.result() for future in futures] == [50] * 5
+
+
+def test_a_coroutine_that_holds_its_worker_too_long_is_reported(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    async def greedy() -> None:
+        until = time.monotonic() + 0.15
+        while time.monotonic() < until:
+            pass
+
+    with Executor(1) as executor:
+        executor.run_coroutine(greedy)
+    assert "greedy held worker 0 for" in caplog.text
+
+
+def test_functions_take_the_options_of_the_executor() -> None:
+    attempts = []
+
+    def flaky() -> str:
+        attempts.append(1)
+        if len(attempts) < 3:
+            raise OSError("not yet")
+        return "done"
+
+    with Executor(1) as executor, Scope(executor) as scope:
+        future = scope.options(retry=3, name="flaky").spawn(flaky)
+        process = scope.options(place="process").spawn(pow, 2, 10)
+    assert (future.result(), process.result()) == ("done", 1024)
+
+
+def test_a_failed_function_with_options_cancels_the_scope() -> None:
+    with pytest.raises(ExceptionGroup) as caught, Scope() as scope:
+        scope.options(name="fails").spawn(int, "x")
+        scope.spawn(taskloom.sleep_forever)
+    assert [type(error) for error in caught.value.exceptions] == [ValueError]
+
+
+def test_an_unknown_option_is_refused_where_it_is_given() -> None:
+    with Scope() as scope, pytest.raises(taskloom.errors.OptionError, match="timeout"):
+        scope.options(timeuot=3)

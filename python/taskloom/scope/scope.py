@@ -61,6 +61,23 @@ class Child:
         if not self.over and self.handle is not None:
             self.handle.cancel()
 
+    def adopt(self, future: Future[Any]) -> None:
+        """The call is an executor's task: that one's future is the child's."""
+        self.future = future
+        registration = self.scope.token.on_cancel(future.cancel)
+        if registration is None:
+            future.cancel()
+
+        def done(_future: object) -> None:
+            if registration is not None:
+                registration.forget()
+            error = None if future.cancelled() else future.exception()
+            if error is not None and not isinstance(error, Cancelled):
+                self.scope._child_failed(error)
+            self.scope._child_over()
+
+        future.add_done_callback(done)
+
     def ended(self, value: Any, error: BaseException | None) -> None:
         """The call is over; called once, on whatever thread it ran."""
         self.over = True
@@ -159,7 +176,11 @@ class Scope(_taskloom.Nursery):
     # What is spawned
 
     def _spawn(
-        self, fn: Call, args: tuple[Any, ...], kwargs: dict[str, Any], abandon: bool
+        self,
+        fn: Call,
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+        options: ScopeOptions | None = None,
     ) -> Future[Any]:
         if not callable(fn):
             raise TypeError(f"spawn(fn, *args): fn must be callable, not {fn!r}")
@@ -167,22 +188,30 @@ class Scope(_taskloom.Nursery):
         self._begin()
         try:
             if not is_coroutine_function(fn):
-                self._call(child, fn, args, kwargs, abandon)
+                self._call(child, fn, args, kwargs, options)
             elif self._host is None:
                 raise RuntimeError(
                     "a coroutine function was spawned in a scope of plain code whose executor "
                     "cannot run coroutines: use a taskloom.Executor"
                 )
             else:
-                self._host.spawn(child, fn, args, kwargs)
+                host = self._host
+                if options is not None:
+                    host = options._host_for_coroutines(host)
+                host.spawn(child, fn, args, kwargs)
+                child.future.add_done_callback(child.cancel_if_asked)
         except BaseException:
             self._child_over()
             raise
-        child.future.add_done_callback(child.cancel_if_asked)
         return child.future
 
     def _call(
-        self, child: Child, fn: Call, args: tuple[Any, ...], kwargs: dict[str, Any], abandon: bool
+        self,
+        child: Child,
+        fn: Call,
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+        options: ScopeOptions | None,
     ) -> None:
         host = self._host
         if not self._has_threads() and host is not None:
@@ -197,18 +226,29 @@ class Scope(_taskloom.Nursery):
             from taskloom.executor import default_executor
 
             executor = default_executor()
+        if options is not None and options._options:
+            child.adopt(options._submit(executor, self.token, fn, args, kwargs))
+            return
         own = CancelScope()
         child.handle = own
-        child.abandoned = abandon
+        child.abandoned = options is not None and options._abandon
+        child.future.add_done_callback(child.cancel_if_asked)
         executor.submit(_run_function, child, own, self.token, partial(fn, *args, **kwargs))
-        if abandon:
+        if child.abandoned:
             self._child_over()
 
-    def options(self, *, abandon: bool = False) -> ScopeOptions:
+    def options(
+        self, *, abandon: bool = False, migrate: bool = False, **options: Any
+    ) -> ScopeOptions:
         """A view of this scope whose children have options.
 
         abandon
             For plain functions: leaving the scope does not wait for the thread.
+        migrate
+            For coroutines on a pool: each step may be another worker's.
+        options
+            For plain functions: what `Executor.options` takes, such as `place="process"`,
+            `timeout`, `retry`, `priority`.
 
         >>> import taskloom, threading
         >>> release = threading.Event()
@@ -220,7 +260,7 @@ class Scope(_taskloom.Nursery):
         >>> future.result()
         True
         """
-        return ScopeOptions(self, abandon)
+        return ScopeOptions(self, abandon=abandon, migrate=migrate, **options)
 
     def produce(
         self, channel: Channel[R], fn: Callable[[Sender[R]], object], n: int = 1
@@ -467,11 +507,50 @@ class ScopeOptions:
     1
     """
 
-    __slots__ = ("_abandon", "_scope")
+    __slots__ = ("_abandon", "_migrate", "_options", "_scope")
 
-    def __init__(self, scope: Scope, abandon: bool) -> None:
+    def __init__(
+        self, scope: Scope, *, abandon: bool = False, migrate: bool = False, **options: Any
+    ) -> None:
+        if options:
+            from taskloom.task import Options
+
+            # Wrong names and values are told here, not at the first spawn.
+            Options("options", **options)
+            if abandon:
+                raise OptionError("abandon=True cannot be combined with options of the executor")
         self._scope = scope
         self._abandon = abandon
+        self._migrate = migrate
+        self._options = options
+
+    def _host_for_coroutines(self, host: Host) -> Host:
+        if self._options:
+            raise OptionError(
+                f"{', '.join(self._options)}: for plain functions only; give a coroutine its "
+                "limits by fail_after and the like"
+            )
+        if self._migrate and isinstance(host, TaskloomHost):
+            return TaskloomHost(host.home.migrating())
+        return host
+
+    def _submit(
+        self,
+        executor: Executor,
+        token: _taskloom.Token,
+        fn: Call,
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+    ) -> Future[Any]:
+        view = getattr(executor, "options", None)
+        if view is None:
+            raise OptionError(f"{type(executor).__name__} takes no options: use taskloom.Executor")
+        submit = view(**self._options).submit
+        if self._options.get("place") == "process":
+            future: Future[Any] = submit(fn, *args, **kwargs)
+        else:
+            future = submit(_in_scope, token, fn, *args, **kwargs)
+        return future
 
     @overload
     def spawn(
@@ -488,7 +567,17 @@ class ScopeOptions:
         >>> future.result()
         1
         """
-        return self._scope._spawn(fn, args, kwargs, self._abandon)
+        return self._scope._spawn(fn, args, kwargs, self)
+
+
+def _in_scope(token: _taskloom.Token, fn: Call, /, *args: Any, **kwargs: Any) -> Any:
+    """A plain function that the executor runs with options, inside its scope."""
+    variable = _taskloom.token_variable.set(token)
+    try:
+        token.check()
+        return fn(*args, **kwargs)
+    finally:
+        _taskloom.token_variable.reset(variable)
 
 
 async def _with_end_async(fn: Call, end: Sender[Any] | Receiver[Any]) -> Any:

@@ -252,6 +252,17 @@ impl HomeObject {
         TaskHandle(task)
     }
 
+    /// The same place for coroutines that any worker may step.
+    fn migrating(&self) -> HomeObject {
+        HomeObject(match &self.0 {
+            Home::Local(local) => Home::Local(Arc::clone(local)),
+            Home::Pool(pool) => Home::Pool(OnPool {
+                core: Arc::clone(&pool.core),
+                migrate: true,
+            }),
+        })
+    }
+
     /// Whether it is one thread's own loop on virtual time, where nothing may block.
     #[getter]
     fn is_seeded(&self) -> bool {

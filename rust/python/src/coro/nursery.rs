@@ -305,7 +305,7 @@ unsafe fn spawn_any<'py>(
         Some(keywords) => keywords.into_bound(py),
         None => PyDict::new(py),
     };
-    this.call_method1("_spawn", (function, arguments, keywords, false))
+    this.call_method1("_spawn", (function, arguments, keywords))
 }
 
 pub fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {

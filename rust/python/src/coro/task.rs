@@ -22,10 +22,11 @@ use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyTuple};
 use std::cell::{Cell, UnsafeCell};
 use std::marker::PhantomData;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::Instant;
 use taskloom_core::cancel::{OnCancel, Registration, Token};
+use taskloom_core::clock;
 use taskloom_core::completion::State;
 
 const QUEUED: u8 = 0;
@@ -33,6 +34,13 @@ const RUNNING: u8 = 1;
 const NOTIFIED: u8 = 2;
 const SUSPENDED: u8 = 3;
 const DONE: u8 = 4;
+
+/// How long a coroutine may go on without waiting before that is reported, in ticks: as long as
+/// asyncio's debug mode allows a callback.
+fn too_long() -> u64 {
+    static TICKS: OnceLock<u64> = OnceLock::new();
+    *TICKS.get_or_init(|| clock::from_nanos(100_000_000))
+}
 
 /// How many of our awaits may complete at once before a coroutine lets others go first.
 const BUDGET: u32 = 1_000;
@@ -169,7 +177,10 @@ pub fn current_task_id() -> Option<(usize,)> {
 #[pyfunction]
 pub fn current_handle(py: Python<'_>) -> Option<Py<PyAny>> {
     let task = current()?;
-    task.handle.as_ref().map(|handle| handle.clone_ref(py))
+    match &task.sink {
+        Sink::Child(_, future) => Some(future.clone_ref(py)),
+        Sink::Call(_) => task.handle.as_ref().map(|handle| handle.clone_ref(py)),
+    }
 }
 
 /// Puts a task into `CURRENT` for as long as it lives.
@@ -399,7 +410,11 @@ impl Task {
         let (how, after) = match self.enter_context(py) {
             Some(entered) => {
                 let stepping = Stepping::enter(Arc::as_ptr(&self));
+                let started = clock::ticks();
                 let after = self.go_on(py);
+                if clock::ticks().wrapping_sub(started) > too_long() {
+                    self.report(py, clock::nanos(clock::ticks().wrapping_sub(started)));
+                }
                 // Left before anybody else may step the task, and before it lets go of its context.
                 drop(stepping);
                 drop(entered);
@@ -415,6 +430,43 @@ impl Task {
                 self.state.store(QUEUED, Ordering::SeqCst);
                 self.home.queue(Arc::clone(&self));
             }
+        }
+    }
+
+    /// Says that the coroutine has held its worker up: others that belong there could not go on.
+    #[cold]
+    fn report(&self, py: Python<'_>, nanos: u64) {
+        let Some(worker) = self.worker() else {
+            return;
+        };
+        // SAFETY: as in `go_on`; the reference is cloned at once.
+        let coroutine = match unsafe { &self.inner().body } {
+            Body::Coroutine(coroutine) => Some(coroutine.clone_ref(py)),
+            Body::Call(..) | Body::Gone => None,
+        };
+        let told = (|| {
+            let name = match &coroutine {
+                Some(coroutine) => coroutine.getattr(py, "__qualname__")?.extract(py)?,
+                None => String::from("a coroutine"),
+            };
+            let seconds = nanos as f64 * 1e-9;
+            let logging = py.import("logging")?;
+            logging
+                .call_method1("getLogger", ("taskloom",))?
+                .call_method1(
+                    "warning",
+                    (
+                        "%s held worker %d for %.3f s without waiting: call what blocks by \
+                     `await scope.spawn(function)`, and what computes long gives way by \
+                     `await maybe_yield()`",
+                        name,
+                        worker,
+                        seconds,
+                    ),
+                )
+        })();
+        if let Err(error) = told {
+            error.write_unraisable(py, None);
         }
     }
 
