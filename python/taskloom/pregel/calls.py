@@ -34,6 +34,7 @@ class CallNode:
 
     hidden = False
     path_text = ""
+    priority = 0
     id_text = ""
     is_error_handler = False
     error_handler = None

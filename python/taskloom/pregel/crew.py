@@ -57,6 +57,8 @@ class Crew:
         self.submit = submit
         self.live = live or timeout is not None
         self.timeout = timeout
+        if loop.program.has_priorities:
+            tasks = sorted(tasks, key=lambda task: -task.node.priority)
         self.todo = deque(tasks)
         self.left = len(self.todo)
         self.unbounded = limit is None

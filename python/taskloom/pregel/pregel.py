@@ -153,7 +153,7 @@ class Pregel(Runs):
             interrupts=(self.interrupt_before_nodes, self.interrupt_after_nodes),
         )
         cells = {key: spec for key, spec in self.channels.items() if key != TASKS}
-        self.program = Program(self.nodes, cells)
+        self.program = Program(self.nodes, cells, lambda: self.node_executor)
         self.stream_keys: str | Sequence[str] = self.stream_channels or [
             key for key, spec in self.channels.items() if isinstance(spec, BaseChannel)
         ]

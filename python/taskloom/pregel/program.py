@@ -6,6 +6,7 @@ Made once per graph; the loop only looks things up in it.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Executor
 from typing import TYPE_CHECKING, Any
 
 from taskloom.pregel.cells import GUARDED_SIGNAL, LAST, OBJECT, REDUCE, SENDS, SIGNAL
@@ -25,6 +26,7 @@ from taskloom.pregel.constants import BRANCH_TO, PULL, START, TAG_HIDDEN, TASKS
 from taskloom.pregel.ids import path_text
 from taskloom.pregel.managed import ManagedValue
 from taskloom.pregel.missing import MISSING
+from taskloom.pregel.place import placed
 from taskloom.pregel.write import StateWrite
 
 if TYPE_CHECKING:
@@ -89,6 +91,7 @@ class CompiledNode:
         "node",
         "path_text",
         "plain",
+        "priority",
         "reads",
         "reads_all",
         "retry",
@@ -105,6 +108,9 @@ class CompiledNode:
         self.node = node
         self.callee = callee
         self.func = callee.func if callee is not None else None
+        self.priority = int(node.options.get("priority", 0))
+        if self.func is not None and node.options:
+            self.func = placed(self.func, node.options, program.executor)
         self.afunc = callee.afunc if callee is not None else None
         self.injected = callee.injected if callee is not None else ()
         self.triggers = tuple(sorted(node.triggers))
@@ -202,9 +208,17 @@ class Program:
         consuming: the cells that change when a node that they trigger has run.
         finishing: the cells that change when the run is about to end.
         untracked: the cells that are never stored.
+        executor: where nodes with a place or resources run.
     """
 
-    def __init__(self, nodes: Mapping[str, PregelNode], channels: Mapping[str, Any]) -> None:
+    def __init__(
+        self,
+        nodes: Mapping[str, PregelNode],
+        channels: Mapping[str, Any],
+        executor: Callable[[], Executor],
+    ) -> None:
+        self.executor = executor
+        self.has_priorities = any(node.options.get("priority") for node in nodes.values())
         self.specs: dict[str, Spec] = {}
         self.managed: dict[str, type[ManagedValue[Any]]] = {}
         for key, spec in channels.items():

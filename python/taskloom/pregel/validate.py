@@ -55,6 +55,11 @@ def validate_graph(
             raise TypeError(f"Invalid node type {type(node)}, expected PregelNode or NodeBuilder")
         if node.timeout is not None and node.bound is not None and node.bound.afunc is None:
             raise ValueError(SYNC_TIMEOUT.format(kind="Node", name=name))
+        elsewhere = [key for key in ("place", "resources") if key in node.options]
+        if elsewhere and node.bound is not None and node.bound.func is None:
+            raise ValueError(
+                f"Node {name!r} is async and runs on the event loop: {elsewhere[0]!r} is not for it"
+            )
         subscribed.update(node.triggers)
         for key in _as_keys(node.channels):
             if key not in channels:

@@ -25,6 +25,7 @@ from taskloom.pregel.graph.spec import (
 )
 from taskloom.pregel.managed import ManagedValue, is_managed_value
 from taskloom.pregel.node import as_policies
+from taskloom.pregel.place import check_options
 from taskloom.pregel.policy import CachePolicy, RetryPolicy, TimeoutPolicy
 from taskloom.pregel.release import Schedule
 from taskloom.pregel.schema import Specs, cells_of
@@ -170,6 +171,9 @@ class StateGraph:
         destinations: Ends | None = None,
         timeout: Timeout = None,
         writes: Sequence[str] | None = None,
+        priority: int | None = None,
+        resources: Any = None,
+        place: str | None = None,
     ) -> Self:
         """Add a node.
 
@@ -188,6 +192,10 @@ class StateGraph:
             timeout: seconds, a timedelta or a `TimeoutPolicy` for each attempt; async only.
             writes: the state keys that it may write, for early release; all by default, or those
                 of the class that it is annotated to return.
+            priority: of the nodes of a superstep, those with more are begun first.
+            resources: a `taskloom.Resources` that has to fit before it starts; sync nodes only.
+            place: "thread", or "process" for a worker process: a function that can be pickled,
+                and that asks for nothing but the state; sync nodes only.
 
         Returns:
             The builder.
@@ -230,6 +238,9 @@ class StateGraph:
             defer=defer,
             timeout=TimeoutPolicy.coerce(timeout),
             writes=inferred_writes(source) if writes is None else tuple(writes),
+            options=check_options(
+                node, {"priority": priority, "resources": resources, "place": place}
+            ),
         )
         if schema is not None:
             self.add_schema(schema)
