@@ -19,6 +19,7 @@ wide = Workload("graph-wide-state", "300 keys, a loop of 20 steps", unit="ms")
 nested = Workload("graph-fan-out-subgraph", f"{SUBJECTS} runs of a subgraph with a loop", unit="ms")
 chain = Workload("graph-chain", f"{CHAIN} no-op nodes in a row", unit="ms")
 agent = Workload("graph-agent-loop", f"{TURNS} turns of model and tool", unit="ms")
+agent_stored = Workload("graph-agent-loop-stored", "the same, stored in memory", unit="ms")
 
 Wide = TypedDict("Wide", {f"k{i}": int for i in range(300)})  # type: ignore[misc]
 
@@ -85,7 +86,7 @@ def long_chain(kit: SimpleNamespace) -> Contender:
     yield lambda: graph.invoke({"messages": []}, config)
 
 
-def agent_loop(kit: SimpleNamespace) -> Contender:
+def agent_loop(kit: SimpleNamespace, *, stored: bool = False) -> Contender:
     def model(state: Any) -> Any:
         calls = len(state["messages"]) < 2 * TURNS
         return {"messages": [{"role": "assistant", "content": "x" * 100, "calls": calls}]}
@@ -103,7 +104,7 @@ def agent_loop(kit: SimpleNamespace) -> Contender:
     )
 
     def run() -> None:
-        graph = builder.compile(checkpointer=kit.Saver())
+        graph = builder.compile(checkpointer=kit.Saver() if stored else None)
         config = {"configurable": {"thread_id": "1"}, "recursion_limit": 10 * TURNS}
         graph.invoke({"messages": [{"role": "user", "content": "hi"}]}, config)
 
@@ -148,3 +149,13 @@ def agent_ours() -> Contender:
 @agent.contender("LangGraph", per=1)
 def agent_theirs() -> Contender:
     yield from agent_loop(theirs())
+
+
+@agent_stored.contender("taskloom", per=1)
+def agent_stored_ours() -> Contender:
+    yield from agent_loop(ours(), stored=True)
+
+
+@agent_stored.contender("LangGraph", per=1)
+def agent_stored_theirs() -> Contender:
+    yield from agent_loop(theirs(), stored=True)

@@ -53,6 +53,44 @@ def test_previous_is_what_the_last_run_returned_or_saved() -> None:
     assert [add.invoke(x, CONFIG) for x in (1, 2, 3)] == ["total 1", "total 3", "total 6"]
 
 
+@pytest.mark.parametrize("asynchronous", [False, True])
+def test_max_concurrency_bounds_the_tasks_that_run_at_a_time(asynchronous: bool) -> None:
+    running, most, lock = 0, 0, threading.Lock()
+
+    def enter(by: int) -> None:
+        nonlocal running, most
+        with lock:
+            running += by
+            most = max(most, running)
+
+    @task
+    def work(x: int) -> int:
+        enter(1)
+        threading.Event().wait(0.005)
+        enter(-1)
+        return x
+
+    @task
+    async def awork(x: int) -> int:
+        enter(1)
+        await asyncio.sleep(0.005)
+        enter(-1)
+        return x
+
+    @entrypoint()
+    def flow(n: int) -> int:
+        return sum(future.result() for future in [work(i) for i in range(n)])
+
+    @entrypoint()
+    async def aflow(n: int) -> int:
+        return sum(await asyncio.gather(*(awork(i) for i in range(n))))
+
+    config: Any = {"max_concurrency": 2}
+    given = asyncio.run(aflow.ainvoke(8, config)) if asynchronous else flow.invoke(8, config)
+    assert given == 28
+    assert most <= 2
+
+
 def test_a_failing_task_raises_where_its_result_is_asked_for() -> None:
     @task
     def fail() -> None:

@@ -89,7 +89,7 @@ class BranchWriter:
         managed: the managed values that it reads.
     """
 
-    __slots__ = ("branch", "managed", "mapper", "select")
+    __slots__ = ("all_plain", "branch", "managed", "mapper", "select")
 
     def __init__(
         self,
@@ -102,16 +102,20 @@ class BranchWriter:
         self.select = select
         self.mapper = mapper
         self.managed = managed
+        self.all_plain: bool | None = None
 
     def _input(self, task: Task, returned: Any) -> Any:
         loop = task.loop
-        state = loop.cells.read_fresh(self.select, task.writes)
+        select = self.select
+        if self.all_plain is None:
+            self.all_plain = not isinstance(select, str) and loop.program.reads_all(select)
+        state = loop.cells.read_fresh(select, task.writes, all_plain=self.all_plain)
         for key in self.managed:
             state[key] = loop.program.managed[key].get(loop)
         if self.mapper is not None:
             return self.mapper(state)
         both = isinstance(state, dict) and isinstance(returned, dict)
-        if both and self.branch.input_schema is None:
+        if both and self.branch.input_schema is None and not returned.keys() <= state.keys():
             return {**returned, **state}
         return state
 

@@ -157,8 +157,44 @@ def _call(loop: Loop, child: Task) -> concurrent.futures.Future[Any]:
         loop.commit(child, None)
         return value
 
-    child.future = loop.graph.submit_background(run)
+    if loop.concurrency is None or child.parent is None or child.parent.parent is not None:
+        # Calls from called tasks are not counted: their callers hold places while they wait.
+        child.future = loop.graph.submit_background(run)
+    else:
+        child.future = _submit_bounded(loop, run, loop.concurrency)
     return child.future  # type: ignore[no-any-return]
+
+
+def _submit_bounded(
+    loop: Loop, run: Callable[[], Any], limit: int
+) -> concurrent.futures.Future[Any]:
+    """Submit a call when fewer than `limit` of the run's calls are under way."""
+    future: concurrent.futures.Future[Any] = concurrent.futures.Future()
+
+    def work() -> None:
+        try:
+            if future.set_running_or_notify_cancel():
+                try:
+                    future.set_result(run())
+                except BaseException as exc:
+                    future.set_exception(exc)
+        finally:
+            with loop.lock:
+                loop.calls_running -= 1
+            start()
+
+    def start() -> None:
+        with loop.lock:
+            if loop.calls_running >= limit or not loop.calls_queued:
+                return
+            loop.calls_running += 1
+            following = loop.calls_queued.popleft()
+        loop.graph.submit_background(following)
+
+    with loop.lock:
+        loop.calls_queued.append(work)
+    start()
+    return future
 
 
 async def _arun_in_lane(loop: Loop, child: Task) -> Any:
@@ -171,6 +207,15 @@ async def _arun(loop: Loop, child: Task) -> Any:
         await amatch_cached(loop, (child,))
     if child.writes:
         return _result(child)
+    if loop.concurrency is None or child.parent is None or child.parent.parent is not None:
+        return await _aexecute(loop, child)
+    if loop.call_gate is None:
+        loop.call_gate = asyncio.Semaphore(loop.concurrency)
+    async with loop.call_gate:
+        return await _aexecute(loop, child)
+
+
+async def _aexecute(loop: Loop, child: Task) -> Any:
     try:
         if child.node.is_async:
             value = await arun_task(child)

@@ -147,14 +147,24 @@ class Cells:
                 found[key] = value
         return found
 
-    def read_fresh(self, select: str | Sequence[str], writes: Iterable[tuple[str, Any]]) -> Any:
-        """As `read`, with `writes` applied to a copy."""
+    def read_fresh(
+        self,
+        select: str | Sequence[str],
+        writes: Iterable[tuple[str, Any]],
+        *,
+        all_plain: bool = False,
+    ) -> Any:
+        """As `read`, with `writes` applied to a copy; `all_plain` if these are all plain cells."""
         single = isinstance(select, str)
         wanted = (select,) if isinstance(select, str) else select
-        found = self.read(wanted)
+        found = self.values.copy() if all_plain else self.read(wanted)
         kinds, operators = self.program.kinds, self.program.operators
         pending: dict[str, list[Any]] = {}
-        chosen = frozenset(wanted) if len(wanted) > 8 else wanted
+        chosen: Any = wanted
+        if all_plain:
+            chosen = self.program.plain_keys
+        elif len(wanted) > 8:
+            chosen = frozenset(wanted)
         for key, value in writes:
             if key not in chosen:
                 continue
@@ -253,7 +263,7 @@ class Cells:
             if sends or self.sends:
                 self.sends = sends
                 (updated if sends else changed).append(TASKS)
-            if program.finishing and not any(key in program.subscribers for key in updated):
+            if program.finishing and program.triggers.isdisjoint(updated):
                 self._finish(updated)
         else:
             if signals:

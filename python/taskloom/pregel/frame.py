@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Iterable, Sequence
+from collections import deque
+from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from taskloom.pregel.cells import Cells
@@ -93,6 +94,9 @@ class Frame:
         self.status = "input"
         self.tasks: list[Task] = []
         self.calls: dict[int, Task] = {}
+        self.calls_queued: deque[Callable[[], None]] = deque()
+        self.calls_running = 0
+        self.call_gate: asyncio.Semaphore | None = None
         self.updated: list[str] | None = None
         self.verify = False
         self.pending: list[tuple[str, str, Any]] = []

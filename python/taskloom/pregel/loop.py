@@ -144,10 +144,9 @@ class Loop(Ledger):
         if updated:
             subscribers = program.subscribers
             found: Sequence[CompiledNode] = ()
-            for key in updated:
-                here = subscribers.get(key)
-                if here is not None:
-                    found = (*found, *here) if found else here
+            for key in program.triggers.intersection(updated):
+                here = subscribers[key]
+                found = (*found, *here) if found else here
             if len(found) > 1:
                 by_name = {node.name: node for node in found}
                 found = [by_name[name] for name in sorted(by_name)]

@@ -201,6 +201,7 @@ class Program:
         kinds: how each cell is kept (see `cells`).
         nodes: the compiled nodes, by name.
         subscribers: for each cell that triggers nodes, these nodes.
+        triggers: the cells that trigger nodes.
         reduced: the reduced cells; `bare` are those of them without a first value.
         objects: the cells that are kept as objects.
         operators: the reducers, by cell.
@@ -254,6 +255,7 @@ class Program:
             for trigger in compiled.triggers:
                 subscribers.setdefault(trigger, []).append(compiled)
         self.subscribers = {key: tuple(found) for key, found in subscribers.items()}
+        self.triggers = frozenset(subscribers)
 
     def reads_all(self, keys: Sequence[str]) -> bool:
         """Whether `keys` are exactly the plain cells, so that their values are one dict copy."""
