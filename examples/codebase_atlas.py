@@ -38,6 +38,7 @@ from codebase_survey import (
     survey,
     tidy,
 )
+from taskloom.pregel.vertex import pagerank
 
 # Left out of the standard library, for they are as large as the rest; --path takes a tree whole.
 TEST_SUITES = frozenset({"test", "tests", "idle_test"})
@@ -51,6 +52,13 @@ class Atlas:
     part: Part
     imports: ImportGraph
     most_imported: tuple[tuple[str, int], ...]
+    page_ranks: tuple[tuple[str, float], ...]
+
+
+def page_ranks(imports: ImportGraph) -> tuple[tuple[str, float], ...]:
+    """Modules by how much the others lean on them, directly or through what they import."""
+    ranks = pagerank(imports.edges, tolerance=1e-4)
+    return tuple(sorted(ranks.items(), key=lambda item: (-item[1], item[0])))
 
 
 # ── The graph over it, and the same without a graph ──────────────────────────────────────────────
@@ -80,7 +88,8 @@ def atlas_graph(
     imports = graph.options(name="import graph").add(import_graph, whole)
     # What is worked out from the import graph: a node each here, and a field of Atlas.
     ranking = graph.options(name="most imported").add(most_imported, imports)
-    return graph, graph.options(name="atlas").add(Atlas, listing, whole, imports, ranking)
+    ranks = graph.options(name="page ranks").add(page_ranks, imports)
+    return graph, graph.options(name="atlas").add(Atlas, listing, whole, imports, ranking, ranks)
 
 
 def best_place() -> str:
@@ -112,7 +121,7 @@ def finish(listing: Listing, parts: Iterable[Part]) -> Atlas:
     """What follows the survey, one after the other."""
     whole = tidy(functools.reduce(merge, parts, Part()), listing)
     imports = import_graph(whole)
-    return Atlas(listing, whole, imports, most_imported(imports))
+    return Atlas(listing, whole, imports, most_imported(imports), page_ranks(imports))
 
 
 def one_by_one(root: str, leave_out: frozenset[str]) -> Atlas:
@@ -224,6 +233,10 @@ def report(atlas: Atlas, title: str, top: int) -> None:
         "Most imported modules, by how many of the others import them",
         [(name, "", count) for name, count in atlas.most_imported[:top]],
     )
+    paper.bars(
+        "Modules that the others lean on, by page rank over the imports (all together: 10,000)",
+        [(name, "", round(rank * 10_000)) for name, rank in atlas.page_ranks[:top]],
+    )
     if atlas.part.skipped:
         print("\n" + paper.bold(f"Not measured: {len(atlas.part.skipped)}"))
         for file in atlas.part.skipped[:top]:
@@ -273,6 +286,7 @@ def as_json(atlas: Atlas, timings: list[Timing]) -> str:
             "imports": atlas.imports.edges,
             "outside": atlas.imports.outside,
             "most_imported": atlas.most_imported,
+            "page_ranks": atlas.page_ranks,
             "timings": [asdict(timing) for timing in timings],
         },
         indent=1,

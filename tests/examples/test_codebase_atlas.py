@@ -47,6 +47,8 @@ def test_the_import_graph_of_a_tree(tree: Path) -> None:
     }
     assert atlas.most_imported == (("pack.a", 2), ("pack.b", 2))
     assert atlas.imports.outside == {"os": 1}
+    assert [name for name, _ in atlas.page_ranks] == ["pack.a", "pack.b", "main", "pack"]
+    assert sum(rank for _, rank in atlas.page_ranks) == pytest.approx(1)
 
 
 @pytest.mark.parametrize("place", ["thread", "process"])

@@ -249,6 +249,7 @@ def test_a_forked_child_opens_the_file_anew(path: Path) -> None:
 def test_the_asynchronous_saver_is_opened_by_async_with(path: Path) -> None:
     async def main() -> None:
         async with AsyncSqliteSaver.from_conn_string(path) as saver:
+            await saver.setup()
             Writer(saver).put(a=[1])
             found = await saver.aget_tuple(where())
             assert found is not None

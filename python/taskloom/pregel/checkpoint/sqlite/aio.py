@@ -18,6 +18,9 @@ class AsyncSqliteSaver(SqliteSaver):
     event loop does not wait for the disk.
     """
 
+    async def setup(self) -> None:  # type: ignore[override]
+        """Do nothing: the tables are made when the saver is."""
+
     @classmethod
     @asynccontextmanager
     async def from_conn_string(  # type: ignore[override]
