@@ -49,9 +49,13 @@ pub enum OrderOnly {
 }
 
 /// What the nodes of a run do.
-pub trait NodeExec: Send + Sync + 'static {
-    /// Whether threads that run nodes exclude each other, as an interpreter lock makes them do: between
-    /// two nodes nobody else is in this module, and counters need no atomic update.
+///
+/// # Safety
+/// [`NodeExec::EXCLUSIVE`] must hold: counters and queues are then used without synchronisation. What
+/// may let another thread in, here or in the pool, is called with no update of them half done.
+pub unsafe trait NodeExec: Send + Sync + 'static {
+    /// Whether attached threads exclude each other, as an interpreter lock makes them do: outside of
+    /// the functions of this trait, which may let others in, one thread at a time is in this module.
     const EXCLUSIVE: bool;
 
     /// What each participant keeps to itself, such as a buffer for arguments.

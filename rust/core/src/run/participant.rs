@@ -100,7 +100,8 @@ impl<E: NodeExec> Run<E> {
             if self.arrive(successor, shared)
                 && let Some(later) = next.replace(successor)
             {
-                lane.push(later);
+                // SAFETY: as in `find`.
+                unsafe { lane.push(later, E::EXCLUSIVE) };
                 surplus = true;
             }
         }
@@ -132,7 +133,8 @@ impl<E: NodeExec> Run<E> {
     /// The next node for a participant, if there is one.
     #[inline(always)]
     fn find(self: &Arc<Self>, lane: &Claim<'_>) -> Option<u32> {
-        lane.pop()
+        // SAFETY: participants are attached: if threads exclude each other, nobody else is here.
+        unsafe { lane.pop(E::EXCLUSIVE) }
             .or_else(|| self.take_entry())
             .or_else(|| self.steal(lane))
     }
@@ -169,7 +171,8 @@ impl<E: NodeExec> Run<E> {
         lanes
             .iter()
             .filter(|victim| !lane.is(victim))
-            .find_map(|victim| lane.steal_from(victim))
+            // SAFETY: as in `find`.
+            .find_map(|victim| unsafe { lane.steal_from(victim, E::EXCLUSIVE) })
     }
 
     fn take_inbox(&self, lane: &Claim<'_>) -> Option<u32> {
@@ -178,7 +181,10 @@ impl<E: NodeExec> Run<E> {
         }
         let mut inbox = self.sharing.inbox.lock();
         let first = inbox.pop();
-        inbox.drain(..).for_each(|node| lane.push(node));
+        for node in inbox.drain(..) {
+            // SAFETY: as in `find`.
+            unsafe { lane.push(node, E::EXCLUSIVE) };
+        }
         self.sharing.inbox_len.store(0, SeqCst);
         first
     }
@@ -191,7 +197,8 @@ impl<E: NodeExec> Run<E> {
                 .shared_state()
                 .lanes
                 .iter()
-                .any(|lane| !lane.is_empty())
+                // SAFETY: as in `find`; who calls from outside is attached too.
+                .any(|lane| unsafe { !lane.is_empty(E::EXCLUSIVE) })
     }
 }
 

@@ -101,7 +101,8 @@ impl Script {
     }
 }
 
-impl NodeExec for Script {
+// SAFETY: it claims nothing.
+unsafe impl NodeExec for Script {
     const EXCLUSIVE: bool = false;
     type Scratch = ();
 

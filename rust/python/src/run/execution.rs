@@ -239,7 +239,9 @@ impl Scratch {
     }
 }
 
-impl NodeExec for Execution {
+// SAFETY: with an interpreter lock, one thread at a time is attached, and all that is called between
+// two functions of this trait lets nobody else in; without one, EXCLUSIVE is false.
+unsafe impl NodeExec for Execution {
     const EXCLUSIVE: bool = cfg!(not(Py_GIL_DISABLED));
     type Scratch = Scratch;
 
