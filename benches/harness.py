@@ -207,6 +207,23 @@ def report(record: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
+def markdown(records: list[dict[str, Any]]) -> str:
+    """Records as a table for a page: the first contender, its aim, and the peers' factors."""
+    lines = ["| workload | taskloom | aim | peers |", "|---|---|---|---|"]
+    for record in records:
+        medians = {label: statistics.median(each) for label, each in record["samples"].items()}
+        base = medians.pop(record["first"], None)
+        shown = f"{number(base)} {record['unit']}" if base is not None else "–"
+        sign = "≥" if record["more_is_better"] else "≤"
+        aim = f"{sign} {number(record['aim'])}" if record["aim"] is not None else "–"
+        peers = "; ".join(
+            f"{label} {number(median)}" + (f" (× {number(median / base)})" if base else "")
+            for label, median in medians.items()
+        )
+        lines.append(f"| {record['what']} (`{record['name']}`) | {shown} | {aim} | {peers} |")
+    return "\n".join(lines)
+
+
 def save(record: dict[str, Any]) -> Path:
     RESULTS.mkdir(parents=True, exist_ok=True)
     path = RESULTS / f"{record['name']}.json"

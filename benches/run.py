@@ -4,6 +4,7 @@
     python benches/run.py chain-serial       one workload
     python benches/run.py graph              the workloads of benches/graph*.py, or so named
     python benches/run.py --list             what there is
+    python benches/run.py --table            what build/bench/ holds, as Markdown for a page
 
 Prints each workload with its contenders, medians and spread; samples go to build/bench/NAME.json.
 """
@@ -65,6 +66,9 @@ def main() -> int:
     parser = argparse.ArgumentParser(description="Run benches, peers beside them in the same run.")
     parser.add_argument("names", nargs="*", metavar="NAME", help="workload or file (default: all)")
     parser.add_argument("--list", action="store_true", help="list the workloads and stop")
+    parser.add_argument(
+        "--table", action="store_true", help="print the saved results as Markdown and stop"
+    )
     parser.add_argument("--here", action="store_true", help=argparse.SUPPRESS)
     options = parser.parse_args()
     workloads = find()
@@ -73,6 +77,10 @@ def main() -> int:
             print(f"{name:<28} {workload.what}  (benches/{file}.py)")
         return 0
     names = chosen(options.names, workloads)
+    if options.table:
+        saved = [harness.RESULTS / f"{name}.json" for name in names]
+        print(harness.markdown([json.loads(path.read_text()) for path in saved if path.exists()]))
+        return 0
     if options.here:
         for name in names:
             harness.save(workloads[name][1].measure())

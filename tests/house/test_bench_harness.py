@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import harness
+import pytest
 from harness import Contender, Unavailable, Workload
 
 
@@ -79,8 +80,9 @@ def test_contender_is_torn_down() -> None:
     assert ended == [True]
 
 
-def test_report_has_median_spread_ratio_and_whether_the_aim_is_met() -> None:
-    record = {
+@pytest.fixture
+def record() -> dict[str, object]:
+    return {
         "name": "w",
         "what": "some work",
         "unit": "ns/node",
@@ -91,6 +93,16 @@ def test_report_has_median_spread_ratio_and_whether_the_aim_is_met() -> None:
         "left_out": {},
         "notes": {"theirs": "fewer nodes"},
     }
+
+
+def test_report_has_median_spread_ratio_and_whether_the_aim_is_met(
+    record: dict[str, object],
+) -> None:
     ours, theirs = (" ".join(line.split()) for line in harness.report(record).splitlines()[2:])
     assert ours == "ours 25 ns/node (20 to 31) aim ≤ 30: met"
     assert theirs == "theirs 2,500 ns/node (1,000 to 4,000) × 100 [fewer nodes]"
+
+
+def test_table_has_a_row_with_aim_and_factors(record: dict[str, object]) -> None:
+    row = harness.markdown([record]).splitlines()[2]
+    assert row == "| some work (`w`) | 25 ns/node | ≤ 30 | theirs 2,500 (× 100) |"
