@@ -1,0 +1,411 @@
+"""The executor whose order a seed decides."""
+
+from __future__ import annotations
+
+import concurrent.futures
+import contextvars
+import itertools
+import threading
+from collections import deque
+from collections.abc import Callable, Generator, Iterable, Iterator
+from types import TracebackType
+from typing import Any, ParamSpec, TypeVar, final
+
+from taskloom._taskloom import Plan
+from taskloom.errors import Cancelled, OptionError
+from taskloom.executor import default_executor
+from taskloom.graph import Graph
+from taskloom.run import Mode, Run, run_plan
+from taskloom.task import Options, Task
+from taskloom.testing._conductor import Call, Conductor, Deadlock
+from taskloom.testing.clock import VirtualClock
+
+__all__ = ["SeededExecutor", "SeededFuture", "SeededView"]
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+# What a view may ask for; the others would need real time, threads or processes.
+OBEYED = ("name", "priority", "after", "isolate_context")
+
+
+class _Event(threading.Event):
+    """What the standard library's waits sleep on: here, waiting makes others go on."""
+
+    def __init__(self, conductor: Conductor) -> None:
+        super().__init__()
+        self._conductor = conductor
+
+    def wait(self, timeout: float | None = None) -> bool:
+        return self._conductor.wait(self.is_set, timeout, "for several futures")
+
+
+class _Waiters(list[Any]):
+    """The waiters that the standard library hangs on a future; they get an event of ours."""
+
+    def __init__(self, conductor: Conductor) -> None:
+        super().__init__()
+        self._conductor = conductor
+
+    def append(self, waiter: Any) -> None:
+        if not isinstance(waiter.event, _Event):
+            waiter.event = _Event(self._conductor)
+        super().append(waiter)
+
+
+@final
+class SeededFuture(concurrent.futures.Future[R]):
+    """The future of a task of a `SeededExecutor`; waiting for it lets tasks go on.
+
+    >>> from taskloom.testing import SeededExecutor
+    >>> with SeededExecutor(seed=1) as executor:
+    ...     future = executor.submit(pow, 2, 10)
+    ...     future.done(), future.result()
+    (False, 1024)
+    """
+
+    def __init__(self, conductor: Conductor, label: str) -> None:
+        super().__init__()
+        self._conductor = conductor
+        self._label = label
+        self._waiters = _Waiters(conductor)
+
+    def _wait(self, timeout: float | None) -> None:
+        if not self._conductor.wait(self.done, timeout, f"for {self._label}"):
+            raise TimeoutError
+
+    def result(self, timeout: float | None = None) -> R:
+        """The value, or the error raised; `timeout` in seconds of the executor's clock.
+
+        >>> from taskloom.testing import SeededExecutor
+        >>> SeededExecutor(seed=1).submit(int, "7").result()
+        7
+        """
+        self._wait(timeout)
+        return super().result(0)
+
+    def exception(self, timeout: float | None = None) -> BaseException | None:
+        """The error, or None; `timeout` in seconds of the executor's clock.
+
+        >>> from taskloom.testing import SeededExecutor
+        >>> SeededExecutor(seed=1).submit(int, "x").exception()
+        ValueError("invalid literal for int() with base 10: 'x'")
+        """
+        self._wait(timeout)
+        return super().exception(0)
+
+    def __await__(self) -> Generator[Any, None, R]:
+        return self.result()
+        yield  # a generator, which never yields: the order is the seed's, not the loop's
+
+
+@final
+class SeededExecutor(concurrent.futures.Executor):
+    """An executor that runs one task at a time, in an order drawn from a seed, on virtual time.
+
+    Nothing runs until somebody waits: for a future, on the `clock`, or by `run_until_idle`. A task
+    that waits lets others go on; which one is the seed's choice. So the same seed gives the same
+    interleaving, and many seeds give many: see `explore`. Programmes that block only through this
+    executor and its clock are deterministic; one that blocks on a lock of `threading` while its
+    owner is not the one to go on hangs.
+
+    Any number of tasks may have begun and wait. Runs of plans are one task that goes through the
+    plan's nodes in the plan's own order. Use it from one thread.
+
+    Parameters
+    ----------
+    seed
+        A number that decides the order.
+    clock
+        The clock to sleep on, by default a new one that starts at 0.
+
+    Example
+    -------
+    >>> from taskloom.testing import SeededExecutor
+    >>> def order(seed):
+    ...     done = []
+    ...     with SeededExecutor(seed=seed) as executor:
+    ...         executor.submit_many(done.append, range(5))
+    ...     return done
+    >>> order(seed=1) == order(seed=1), order(seed=1) == order(seed=2)
+    (True, False)
+    """
+
+    def __init__(self, seed: int, *, clock: VirtualClock | None = None) -> None:
+        self.seed = seed
+        self.clock = VirtualClock() if clock is None else clock
+        self._conductor = Conductor(seed, self.clock)
+        self._closed = False
+        self._live = 0
+
+    def __repr__(self) -> str:
+        state = "closed" if self._closed else f"{self.queue_depth} queued"
+        return f"<taskloom.testing.SeededExecutor seed={self.seed} {state}>"
+
+    @property
+    def queue_depth(self) -> int:
+        """How many tasks have not begun."""
+        return self._conductor.queued
+
+    @property
+    def choices(self) -> tuple[tuple[int, int], ...]:
+        """Which of how many was chosen, each time that there was a choice: the interleaving."""
+        return tuple(self._conductor.choices)
+
+    def submit(self, fn: Callable[P, R], /, *args: P.args, **kwargs: P.kwargs) -> SeededFuture[R]:
+        """Queues `fn(*args, **kwargs)` and returns its future; it runs when somebody waits.
+
+        Raises `RuntimeError` after `shutdown`, and `OptionError` for a task with options that only
+        a real executor can obey.
+
+        >>> from taskloom.testing import SeededExecutor
+        >>> SeededExecutor(seed=1).submit(pow, 2, 5).result()
+        32
+        """
+        return self._submit(Options.EMPTY, fn, args, kwargs)
+
+    def _submit(
+        self,
+        options: Options,
+        fn: Callable[..., R],
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+    ) -> SeededFuture[R]:
+        if self._closed:
+            raise RuntimeError("cannot schedule new futures after shutdown")
+        if not callable(fn):
+            raise TypeError(f"submit() needs a function to run, not {fn!r}")
+        if isinstance(fn, Task):
+            options, fn = _obeyed(options.over(fn.options)), fn.function
+        label = options.get("name") or getattr(fn, "__qualname__", repr(fn))
+        future: SeededFuture[R] = SeededFuture(self._conductor, label)
+        after = tuple(options.get("after", ()))
+        context = contextvars.copy_context()
+
+        def run() -> None:
+            try:
+                if any(first.cancelled() or first.exception() is not None for first in after):
+                    future.cancel()
+                if not future.set_running_or_notify_cancel():
+                    return
+                try:
+                    result = context.run(fn, *args, **kwargs)
+                except Cancelled:
+                    future.set_exception(concurrent.futures.CancelledError())
+                except BaseException as error:
+                    future.set_exception(error)
+                else:
+                    future.set_result(result)
+            finally:
+                self._live -= 1
+
+        def is_ready() -> bool:
+            return all(first.done() for first in after)
+
+        def cancel() -> None:
+            future.cancel()
+            run()
+
+        self._live += 1
+        priority = options.get("priority", 0)
+        self._conductor.add(Call(label, priority, is_ready=is_ready, run=run, cancel=cancel))
+        return future
+
+    def submit_many(self, fn: Callable[..., R], items: Iterable[Any]) -> list[SeededFuture[R]]:
+        """Queues `fn(item)` for each item; returns the futures in their order.
+
+        >>> from taskloom.testing import SeededExecutor
+        >>> [future.result() for future in SeededExecutor(seed=1).submit_many(abs, [-1, 2])]
+        [1, 2]
+        """
+        return [self.submit(fn, item) for item in items]
+
+    def map(
+        self,
+        fn: Callable[..., R],
+        *iterables: Iterable[Any],
+        timeout: float | None = None,
+        chunksize: int = 1,
+        buffersize: int | None = None,
+    ) -> Iterator[R]:
+        """Calls `fn` on the items of the iterables; yields the results in their order.
+
+        `timeout` is in seconds of the clock. Each item is a task of its own whatever `chunksize`
+        says: there is no cost that larger ones could save.
+
+        >>> from taskloom.testing import SeededExecutor
+        >>> list(SeededExecutor(seed=1).map(pow, [2, 3], [5, 2]))
+        [32, 9]
+        """
+        if chunksize < 1 or (buffersize is not None and buffersize < 1):
+            raise ValueError("chunksize and buffersize must be at least 1")
+        end = None if timeout is None else self.clock.now() + timeout
+        calls = zip(*iterables, strict=False)
+        futures = (self.submit(fn, *args) for args in calls)
+        window = deque(itertools.islice(futures, buffersize))
+
+        def results() -> Iterator[R]:
+            try:
+                while window:
+                    future = window.popleft()
+                    yield future.result(None if end is None else end - self.clock.now())
+                    window.extend(itertools.islice(futures, 1))
+            finally:
+                for future in window:
+                    future.cancel()
+
+        return results()
+
+    def call(self, fn: Callable[P, R], /, *args: P.args, **kwargs: P.kwargs) -> R:
+        """Submits and waits: returns what the function returned, raises what it raised.
+
+        >>> from taskloom.testing import SeededExecutor
+        >>> SeededExecutor(seed=1).call(pow, 2, 10)
+        1024
+        """
+        return self.submit(fn, *args, **kwargs).result()
+
+    def options(self, **options: Any) -> SeededView:
+        """A view whose submits have these options: name, priority, after.
+
+        Of the queued tasks, those of the highest priority go first; the seed decides among them.
+        Raises `OptionError` for an option that only a real executor can obey.
+
+        >>> from taskloom.testing import SeededExecutor
+        >>> done = []
+        >>> with SeededExecutor(seed=1) as executor:
+        ...     late = executor.submit(done.append, "late")
+        ...     first = executor.options(priority=1).submit(done.append, "first")
+        >>> done
+        ['first', 'late']
+        """
+        return SeededView(self, _obeyed(Options("options", **options)))
+
+    def run(self, target: Graph | Plan, *, mode: Mode = "parallel", check: bool = True) -> Run:
+        """Runs a graph or plan as one task, in the plan's order; returns when it is over.
+
+        >>> import taskloom
+        >>> from taskloom.testing import SeededExecutor
+        >>> g = taskloom.Graph()
+        >>> node = g.add(int, "7")
+        >>> SeededExecutor(seed=1).run(g)[node]
+        7
+        """
+        if mode not in ("parallel", "serial"):
+            raise OptionError(f"mode={mode!r} is none of 'parallel', 'serial'")
+        return self.call(_run_in_order, target, check)
+
+    def start(self, target: Graph | Plan, *, mode: Mode = "parallel") -> SeededFuture[Run]:
+        """As `run`, but returns the future of the run at once.
+
+        >>> import taskloom
+        >>> from taskloom.testing import SeededExecutor
+        >>> g = taskloom.Graph()
+        >>> node = g.add(int, "7")
+        >>> SeededExecutor(seed=1).start(g).result()[node]
+        7
+        """
+        if mode not in ("parallel", "serial"):
+            raise OptionError(f"mode={mode!r} is none of 'parallel', 'serial'")
+        return self.submit(_run_in_order, target, True)
+
+    def run_until_idle(self) -> None:
+        """Lets tasks go on until nothing can move: all are done, or wait for the clock or the test.
+
+        >>> from taskloom.testing import SeededExecutor
+        >>> executor = SeededExecutor(seed=1)
+        >>> futures = executor.submit_many(abs, [-1, -2])
+        >>> executor.run_until_idle()
+        >>> [future.done() for future in futures]
+        [True, True]
+        """
+        self._conductor.run_until_idle()
+
+    def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
+        """Takes no more tasks; `wait` runs what was submitted to its end, sleepers included.
+
+        Raises `Deadlock` if that has no end and nobody was told so yet. What still waits then is
+        cancelled.
+
+        >>> from taskloom.testing import SeededExecutor
+        >>> executor = SeededExecutor(seed=1)
+        >>> future = executor.submit(int)
+        >>> executor.shutdown()
+        >>> future.done()
+        True
+        """
+        self._closed = True
+        if cancel_futures:
+            for call in self._conductor.take_queued():
+                call.cancel()
+        if not wait:
+            return
+        told = self._conductor.told
+        try:
+            self._conductor.wait(lambda: self._live == 0, None, "for all tasks to end")
+        except Deadlock:
+            if not told:
+                raise
+        finally:
+            self._conductor.abandon()
+
+    def __exit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc_value: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        if exc_type is not None:
+            # The error of the body is the one to be seen.
+            self._conductor.told = True
+        self.shutdown()
+
+
+def _run_in_order(target: Graph | Plan, check: bool) -> Run:
+    # On this thread; the executor is for nodes that ask for a process, or for resources.
+    return run_plan(default_executor(), target, "serial", check)
+
+
+def _obeyed(options: Options) -> Options:
+    for name in options.as_dict():
+        if name not in OBEYED:
+            raise OptionError(
+                f"a SeededExecutor cannot obey {name!r}; it knows {', '.join(OBEYED)}: use an "
+                f"Executor to test the others"
+            )
+    return options
+
+
+@final
+class SeededView:
+    """A `SeededExecutor` seen through options; made by `SeededExecutor.options`.
+
+    >>> from taskloom.testing import SeededExecutor
+    >>> executor = SeededExecutor(seed=1)
+    >>> first = executor.submit(int)
+    >>> executor.options(after=[first], name="second").submit(first.done).result()
+    True
+    """
+
+    def __init__(self, executor: SeededExecutor, options: Options) -> None:
+        self._executor = executor
+        self._options = options
+
+    def options(self, **options: Any) -> SeededView:
+        """A view with these options, and those of this view that are not among them.
+
+        >>> from taskloom.testing import SeededExecutor
+        >>> SeededExecutor(seed=1).options(priority=1).options(name="x").submit(int).result()
+        0
+        """
+        given = Options("options", **options)
+        return SeededView(self._executor, _obeyed(given).over(self._options))
+
+    def submit(self, fn: Callable[P, R], /, *args: P.args, **kwargs: P.kwargs) -> SeededFuture[R]:
+        """As `SeededExecutor.submit`, with the view's options.
+
+        >>> from taskloom.testing import SeededExecutor
+        >>> SeededExecutor(seed=1).options(priority=1).submit(pow, 2, 5).result()
+        32
+        """
+        return self._executor._submit(self._options, fn, args, kwargs)
