@@ -67,7 +67,7 @@ class GraphBuilder:
     def _compile(
         self,
         policy: int,
-        adjusted: dict[int, tuple[Callable[..., Any], int, bool]],
+        adjusted: dict[int, tuple[Callable[..., Any], int, bool, int]],
         keep: list[int] | None,
     ) -> Plan: ...
     @property

@@ -101,9 +101,10 @@ class Graph(_taskloom.GraphBuilder):
     def options(self, **options: Any) -> GraphView:
         """A view of this graph whose `add` gives nodes these options.
 
-        Takes name (unique in the graph), retry, on_error, after (a list of nodes), timeout and
-        deadline (seconds), resources, and place ("thread" or "process"). A node with one of the
-        last four is submitted to the executor that runs the graph.
+        Takes name (unique in the graph), priority (of the nodes that are ready the highest goes
+        first; 0 by default), retry, on_error, after (a list of nodes), timeout and deadline
+        (seconds), resources, and place ("thread" or "process"). A node with one of the last four
+        is submitted to the executor that runs the graph.
 
         Raises `OptionError` for an unknown option or a wrong value.
 
@@ -181,9 +182,9 @@ class Graph(_taskloom.GraphBuilder):
             self._compiled = (version, self.compile())
         return self._compiled[1]
 
-    def _adjusted(self) -> dict[int, tuple[Callable[..., Any], int, bool]]:
-        """What nodes with options call in place of their function, their policy, and whether
-        that returns a future."""
+    def _adjusted(self) -> dict[int, tuple[Callable[..., Any], int, bool, int]]:
+        """What nodes with options call in place of their function, their policy, whether that
+        returns a future, and their priority."""
         optioned = self._optioned
         if "retry" in self._defaults:
             optioned = {node.index: node.options or Options.EMPTY for node in self.nodes}
@@ -199,7 +200,8 @@ class Graph(_taskloom.GraphBuilder):
                 function = submitting(function, options.without("name", "after", "on_error"))
             elif retry is not None and retry.attempts > 1:
                 function = retrying(function, retry)
-            adjusted[index] = function, policy, deferred
+            priority = max(-100, min(100, options.get("priority", 0)))
+            adjusted[index] = function, policy, deferred, priority
         return adjusted
 
     def _add_task(

@@ -160,6 +160,25 @@ def test_after_and_before_order_nodes_that_share_no_value() -> None:
     assert seen == ["first", "middle", "last", "end"]
 
 
+def test_of_the_nodes_that_are_ready_the_most_urgent_runs_first() -> None:
+    g = taskloom.Graph()
+    seen: list[int] = []
+    for priority in (0, 3, -2, 50, 3):
+        g.options(priority=priority).add(seen.append, priority)
+    taskloom.run(g, mode="serial")
+    assert seen == [50, 3, 3, 0, -2]
+
+
+def test_of_the_nodes_that_become_ready_together_the_most_urgent_runs_first() -> None:
+    g = taskloom.Graph()
+    seen: list[int] = []
+    source = g.add(int)
+    for priority in (1, 2):
+        g.options(priority=priority, after=[source]).add(seen.append, priority)
+    taskloom.run(g, mode="serial")
+    assert seen == [2, 1]
+
+
 def test_only_nodes_order_nodes() -> None:
     with pytest.raises(TypeError, match="not int"):
         taskloom.Graph().add(int).after(3)  # type: ignore[arg-type]

@@ -50,11 +50,23 @@ pub struct Plan {
 }
 
 impl Plan {
-    /// Checks and lays out a graph. Linear in nodes and edges.
-    pub fn lay_out(dependencies: &Dependencies) -> Result<Layout, Cycle> {
+    /// Checks and lays out a graph. Linear in nodes and edges. Of several nodes that are ready the one
+    /// with the highest priority goes first, then the one registered first; without any priorities,
+    /// all are the same.
+    pub fn lay_out(dependencies: &Dependencies, priorities: &[i32]) -> Result<Layout, Cycle> {
         let count = dependencies.starts.len().saturating_sub(1);
-        let (starts, successors) = transpose(dependencies, count);
-        let order = serial_order(dependencies, &starts, &successors, count)?;
+        let (starts, mut successors) = transpose(dependencies, count);
+        let mut entries: Vec<u32> = (0..count as u32)
+            .filter(|&node| dependencies.of(node as usize).is_empty())
+            .collect();
+        if !priorities.is_empty() {
+            let last_first = |edge: &u32| -i64::from(priorities[(edge & !ORDER_ONLY) as usize]);
+            entries.sort_by_key(last_first);
+            for range in starts.windows(2) {
+                successors[range[0] as usize..range[1] as usize].sort_by_key(last_first);
+            }
+        }
+        let order = serial_order(dependencies, &starts, &successors, &entries)?;
         let mut position = vec![0; count];
         for (place, &node) in order.iter().enumerate() {
             position[node as usize] = place as u32;
@@ -153,15 +165,13 @@ fn serial_order(
     dependencies: &Dependencies,
     starts: &[u32],
     successors: &[u32],
-    count: usize,
+    entries: &[u32],
 ) -> Result<Vec<u32>, Cycle> {
+    let count = starts.len() - 1;
     let mut waits: Vec<u32> = (0..count)
         .map(|node| dependencies.of(node).len() as u32)
         .collect();
-    let mut stack: Vec<u32> = (0..count as u32)
-        .rev()
-        .filter(|&node| waits[node as usize] == 0)
-        .collect();
+    let mut stack: Vec<u32> = entries.iter().rev().copied().collect();
     let mut order = Vec::with_capacity(count);
     while let Some(node) = stack.pop() {
         order.push(node);
@@ -220,7 +230,7 @@ mod tests {
             sources.extend_from_slice(list);
             starts.push(sources.len() as u32);
         }
-        Plan::lay_out(&Dependencies { starts, sources })
+        Plan::lay_out(&Dependencies { starts, sources }, &[])
     }
 
     fn order(waits_for: &[&[u32]]) -> Vec<u32> {
@@ -245,6 +255,16 @@ mod tests {
             order(&[&[], &[], &[], &[], &[0, 1], &[2, 3], &[4, 5]]),
             [0, 1, 4, 2, 3, 5, 6]
         );
+    }
+
+    #[test]
+    fn of_the_ready_nodes_the_most_urgent_goes_first() {
+        let graph = Dependencies {
+            starts: vec![0, 0, 0, 1, 2, 3],
+            sources: vec![1, 1, 1],
+        };
+        let order = Plan::lay_out(&graph, &[0, 5, 0, -1, 3]).map(|layout| layout.order);
+        assert_eq!(order.ok(), Some(vec![1, 4, 2, 3, 0]));
     }
 
     #[test]

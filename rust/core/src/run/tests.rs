@@ -164,7 +164,7 @@ fn plan(waits_for: &[Vec<u32>]) -> Plan {
         sources.extend_from_slice(list);
         starts.push(sources.len() as u32);
     }
-    match Plan::lay_out(&Dependencies { starts, sources }) {
+    match Plan::lay_out(&Dependencies { starts, sources }, &[]) {
         Ok(layout) => layout.plan,
         Err(cycle) => panic!("{cycle:?}"),
     }

@@ -90,13 +90,14 @@ impl Plan {
     }
 }
 
-/// What a node calls in place of its function, what happens when it fails, and whether it is deferred.
-type Adjustment<'py> = (Bound<'py, PyAny>, u8, bool);
+/// What a node calls in place of its function, what happens when it fails, whether it is deferred, and
+/// its priority.
+type Adjustment<'py> = (Bound<'py, PyAny>, u8, bool, i32);
 
 /// Compiles the nodes so far.
 ///
 /// `policy` is the number of the graph's `on_error`; `adjusted` maps the index of a node with options to
-/// its callable and policy; `keep` lists the indices of nodes whose values survive, or is None for all.
+/// its [`Adjustment`]; `keep` lists the indices of nodes whose values survive, or is None for all.
 pub(super) fn compile<'py>(
     graph: &Bound<'py, GraphBuilder>,
     policy: u8,
@@ -116,9 +117,22 @@ pub(super) fn compile<'py>(
     for node in &nodes {
         reader.read(node.bind(py))?;
     }
-    let order_edges = graph.get().order_list();
+    // Nodes that other threads are adding meanwhile are not part of this plan.
+    let known = |&(before, after): &(u32, u32)| (before.max(after) as usize) < nodes.len();
+    let order_edges: Vec<(u32, u32)> = graph.get().order_list().into_iter().filter(known).collect();
     let dependencies = reader.dependencies(&order_edges, nodes.len());
-    let layout = taskloom_core::plan::Plan::lay_out(&dependencies)
+    let mut adjustments: Vec<(usize, Adjustment<'py>)> = Vec::with_capacity(adjusted.len());
+    let mut priorities = Vec::new();
+    for (index, adjustment) in adjusted.iter() {
+        let index: usize = index.extract()?;
+        let adjustment: Adjustment<'py> = adjustment.extract()?;
+        if adjustment.3 != 0 {
+            priorities.resize(nodes.len(), 0);
+            priorities[index] = adjustment.3;
+        }
+        adjustments.push((index, adjustment));
+    }
+    let layout = taskloom_core::plan::Plan::lay_out(&dependencies, &priorities)
         .map_err(|cycle| cycle_error(py, &nodes, &cycle))?;
     let mut policies = vec![Policy::from_number(policy); nodes.len()];
     let mut callables: Vec<Py<PyAny>> = Vec::with_capacity(nodes.len());
@@ -133,9 +147,8 @@ pub(super) fn compile<'py>(
         );
     }
     let mut deferred = Vec::new();
-    for (index, adjustment) in adjusted.iter() {
-        let (callable, policy, is_deferred): Adjustment<'py> = adjustment.extract()?;
-        let position = layout.position[index.extract::<usize>()?] as usize;
+    for (index, (callable, policy, is_deferred, _)) in adjustments {
+        let position = layout.position[index] as usize;
         callables[position] = callable.unbind();
         policies[position] = Policy::from_number(policy);
         if is_deferred {
