@@ -22,6 +22,7 @@ PYTHON_LAYERS = (
     "errors",
     "_bridge",
     "_workers",
+    "current",
     "_ambient",
     "retry",
     "task",

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from taskloom.channel import Selected as Selected
     from taskloom.channel import Sender as Sender
     from taskloom.channel import select as select
+    from taskloom.current import current_task as current_task
     from taskloom.errors import Cancelled as Cancelled
     from taskloom.executor import Executor as Executor
     from taskloom.executor import default_executor as default_executor
@@ -49,7 +50,6 @@ if TYPE_CHECKING:
     from taskloom.scope.combinators import first_completed as first_completed
     from taskloom.scope.combinators import gather as gather
     from taskloom.scope.combinators import timeout as timeout
-    from taskloom.scope.coroutines import current_task as current_task
     from taskloom.scope.coroutines import maybe_yield as maybe_yield
     from taskloom.scope.coroutines import run_coroutine as run_coroutine
     from taskloom.scope.coroutines import sleep as sleep
@@ -102,7 +102,7 @@ _HOME = {
     "as_completed": "scope.combinators",
     "cancelled": "scope.cancellation",
     "checkpoint": "scope.cancellation",
-    "current_task": "scope.coroutines",
+    "current_task": "current",
     "current_time": "scope.cancellation",
     "default_executor": "executor",
     "fail_after": "scope.cancellation",

@@ -10,7 +10,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any, final
+from typing import TYPE_CHECKING, Any, NamedTuple, final
 
 from taskloom import _taskloom
 from taskloom._taskloom import Future, TaskOptions
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from taskloom.scheduling.admission import Admission
     from taskloom.scheduling.resources import Resources
 
-__all__ = ["Desk", "resolve", "resolved_options"]
+__all__ = ["Base", "Desk", "resolve", "resolved_options"]
 
 # A function with its positional and keyword arguments.
 Call = tuple[Callable[..., Any], tuple[Any, ...], dict[str, Any]]
@@ -32,7 +32,15 @@ Call = tuple[Callable[..., Any], tuple[Any, ...], dict[str, Any]]
 _PLACES_OF_SUBMITS = ("thread", "process")
 
 
-def resolve(given: Options) -> TaskOptions:
+class Base(NamedTuple):
+    """What an executor gives every task that it runs."""
+
+    timing: bool = False
+    interrupt: bool = False
+    timeout: float | None = None
+
+
+def resolve(given: Options, base: Base) -> TaskOptions:
     """What the engine needs of some options; `OptionError` for one that has no meaning here."""
     place = given.get("place", "thread")
     if place not in _PLACES_OF_SUBMITS:
@@ -62,7 +70,9 @@ def resolve(given: Options) -> TaskOptions:
         given,
         priority=max(-100, min(100, given.get("priority", 0))),
         deadline=given.get("deadline"),
-        timeout=given.get("timeout"),
+        timeout=given.get("timeout", base.timeout),
+        timing=base.timing,
+        interrupt=base.interrupt,
         name=given.get("name"),
         retry=given.get("retry"),
         special=place == "process" or bool(resources) or bool(prerequisites),
@@ -70,13 +80,15 @@ def resolve(given: Options) -> TaskOptions:
     )
 
 
-def resolved_options(task: Task[..., Any], farther: Options, cache: dict[Any, Any]) -> TaskOptions:
+def resolved_options(
+    task: Task[..., Any], nearer: Options, base: Base, cache: dict[Any, Any]
+) -> TaskOptions:
     """The options of a task laid under those of a view, resolved once for each pair."""
     chosen = cache.get(task)
     if chosen is None:
         if len(cache) >= 256:  # tasks made by the thousand are not worth keeping
             cache.clear()
-        chosen = cache[task] = resolve(farther.over(task.options))
+        chosen = cache[task] = resolve(nearer.over(task.options), base)
     found: TaskOptions = chosen
     return found
 
@@ -92,7 +104,9 @@ class Desk:
         amounts: Mapping[str, float],
         hard_deadlines: bool,
         exit_timeout: float | None,
+        timeout: float | None,
     ) -> None:
+        self._timeout = timeout
         self.hard_deadlines = hard_deadlines
         self._max_workers = max_workers
         self._amounts = amounts
@@ -121,7 +135,14 @@ class Desk:
             self.admission.check(needs)
         if given.get("place") == "process":
             place = self.process_place()
-            launch: Launch = ProcessLaunch(self, pool, chosen, call, place)
+            launch: Launch = ProcessLaunch(
+                self,
+                pool,
+                chosen,
+                call,
+                place=place,
+                timeout=given.get("timeout", self._timeout),
+            )
         else:
             launch = Launch(self, pool, chosen, call)
         with self._lock:
@@ -305,14 +326,16 @@ class ProcessLaunch(Launch):
         pool: _taskloom.Pool,
         chosen: TaskOptions,
         call: Call,
+        *,
         place: ProcessPlace,
+        timeout: float | None,
     ) -> None:
         super().__init__(desk, pool, chosen, call)
         given = chosen.given
         self._call = call
         self._place = place
         self._name: str | None = given.get("name")
-        self._timeout: float | None = given.get("timeout")
+        self._timeout = timeout
         deadline: float | None = given.get("deadline")
         self._deadline = None if deadline is None else time.monotonic() + deadline
         self._retry = given.get("retry")
@@ -320,6 +343,9 @@ class ProcessLaunch(Launch):
         self._backing_off = False
         self._task: StandardFuture[Any] | None = None
         _taskloom._set_canceller(self.future, self._cancel)
+        around = _taskloom.current_token()
+        if around is not None:
+            around.on_cancel(self.future.cancel)
 
     def launch(self) -> None:
         """Hands the task to a process."""

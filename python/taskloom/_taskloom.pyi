@@ -7,9 +7,12 @@ from typing_extensions import disjoint_base
 
 from taskloom.graph import Graph
 from taskloom.retry import Retry
+from taskloom.scheduling.statistics import Timing
 from taskloom.task import Options
 
 __version__: str
+
+_Latency = tuple[int, float, float, float, float, float, float]
 
 _P = ParamSpec("_P")
 _R = TypeVar("_R")
@@ -123,6 +126,12 @@ class RunCore:
 class FutureBase:
     @property
     def id(self) -> int: ...
+    @property
+    def name(self) -> str | None: ...
+    @property
+    def progress(self) -> tuple[float, float | None] | None: ...
+    @property
+    def timing(self) -> Timing | None: ...
     # Read-only at run time; attributes here, since the other base has them so.
     _state: Any
     _condition: Any
@@ -164,6 +173,7 @@ class Pool:
         deadline_lead: float = 0.1,
         aging: int = 64,
         overdue: str = "skip",
+        timing: bool = False,
     ) -> Any: ...
     def submit(
         self, fn: Callable[_P, _R], /, *args: _P.args, **kwargs: _P.kwargs
@@ -174,6 +184,18 @@ class Pool:
     def _submit(
         self, options: TaskOptions, fn: Callable[..., _R], /, *args: Any, **kwargs: Any
     ) -> Future[_R]: ...
+    def _submit_unlinked(
+        self, fn: Callable[_P, _R], /, *args: _P.args, **kwargs: _P.kwargs
+    ) -> Future[_R]: ...
+    def _set_defaults(self, options: TaskOptions) -> None: ...
+    def _stats(
+        self,
+    ) -> tuple[
+        dict[str, int],
+        list[tuple[dict[str, int], float]],
+        tuple[_Latency, _Latency],
+        int,
+    ]: ...
     def _prepare(
         self,
         options: TaskOptions,
@@ -216,6 +238,8 @@ class TaskOptions:
         retry: Retry | None = None,
         special: bool = False,
         lets_go_on: bool = False,
+        timing: bool = False,
+        interrupt: bool = False,
     ) -> Self: ...
     @property
     def given(self) -> Options: ...
@@ -237,6 +261,9 @@ def _know_task(task_class: type) -> None: ...
 def _set_canceller(future: Future[Any], callable: Callable[[], bool]) -> None: ...
 def _cancel_here(future: Future[Any]) -> bool: ...
 def _set_on_left(future: Future[Any], callable: Callable[[], object]) -> None: ...
+def _current_future() -> Future[Any] | None: ...
+def _set_progress(future: Future[Any], done: float, total: float | None) -> None: ...
+def _deadline(future: Future[Any]) -> float | None: ...
 def _begin(future: Future[Any]) -> bool: ...
 def _settle(
     future: Future[Any], end: Literal["done", "failed", "cancelled"], outcome: object

@@ -10,10 +10,10 @@ import weakref
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, Literal, ParamSpec, TypeVar, final
+from typing import TYPE_CHECKING, Any, Literal, ParamSpec, TypeVar, final
 
 from taskloom import _taskloom
-from taskloom._submission import Desk, resolved_options
+from taskloom._submission import Base, Desk, resolve, resolved_options
 from taskloom._taskloom import Future, Plan
 from taskloom._workers import Workers, is_exiting, register
 from taskloom.errors import OptionError
@@ -21,6 +21,9 @@ from taskloom.graph import Graph
 from taskloom.run import Mode, Run, run_plan, start_plan
 from taskloom.task import Options, Task
 from taskloom.view import ExecutorView
+
+if TYPE_CHECKING:
+    from taskloom.scheduling.statistics import ExecutorStats
 
 __all__ = ["Executor", "Future", "default_executor", "run", "worker_count", "worker_index"]
 
@@ -78,6 +81,14 @@ class Executor(_taskloom.Pool, ThreadPoolExecutor):
     aging
         Every how many starts the task that waits longest goes first, so that low priority does
         not starve; 0 for never.
+    timing
+        Whether the times of tasks are recorded, for `Future.timing` and `stats()`.
+    default_timeout
+        Seconds per attempt for tasks that say nothing else; None for no limit.
+    cancel
+        How a running task is cancelled. `"cooperative"` sets its token, which `checkpoint()` looks
+        at. `"interrupt"` also raises `Cancelled` in its thread at its next Python instruction; a
+        call into C is not interrupted, and a `finally` block or a lock may be left half-way.
     exit_timeout
         Seconds that the interpreter's exit waits for running tasks before it abandons them; None
         waits until they are done. After ten seconds it says what it waits for.
@@ -99,6 +110,8 @@ class Executor(_taskloom.Pool, ThreadPoolExecutor):
     _workers: Workers
     _max_workers: int
     _desk: Desk
+    _base: Base
+    _born: float
     _cache: dict[Any, _taskloom.TaskOptions]
 
     def __new__(
@@ -114,6 +127,9 @@ class Executor(_taskloom.Pool, ThreadPoolExecutor):
         overdue: Literal["skip", "first", "report"] = "skip",
         deadline_lead: float = 0.1,
         aging: int = 64,
+        timing: bool = False,
+        default_timeout: float | None = None,
+        cancel: Literal["cooperative", "interrupt"] = "cooperative",
         exit_timeout: float | None = None,
     ) -> Executor:
         if max_workers is None:
@@ -133,6 +149,12 @@ class Executor(_taskloom.Pool, ThreadPoolExecutor):
             )
         if exit_timeout is not None and exit_timeout < 0:
             raise ValueError(f"exit_timeout={exit_timeout!r} must be seconds, 0 or more, or None")
+        if cancel not in ("cooperative", "interrupt"):
+            raise OptionError(f"cancel={cancel!r} must be 'cooperative' or 'interrupt'")
+        if default_timeout is not None and not default_timeout > 0:
+            raise ValueError(
+                f"default_timeout={default_timeout!r} must be seconds above 0, or None for no limit"
+            )
         workers = Workers(thread_name_prefix, initializer, initargs, exit_timeout)
         self: Executor = super().__new__(
             cls,
@@ -144,6 +166,7 @@ class Executor(_taskloom.Pool, ThreadPoolExecutor):
             deadline_lead=deadline_lead,
             aging=aging,
             overdue=overdue,
+            timing=timing,
         )
         workers.executor = weakref.ref(self)
         self._workers = workers
@@ -154,7 +177,12 @@ class Executor(_taskloom.Pool, ThreadPoolExecutor):
             amounts={},
             hard_deadlines=overdue == "skip",
             exit_timeout=exit_timeout,
+            timeout=default_timeout,
         )
+        self._base = Base(timing, cancel == "interrupt", default_timeout)
+        self._born = time.monotonic()
+        if self._base != Base():
+            self._set_defaults(resolve(Options.EMPTY, self._base))
         register(self)
         return self
 
@@ -280,6 +308,42 @@ class Executor(_taskloom.Pool, ThreadPoolExecutor):
         """
         return ExecutorView(self, Options("options", **options))
 
+    def stats(self) -> ExecutorStats:
+        """What the executor has measured since it was made, as a frozen record.
+
+        Tasks in worker processes are not counted. Latencies are there with `timing=True`.
+
+        >>> from taskloom import Executor
+        >>> with Executor(1) as executor:
+        ...     executor.submit(pow, 2, 10).result()
+        1024
+        >>> executor.stats().done
+        1
+        """
+        from taskloom.scheduling.statistics import ExecutorStats, Latency, WorkerStats
+
+        arrivals, workers, (queued, ran), threads = self._stats()
+        names = ("count", "total", "minimum", "p50", "p99", "p999", "maximum")
+        return ExecutorStats(
+            uptime=time.monotonic() - self._born,
+            submitted=arrivals["submitted"],
+            rejected=arrivals["rejected"],
+            dropped=arrivals["dropped"],
+            blocked=arrivals["blocked"],
+            emptied=arrivals["cancelled"],
+            queued=self.queue_depth,
+            held=self._desk.held,
+            active_workers=threads,
+            active_reason=f"{threads} of {self._max_workers} were needed so far",
+            workers=tuple(
+                WorkerStats(index=index, busy=busy, **counts)
+                for index, (counts, busy) in enumerate(workers)
+                if index < self._max_workers or any(counts.values())
+            ),
+            queue_latency=Latency(**dict(zip(names, queued, strict=True))),  # type: ignore[arg-type]
+            execution=Latency(**dict(zip(names, ran, strict=True))),  # type: ignore[arg-type]
+        )
+
     def call(self, fn: Callable[P, R], /, *args: P.args, **kwargs: P.kwargs) -> R:
         """Submits and waits: returns what `fn(*args, **kwargs)` returned, raises what it raised.
 
@@ -297,7 +361,7 @@ class Executor(_taskloom.Pool, ThreadPoolExecutor):
             future.cancel()
 
     def _submit_task(self, task: Task[..., R], /, *args: Any, **kwargs: Any) -> Future[R]:
-        chosen = resolved_options(task, Options.EMPTY, self._cache)
+        chosen = resolved_options(task, Options.EMPTY, self._base, self._cache)
         return self._submit_chosen(chosen, task.function, args, kwargs)
 
     def _submit_chosen(

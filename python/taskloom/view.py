@@ -40,7 +40,7 @@ class ExecutorView(_taskloom.Submitter):
     _cache: dict[Any, _taskloom.TaskOptions]
 
     def __new__(cls, executor: Executor, given: Options) -> Self:
-        self = super().__new__(cls, executor, resolve(given))
+        self = super().__new__(cls, executor, resolve(given, executor._base))
         self._executor = executor
         self._given = given
         self._cache = {}
@@ -141,7 +141,7 @@ class ExecutorView(_taskloom.Submitter):
                 )
 
     def _submit_task(self, task: Task[..., R], /, *args: Any, **kwargs: Any) -> Future[R]:
-        chosen = resolved_options(task, self._given, self._cache)
+        chosen = resolved_options(task, self._given, self._executor._base, self._cache)
         return self._executor._submit_chosen(chosen, task.function, args, kwargs)
 
     def _submit_special(self, fn: Callable[..., R], /, *args: Any, **kwargs: Any) -> Future[R]:

@@ -88,10 +88,6 @@ class WorkerStats:
     """Tasks taken from other workers."""
     steal_attempts: int = 0
     """Looks into the queues of other workers."""
-    parks: int = 0
-    """Times that it went to sleep."""
-    wakes: int = 0
-    """Times that it woke another."""
     busy: float = 0.0
     """Seconds spent in tasks; 0 without `timing`."""
 
@@ -131,6 +127,8 @@ class ExecutorStats:
     """How many workers may run tasks now."""
     active_reason: str = ""
     """Why that many."""
+    emptied: int = 0
+    """Queued tasks cancelled by a shutdown."""
     workers: tuple[WorkerStats, ...] = ()
     """What each worker has done, by index."""
     queue_latency: Latency = Latency()
@@ -151,7 +149,7 @@ class ExecutorStats:
     @property
     def cancelled(self) -> int:
         """Tasks that were cancelled before or while they ran."""
-        return sum(worker.cancelled for worker in self.workers)
+        return self.emptied + sum(worker.cancelled for worker in self.workers)
 
     @property
     def timed_out(self) -> int:
@@ -176,7 +174,7 @@ class ExecutorStats:
     @property
     def finished(self) -> int:
         """Tasks that came to an end, however they did."""
-        return sum(worker.finished for worker in self.workers)
+        return self.emptied + sum(worker.finished for worker in self.workers)
 
     @property
     def imbalance(self) -> float:

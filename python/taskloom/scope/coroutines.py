@@ -9,12 +9,10 @@ from collections.abc import Callable, Coroutine
 from typing import Any, ParamSpec, TypeVar, final, overload
 
 from taskloom import _taskloom
-from taskloom._taskloom import Future
 from taskloom.scope._hosts import refuse_to_block
 from taskloom.scope.cancellation import CancelScope
 
 __all__ = [
-    "current_task",
     "maybe_yield",
     "run_coroutine",
     "run_seeded",
@@ -29,21 +27,6 @@ R = TypeVar("R")
 sleep = _taskloom.sleep
 yield_now = _taskloom.yield_now
 maybe_yield = _taskloom.maybe_yield
-
-
-def current_task() -> Future[Any] | None:
-    """The future of the coroutine that calls, if a scope spawned it and taskloom drives it.
-
-    >>> import taskloom
-    >>> async def who():
-    ...     return taskloom.current_task()
-    >>> with taskloom.Scope() as scope:
-    ...     future = scope.spawn(who)
-    >>> future.result() is future
-    True
-    """
-    future: Future[Any] | None = _taskloom.current_handle()
-    return future
 
 
 async def sleep_forever() -> None:

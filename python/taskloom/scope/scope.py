@@ -233,7 +233,9 @@ class Scope(_taskloom.Nursery):
         child.handle = own
         child.abandoned = options is not None and options._abandon
         child.future.add_done_callback(child.cancel_if_asked)
-        executor.submit(_run_function, child, own, self.token, partial(fn, *args, **kwargs))
+        # Whoever cancels the task that spawns reaches the child by its scope, which waits for it.
+        submit = getattr(executor, "_submit_unlinked", executor.submit)
+        submit(_run_function, child, own, self.token, partial(fn, *args, **kwargs))
         if child.abandoned:
             self._child_over()
 

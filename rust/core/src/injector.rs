@@ -40,6 +40,11 @@ impl Injector {
         self.len.load(Acquire)
     }
 
+    /// How many jobs were ever queued here.
+    pub fn pushed(&self) -> u64 {
+        self.ready.lock().pushed()
+    }
+
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }

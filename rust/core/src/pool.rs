@@ -10,6 +10,7 @@ use crate::injector::Injector;
 use crate::job::Job;
 use crate::ready::{DEFAULT_BAND, Order};
 use crate::sleep::{Found, Notified, Seek, Sleep};
+use crate::stats::{ArrivalStats, PoolReading, SharedCount, WorkerStats};
 use crate::sync::Mutex;
 use crate::sync::atomic::Ordering::{Acquire, Relaxed, SeqCst};
 use crate::sync::atomic::{AtomicBool, AtomicUsize};
@@ -50,6 +51,8 @@ pub struct Settings {
     /// How many submitted jobs may be queued; None for any number.
     pub bound: Option<usize>,
     pub order: Order,
+    /// Whether latencies are recorded.
+    pub timing: bool,
 }
 
 struct Threads {
@@ -74,6 +77,10 @@ pub struct Pool {
     /// Why workers stay although the pool is closed: runs that are not over.
     retained: AtomicUsize,
     closed: AtomicBool,
+    stats: Box<[WorkerStats]>,
+    arrivals: ArrivalStats,
+    /// Jobs that are nobody's task.
+    tickets: SharedCount,
 }
 
 impl Pool {
@@ -97,6 +104,11 @@ impl Pool {
             blocked: AtomicUsize::new(0),
             retained: AtomicUsize::new(0),
             closed: AtomicBool::new(false),
+            stats: (0..places)
+                .map(|_| WorkerStats::new(settings.timing))
+                .collect(),
+            arrivals: ArrivalStats::default(),
+            tickets: SharedCount::default(),
             settings,
         })
     }
@@ -122,6 +134,7 @@ impl Pool {
     /// Queues a job and sees to it that somebody takes it. From a worker of this pool a job of the
     /// default band goes to its own deque. Never full, and allowed on a closed pool. Attached.
     pub fn submit(self: &Arc<Self>, job: Job, band: usize) {
+        self.tickets.add(1);
         if band == DEFAULT_BAND && self.push_local(job) {
             self.announce(1);
         } else {
@@ -202,6 +215,21 @@ impl Pool {
         taken
     }
 
+    /// What the workers and arrivals were counted as until about now; `submitted` is all that was
+    /// queued as tasks.
+    pub fn stats(&self) -> PoolReading {
+        let mut reading = PoolReading::new(&self.arrivals, &self.stats);
+        let local = reading.total().submitted;
+        let queued = self.injector.pushed() + local;
+        reading.arrivals.submitted = queued.saturating_sub(self.tickets.get());
+        reading
+    }
+
+    /// What any thread counts.
+    pub fn arrivals(&self) -> &ArrivalStats {
+        &self.arrivals
+    }
+
     /// Sleeps (detached) until the queue may have room again.
     pub fn wait_for_room(&self, timeout: Option<Duration>) -> Wait {
         let bound = self.settings.bound.unwrap_or(usize::MAX);
@@ -244,6 +272,7 @@ impl Pool {
         Worker::with_current(|worker| match worker {
             Some(worker) if std::ptr::eq(&*worker.pool, self) => {
                 self.local.fetch_add(1, SeqCst);
+                worker.stats().counts.submitted.add(1);
                 worker.deque.push(job);
                 true
             }
@@ -374,6 +403,7 @@ impl Pool {
             steal_from: Cell::new(index),
             may_block: Cell::new(false),
             orphaned: Cell::new(false),
+            current: Cell::new(std::ptr::null()),
         };
         CURRENT.with(|current| current.set(&worker));
         self.inboxes[index].open();
@@ -456,6 +486,8 @@ pub struct Worker {
     steal_from: Cell<usize>,
     may_block: Cell<bool>,
     orphaned: Cell<bool>,
+    /// What the host says that it runs.
+    current: Cell<*const ()>,
 }
 
 impl Worker {
@@ -487,6 +519,24 @@ impl Worker {
 
     pub fn pool(&self) -> &Arc<Pool> {
         &self.pool
+    }
+
+    /// What `replace_current` was last told.
+    #[inline]
+    pub fn current(&self) -> *const () {
+        self.current.get()
+    }
+
+    /// Notes what the host runs on this worker, for itself to ask; returns what it was before.
+    #[inline]
+    pub fn replace_current(&self, current: *const ()) -> *const () {
+        self.current.replace(current)
+    }
+
+    /// What this worker counts.
+    #[inline]
+    pub fn stats(&self) -> &WorkerStats {
+        &self.pool.stats[self.index]
     }
 
     /// Whether this thread holds the interpreter; a late job asks.
@@ -592,7 +642,9 @@ impl Worker {
         let start = self.steal_from.get();
         for offset in 1..=stealers.len() {
             let victim = (start + offset) % stealers.len();
+            self.stats().counts.steal_attempts.add(1);
             if let Some(job) = steal(&stealers[victim]) {
+                self.stats().counts.stolen.add(1);
                 self.steal_from.set(victim + stealers.len() - 1);
                 self.pool.local.fetch_sub(1, SeqCst);
                 return Some(job);

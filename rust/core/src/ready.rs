@@ -127,6 +127,11 @@ impl<T: Copy> ReadyQueue<T> {
         }
     }
 
+    /// How many items were ever pushed.
+    pub fn pushed(&self) -> u64 {
+        self.sequence
+    }
+
     /// How many items are queued.
     #[inline]
     pub fn len(&self) -> usize {

@@ -105,10 +105,6 @@ counts! {
     steal_attempts,
     /// Tasks taken from other workers' queues.
     stolen,
-    /// Times that this worker went to sleep.
-    parks,
-    /// Times that this worker woke another.
-    wakes,
     /// Ticks spent in tasks.
     busy_ticks,
 }
@@ -126,6 +122,8 @@ counts! {
     dropped,
     /// Times that a submit waited because the queue was full.
     blocked,
+    /// Queued tasks cancelled all at once.
+    cancelled,
 }
 
 /// One worker's counts and, with timing on, its latency histograms, in ticks.

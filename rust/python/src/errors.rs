@@ -1,6 +1,7 @@
 //! Exceptions that the engine raises or logs, looked up where they are defined in Python.
 
 use pyo3::prelude::*;
+use pyo3::sync::PyOnceLock;
 use pyo3::types::PyType;
 
 /// An instance of `taskloom.errors.NAME` with this message, or the error of not getting one.
@@ -41,6 +42,13 @@ pub fn cancelled(py: Python<'_>) -> PyErr {
         Ok(exception) => PyErr::from_value(exception),
         Err(error) => error,
     }
+}
+
+static CANCELLED: PyOnceLock<Py<PyType>> = PyOnceLock::new();
+
+/// `taskloom.errors.Cancelled`, which is raised inside of tasks.
+pub fn cancelled_inside(py: Python<'_>) -> PyResult<&Bound<'_, PyType>> {
+    CANCELLED.import(py, "taskloom.errors", "Cancelled")
 }
 
 /// `concurrent.futures.InvalidStateError`.

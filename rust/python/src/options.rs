@@ -25,6 +25,10 @@ pub struct TaskOptions {
     pub special: bool,
     /// Whether a failure leaves those go on that come after this task.
     pub lets_go_on: bool,
+    /// Whether its times are recorded.
+    pub timing: bool,
+    /// Whether to cancel it by an exception in its thread.
+    pub interrupt: bool,
     /// Whether the band is all there is.
     pub plain: bool,
 }
@@ -41,7 +45,8 @@ fn nanos(seconds: Option<f64>) -> Option<u64> {
 impl TaskOptions {
     #[new]
     #[pyo3(signature = (given, *, priority = 0, deadline = None, timeout = None, name = None,
-                        retry = None, special = false, lets_go_on = false))]
+                        retry = None, special = false, lets_go_on = false, timing = false,
+                        interrupt = false))]
     #[expect(clippy::too_many_arguments, reason = "one per option")]
     fn new(
         given: Py<PyAny>,
@@ -52,6 +57,8 @@ impl TaskOptions {
         retry: Option<Py<PyAny>>,
         special: bool,
         lets_go_on: bool,
+        timing: bool,
+        interrupt: bool,
     ) -> Self {
         let deadline = nanos(deadline).map(clock::from_nanos);
         let timeout = nanos(timeout);
@@ -61,7 +68,9 @@ impl TaskOptions {
             band: band_of(priority),
             deadline,
             timeout,
-            plain: none && !special && !lets_go_on,
+            plain: none && !special && !lets_go_on && !timing && !interrupt,
+            timing,
+            interrupt,
             name,
             retry,
             special,

@@ -1,18 +1,20 @@
 //! The pool's Python face: `_taskloom.Pool`, the native base of `taskloom.Executor`.
 
-use crate::future::{self, Call, FutureObject, Object, Record};
+use crate::future::{self, Call, FutureObject, Object, Origin, Record};
 use crate::options::TaskOptions;
 use crate::{call, context, errors, timer};
 use parking_lot::Mutex;
 use pyo3::exceptions::{PyMemoryError, PyRuntimeError, PyTypeError, PyValueError};
 use pyo3::ffi;
 use pyo3::prelude::*;
+use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyDict, PyList, PyTuple, PyType};
 use std::ptr::null_mut;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, SeqCst};
 use std::sync::atomic::{AtomicPtr, AtomicU32};
 use std::time::Duration;
+use taskloom_core::histogram::Counts;
 use taskloom_core::job::Job;
 use taskloom_core::pool::{Full, Host, Pool as Core, Settings, Worker};
 use taskloom_core::ready::{DEFAULT_BAND, Order, OverdueOrder};
@@ -178,6 +180,9 @@ pub struct Pool {
     order: Order,
     /// Whether a task that is past its deadline is given up.
     hard_deadlines: bool,
+    timing: bool,
+    /// What a submit without options has, if that is more than nothing.
+    defaults: PyOnceLock<Py<TaskOptions>>,
     start_thread: Py<PyAny>,
 }
 
@@ -234,6 +239,10 @@ impl Pool {
         &self.shared().core
     }
 
+    fn defaults<'py>(&self, py: Python<'py>) -> Option<&TaskOptions> {
+        self.defaults.get(py).map(|options| options.get())
+    }
+
     fn identity(&self) -> *const () {
         Arc::as_ptr(self.core()).cast()
     }
@@ -242,6 +251,7 @@ impl Pool {
         max_workers: usize,
         bound: Option<usize>,
         order: Order,
+        timing: bool,
         start_thread: Py<PyAny>,
     ) -> *mut Shared {
         let gated = cfg!(not(Py_GIL_DISABLED));
@@ -256,6 +266,7 @@ impl Pool {
             local_queues: !gated && max_workers > 1,
             bound,
             order,
+            timing,
         };
         let core = Core::new(Box::new(Handle(Arc::clone(&interpreter))), settings);
         let _ = interpreter.core.set(Arc::downgrade(&core));
@@ -284,6 +295,15 @@ impl Pool {
         PyRuntimeError::new_err(message)
     }
 
+    /// Who submits: the task that this thread runs, or somebody outside.
+    #[inline(always)]
+    fn origin(&self) -> Origin {
+        match future::current_on_worker() {
+            Some(parent) => Origin::of_child(parent, self.identity()),
+            None => Origin::of_pool(self.identity()),
+        }
+    }
+
     /// Makes a future. Null with an exception set if that failed.
     ///
     /// # Safety
@@ -304,7 +324,7 @@ impl Pool {
             let call = Call {
                 callable: *args,
                 context,
-                pool: self.identity(),
+                origin: self.origin(),
                 inline: self.inline,
             };
             future::new(&call, args.add(1), count - 1, kwnames)
@@ -393,6 +413,9 @@ impl Pool {
 
     fn wait_for_room(&self, py: Python<'_>) -> PyResult<()> {
         let bound = self.bound.unwrap_or(usize::MAX);
+        if self.when_full == WhenFull::Reject || has_running_loop(py) {
+            self.core().arrivals().rejected.add(1);
+        }
         if self.when_full == WhenFull::Reject {
             return Err(errors::queue_full(
                 py,
@@ -410,6 +433,7 @@ impl Pool {
             ));
         }
         let core = Arc::clone(self.core());
+        core.arrivals().blocked.add(1);
         // The slice lets a closing be noticed that came before the wait.
         call::wait_detached(py, Some(Duration::from_millis(100)), |slice| {
             core.wait_for_room(slice)
@@ -419,6 +443,26 @@ impl Pool {
             flags => Err(self.refusal(py, flags)),
         }
     }
+}
+
+fn seconds(ticks: u64) -> f64 {
+    taskloom_core::clock::nanos(ticks) as f64 * 1e-9
+}
+
+type Latency = (u64, f64, f64, f64, f64, f64, f64);
+
+fn latency(counts: &Counts) -> Latency {
+    let at = |share| seconds(counts.quantile(share));
+    let least = if counts.count == 0 { 0 } else { counts.min };
+    (
+        counts.count,
+        seconds(counts.sum),
+        seconds(least),
+        at(0.5),
+        at(0.99),
+        at(0.999),
+        seconds(counts.max),
+    )
 }
 
 /// Whether an asyncio loop runs on this thread (false if asyncio was never imported).
@@ -439,7 +483,8 @@ fn has_running_loop(py: Python<'_>) -> bool {
 impl Pool {
     #[new]
     #[pyo3(signature = (max_workers, bound, when_full, inline, start_thread, *,
-                        deadline_lead = 0.1, aging = 64, overdue = "skip"))]
+                        deadline_lead = 0.1, aging = 64, overdue = "skip",
+                        timing = false))]
     #[expect(clippy::too_many_arguments, reason = "one per setting")]
     fn new(
         max_workers: usize,
@@ -450,6 +495,7 @@ impl Pool {
         deadline_lead: f64,
         aging: u32,
         overdue: &str,
+        timing: bool,
         py: Python<'_>,
     ) -> PyResult<Self> {
         if max_workers == 0 || max_workers > 10_000 {
@@ -485,7 +531,13 @@ impl Pool {
             aging,
             overdue: late,
         };
-        let shared = Pool::make(max_workers, bound, order, start_thread.clone_ref(py));
+        let shared = Pool::make(
+            max_workers,
+            bound,
+            order,
+            timing,
+            start_thread.clone_ref(py),
+        );
         Ok(Pool {
             shared: AtomicPtr::new(shared),
             max_workers,
@@ -494,6 +546,8 @@ impl Pool {
             inline,
             order,
             hard_deadlines: overdue == "skip",
+            timing,
+            defaults: PyOnceLock::new(),
             start_thread,
         })
     }
@@ -583,13 +637,17 @@ impl Pool {
             let call = Call {
                 callable: function.as_ptr(),
                 context,
-                pool: self.identity(),
+                origin: self.origin(),
                 inline: self.inline,
             };
             // SAFETY: one live argument, no keywords.
             let future = unsafe { future::new(&call, &item.as_ptr(), 1, null_mut()) };
             // SAFETY: null with an exception, or a new reference.
             let future = unsafe { Bound::from_owned_ptr_or_err(py, future.cast())? };
+            if let Some(options) = self.defaults(py) {
+                // SAFETY: new, and nobody else's yet.
+                unsafe { self.manage(future.as_ptr().cast(), options) };
+            }
             futures.append(&future)?;
             // SAFETY: the job owns the reference taken here, and `execute` drops it.
             jobs.push(unsafe { Job::new(future.as_ptr().cast(), future::execute) });
@@ -658,6 +716,7 @@ impl Pool {
             let native = unsafe { &*future.as_ptr().cast::<FutureObject>() };
             cancelled += usize::from(future::cancel(native, py));
         }
+        self.core().arrivals().cancelled.add(cancelled as u64);
         cancelled
     }
 
@@ -680,6 +739,7 @@ impl Pool {
             self.max_workers,
             self.bound,
             self.order,
+            self.timing,
             self.start_thread.clone_ref(py),
         );
         self.shared.swap(fresh, AcqRel);
@@ -697,6 +757,29 @@ impl Pool {
     #[getter]
     fn is_closed(&self) -> bool {
         self.shared().flags.load(Relaxed) != 0
+    }
+
+    /// Gives submits without options these.
+    fn _set_defaults(&self, py: Python<'_>, options: Py<TaskOptions>) {
+        let _ = self.defaults.set(py, options);
+    }
+
+    /// What was counted: arrivals and each worker by name, then latencies in queue and execution,
+    /// as (count, total, minimum, p50, p99, p999, maximum) in seconds; and the workers now.
+    fn _stats<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyTuple>> {
+        taskloom_core::clock::refine();
+        let reading = self.core().stats();
+        let arrivals: std::collections::HashMap<_, _> = reading.arrivals.named().collect();
+        let workers = PyList::empty(py);
+        for worker in &reading.workers {
+            // Ticks mean nothing outside; they go beside as seconds.
+            let named = worker.named().filter(|(name, _)| *name != "busy_ticks");
+            let counts: std::collections::HashMap<_, _> = named.collect();
+            let busy = seconds(worker.busy_ticks);
+            workers.append((counts, busy))?;
+        }
+        let latencies = (latency(&reading.queued), latency(&reading.ran));
+        (arrivals, workers, latencies, self.core().threads()).into_pyobject(py)
     }
 
     /// Why the pool is broken; empty if it is not.
@@ -771,7 +854,8 @@ unsafe extern "C" fn submit(
             return submit_in_python(this, c"_submit_task", args, count as usize, kwnames);
         }
         let pool = Bound::from_borrowed_ptr(py, this).cast_into_unchecked::<Pool>();
-        pool.get().submit_call(args, count as usize, kwnames, None)
+        let pool = pool.get();
+        pool.submit_call(args, count as usize, kwnames, pool.defaults(py))
     }
 }
 
@@ -849,6 +933,20 @@ unsafe extern "C" fn submit_chosen(
     }
 }
 
+/// As `submit`, but not as a child of the task that submits: cancelling that does not reach it.
+unsafe extern "C" fn submit_unlinked(
+    this: Object,
+    args: *const Object,
+    count: isize,
+    kwnames: Object,
+) -> Object {
+    let before = future::replace_current(std::ptr::null());
+    // SAFETY: as the caller promises.
+    let submitted = unsafe { submit(this, args, count, kwnames) };
+    future::replace_current(before);
+    submitted
+}
+
 pub type FastMethod = unsafe extern "C" fn(Object, *const Object, isize, Object) -> Object;
 
 /// Adds a method with the vectorcall convention, which PyO3 does not offer: no tuple, no dict.
@@ -879,6 +977,7 @@ pub fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<Pool>()?;
     add_fast_method::<Pool>(py, c"submit", submit)?;
     add_fast_method::<Pool>(py, c"_submit", submit_chosen)?;
+    add_fast_method::<Pool>(py, c"_submit_unlinked", submit_unlinked)?;
     module.add_function(wrap_pyfunction!(worker_index, module)?)?;
     module.add_function(wrap_pyfunction!(worker_count, module)?)?;
     module.add_function(wrap_pyfunction!(_know_task, module)?)?;

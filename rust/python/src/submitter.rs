@@ -128,6 +128,29 @@ fn _call_later(seconds: f64, callable: Py<PyAny>) {
     clock.set(clock.now().saturating_add(span), Arc::new(Call(callable)));
 }
 
+/// The future of the task that the calling thread is in, or None.
+#[pyfunction]
+fn _current_future(py: Python<'_>) -> Option<Bound<'_, PyAny>> {
+    future::current().map(|native| future::as_object(native, py))
+}
+
+/// Notes how far the task of a future is.
+#[pyfunction]
+#[pyo3(signature = (future, done, total))]
+fn _set_progress(future: &Bound<'_, PyAny>, done: f64, total: Option<f64>) {
+    if let Some(native) = future::native(future) {
+        native.set_progress(done, total);
+    }
+}
+
+/// The deadline of a future in seconds of the monotonic clock, or None.
+#[pyfunction]
+fn _deadline(future: &Bound<'_, PyAny>) -> Option<f64> {
+    let record = future::native(future).and_then(future::record_of)?;
+    let ticks = record.deadline?;
+    Some(taskloom_core::clock::monotonic_nanos(ticks) as f64 * 1e-9)
+}
+
 /// How often the task of a future was called; 0 if it has not begun or was submitted plainly.
 #[pyfunction]
 fn _attempts(future: &Bound<'_, PyAny>) -> u32 {
@@ -150,6 +173,9 @@ pub fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(_set_canceller, module)?)?;
     module.add_function(wrap_pyfunction!(_cancel_here, module)?)?;
     module.add_function(wrap_pyfunction!(_set_on_left, module)?)?;
+    module.add_function(wrap_pyfunction!(_current_future, module)?)?;
+    module.add_function(wrap_pyfunction!(_set_progress, module)?)?;
+    module.add_function(wrap_pyfunction!(_deadline, module)?)?;
     module.add_function(wrap_pyfunction!(_begin, module)?)?;
     module.add_function(wrap_pyfunction!(_settle, module)?)?;
     module.add_function(wrap_pyfunction!(_call_later, module)?)?;

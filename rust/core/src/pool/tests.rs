@@ -41,6 +41,7 @@ fn start(max_workers: usize, gated: bool, bound: Option<usize>) -> (Arc<Pool>, A
             local_queues: !gated,
             bound,
             order: Order::default(),
+            timing: false,
         },
     );
     assert!(threads.pool.set(Arc::downgrade(&pool)).is_ok());

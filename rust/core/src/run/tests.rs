@@ -48,6 +48,7 @@ impl Workers {
             local_queues: true,
             bound: None,
             order: crate::ready::Order::default(),
+            timing: false,
         };
         let pool = Pool::new(Box::new(Arc::clone(&threads)), settings);
         assert!(threads.pool.set(Arc::downgrade(&pool)).is_ok());

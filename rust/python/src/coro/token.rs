@@ -3,6 +3,7 @@
 use super::sleep::clock_here;
 use super::suspend::{self, Waker};
 use super::task;
+use crate::future;
 use pyo3::ffi;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
@@ -157,9 +158,14 @@ pub fn here(py: Python<'_>) -> PyResult<Option<cancel::Token>> {
     }
     // SAFETY: a new reference, or null.
     let value = unsafe { Bound::from_owned_ptr_or_opt(py, value) };
-    match value {
-        Some(value) if !value.is_none() => Ok(Some(value.cast::<Token>()?.get().0.clone())),
-        _ => Ok(None),
+    let scope = match &value {
+        Some(value) if !value.is_none() => Some(value.cast::<Token>()?.get().0.clone()),
+        _ => None,
+    };
+    let innermost = value.as_ref().map_or(std::ptr::null_mut(), Bound::as_ptr);
+    match future::current_token(py, variable, innermost, || scope.clone())? {
+        Some(token) => Ok(Some(token)),
+        None => Ok(scope),
     }
 }
 

@@ -1,11 +1,12 @@
 //! Running a future's call, and telling the world how it ended.
 
-use super::{FutureObject, MANAGED, Object, managed};
+use super::{FutureObject, MANAGED, Object, PROMISE, family, managed};
 use crate::{call, context, errors};
 use pyo3::ffi;
 use pyo3::prelude::*;
 use pyo3::types::PyList;
 use std::cell::RefCell;
+use std::ptr::null;
 use taskloom_core::completion::State;
 use taskloom_core::job::Job;
 use taskloom_core::pool::Worker;
@@ -18,24 +19,41 @@ pub unsafe fn execute(data: *const (), worker: &Worker) {
     let future = data.cast::<FutureObject>().cast_mut();
     // SAFETY: as the contract says; whoever claims owns the call.
     unsafe {
+        let counts = &worker.stats().counts;
         if !(*future).completion.claim() {
             // Cancelled, or run by who waited for it.
+            match (*future).completion.state() {
+                State::Cancelled | State::Settling => counts.cancelled.add(1),
+                State::Failed => counts.failed.add(1),
+                _ => counts.done.add(1),
+            }
             ffi::Py_DECREF(future.cast());
             return;
         }
+        worker.replace_current(data);
         let end = if (*future).shape.has(MANAGED) {
             match managed::run(future, Python::assume_attached(), true) {
                 Some(end) => end,
                 None => {
+                    worker.replace_current(null());
+                    counts.timed_out.add(1);
                     ffi::Py_DECREF(future.cast());
                     return;
                 }
             }
+        } else if (*future).origin.is_cancelled() {
+            State::Cancelled
         } else if context::enter_outermost((*future).context) {
             run_call(future)
         } else {
             fail(future)
         };
+        worker.replace_current(null());
+        match end {
+            State::Done => counts.done.add(1),
+            State::Failed => counts.failed.add(1),
+            _ => counts.cancelled.add(1),
+        }
         (*future).shape.set_end(end);
         FutureObject::clear_call(future);
         if worker.has_more() || ffi::Py_REFCNT(future.cast()) == 1 {
@@ -51,15 +69,24 @@ pub unsafe fn execute(data: *const (), worker: &Worker) {
 /// Runs a future on the thread that waits for it, which has claimed it, in a context of its own.
 pub fn run_inline(future: &FutureObject, py: Python<'_>) {
     let this = std::ptr::from_ref(future).cast_mut();
+    let before = family::replace_current(this);
+    run_nested(this, py);
+    family::replace_current(before);
+}
+
+fn run_nested(this: *mut FutureObject, py: Python<'_>) {
     // SAFETY: attached and claimed by the caller.
     unsafe {
         let end = if ffi::Py_EnterRecursiveCall(
             c" while running a task that is waited for".as_ptr(),
         ) != 0
         {
-            if (*this).shape.has(MANAGED) && !(*this).completion.settle_running() {
-                ffi::PyErr_Clear();
+            if (*this).shape.has(MANAGED) {
+                let error = call::take_exception(py);
                 FutureObject::clear_call(this);
+                if (*this).completion.settle_running() {
+                    end_running(&*this, State::Failed, Some(error), py);
+                }
                 return;
             }
             fail(this)
@@ -70,6 +97,9 @@ pub fn run_inline(future: &FutureObject, py: Python<'_>) {
                 Some(end) => end,
                 None => return,
             }
+        } else if (*this).origin.is_cancelled() {
+            ffi::Py_LeaveRecursiveCall();
+            State::Cancelled
         } else {
             let result = context::run_nested(py, (*this).context, || vectorcall(this));
             ffi::Py_LeaveRecursiveCall();
@@ -140,11 +170,15 @@ unsafe fn settle(this: *mut FutureObject, result: Object) -> State {
 unsafe fn fail(this: *mut FutureObject) -> State {
     // SAFETY: as the caller promises.
     unsafe {
-        let exception = call::take_exception(Python::assume_attached()).into_ptr();
+        let py = Python::assume_attached();
+        let error = call::take_exception(py);
         if (*this).completion.state() != State::Running {
-            return ended_meanwhile(this, exception);
+            return ended_meanwhile(this, error.into_ptr());
         }
-        (*this).outcome = exception;
+        if is_cancellation(py, &error) {
+            return State::Cancelled;
+        }
+        (*this).outcome = error.into_ptr();
         // An exception refers to frames, which may refer to the future.
         FutureObject::track(this);
         State::Failed
@@ -162,6 +196,11 @@ unsafe fn ended_meanwhile(this: *mut FutureObject, outcome: Object) -> State {
         ffi::Py_DECREF(outcome);
         (*this).shape.end()
     }
+}
+
+/// Whether an error says that a task has stopped because it was cancelled.
+pub fn is_cancellation(py: Python<'_>, error: &Py<PyAny>) -> bool {
+    errors::cancelled_inside(py).is_ok_and(|class| error.bind(py).get_type().is(class))
 }
 
 thread_local! {
@@ -386,6 +425,10 @@ pub fn cancel_here(future: &FutureObject, py: Python<'_>) -> bool {
     }
     if managed::cancel_waiting(future, py) {
         return true;
+    }
+    if future.completion.state() == State::Running && !future.shape.has(PROMISE) {
+        family::ask_to_stop(future);
+        managed::interrupt(future, py);
     }
     // Somebody else may be cancelling it at this moment: that is over without the interpreter's
     // help or needs it, so give it the chance.

@@ -6,7 +6,8 @@
 //! which counts it out if it finds `REPLACED`. A timer that finds `LEFT` counts it out itself.
 
 use super::execute::end_running;
-use super::managed::{missed, record_of};
+use super::family::ask_to_stop;
+use super::managed::{interrupt, missed, record_of};
 use super::record::Record;
 use super::{FutureObject, native};
 use crate::timer;
@@ -65,7 +66,9 @@ impl Limit {
                 pool.remove_spare();
             }
         }
+        ask_to_stop(native);
         end_running(native, State::Failed, Some(error), py);
+        interrupt(native, py);
     }
 }
 

@@ -4,13 +4,14 @@
 //! from elsewhere while it runs, so its runner has to win its end by `settle_running`, and drops
 //! what the call returned if somebody else did. The call and its inputs are the runner's always.
 
-use super::execute::{end_running, vectorcall};
+use super::execute::{end_running, is_cancellation, vectorcall};
 use super::record::Record;
 use super::{FutureObject, Object, limit};
 use crate::{call, context, errors};
 use pyo3::prelude::*;
 use std::ptr::null_mut;
 use std::sync::atomic::Ordering::Relaxed;
+use taskloom_core::clock;
 use taskloom_core::completion::State;
 use taskloom_core::pool::Worker;
 
@@ -25,7 +26,25 @@ pub unsafe fn run(this: *mut FutureObject, py: Python<'_>, outermost: bool) -> O
     // SAFETY: live, and its observers were there before it was shared.
     let future = unsafe { &*this };
     let record = future.observers()?.record.as_ref()?;
-    let (end, outcome) = if record.hard && record.is_overdue() {
+    let now = if record.timing || record.deadline.is_some() {
+        clock::ticks()
+    } else {
+        0
+    };
+    if record.timing {
+        record.started.store(now, Relaxed);
+    }
+    Worker::with_current(|worker| {
+        if let Some(worker) = worker {
+            record.worker.store(worker.index() as u32 + 1, Relaxed);
+            if record.deadline.is_some_and(|deadline| now > deadline) {
+                worker.stats().counts.overdue.add(1);
+            }
+        }
+    });
+    let (end, outcome) = if future.origin.is_cancelled() {
+        (State::Cancelled, py.None())
+    } else if record.hard && record.is_overdue() {
         let text = format!(
             "the deadline of {} passed before it began",
             record.describe(py)
@@ -39,12 +58,17 @@ pub unsafe fn run(this: *mut FutureObject, py: Python<'_>, outermost: bool) -> O
     // the future running.
     unsafe { FutureObject::clear_call(this) };
     limit::leave(record);
+    if record.timing {
+        record.note_end();
+    }
     let ended = future.completion.settle_running();
     if ended {
         // SAFETY: settled by this thread, so the outcome is its own.
         unsafe {
-            (*this).outcome = outcome.into_ptr();
-            FutureObject::track(this);
+            if end != State::Cancelled {
+                (*this).outcome = outcome.into_ptr();
+                FutureObject::track(this);
+            }
         }
     }
     if let Some(callable) = record.take_on_left()
@@ -70,7 +94,9 @@ unsafe fn attempts(
         // SAFETY: as the caller promises.
         let result = unsafe {
             let armed = limit::arm(&*this, record, py);
+            record.enter();
             let result = attempt(this, py, outermost);
+            record.exit();
             drop(armed);
             result
         };
@@ -79,6 +105,9 @@ unsafe fn attempts(
             return (State::Done, value.unbind());
         }
         let error = call::take_exception(py);
+        if is_cancellation(py, &error) {
+            return (State::Cancelled, error);
+        }
         match record.again(py, &error) {
             Ok(None) => return (State::Failed, error),
             // SAFETY: as the caller promises.
@@ -143,6 +172,15 @@ pub fn cancel_waiting(future: &FutureObject, py: Python<'_>) -> bool {
     }
     end_running(future, State::Cancelled, None, py);
     true
+}
+
+/// Raises Cancelled in the thread that runs a future, if its options want that.
+pub fn interrupt(future: &FutureObject, py: Python<'_>) {
+    if let Some(record) = record_of(future).filter(|record| record.interrupt)
+        && let Ok(class) = errors::cancelled_inside(py)
+    {
+        record.raise_inside(class);
+    }
 }
 
 /// Gives a new future, not yet shared, a record.

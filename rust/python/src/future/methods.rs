@@ -3,8 +3,8 @@
 use super::execute::{self, as_object, call_back, cancel as cancel_future, finish};
 use super::managed::record_of;
 use super::{
-    CLASS, CLASS_POINTER, FutureObject, INLINE, MANAGED, Object, PROMISE, Shape, dealloc, standard,
-    tp_clear, traverse,
+    CLASS, CLASS_POINTER, FutureObject, INLINE, MANAGED, Object, Origin, PROMISE, Shape, dealloc,
+    standard, tp_clear, traverse,
 };
 use crate::{call, errors};
 use pyo3::exceptions::{PyTimeoutError, PyTypeError};
@@ -56,8 +56,12 @@ fn wait(future: &FutureObject, timeout: Option<Duration>, py: Python<'_>) -> PyR
     }
     let zero = timeout.is_some_and(|t| t.is_zero());
     Worker::with_current(|worker| {
-        let mine =
-            worker.filter(|w| std::ptr::eq(std::sync::Arc::as_ptr(w.pool()).cast(), future.pool));
+        let mine = worker.filter(|w| {
+            std::ptr::eq(
+                std::sync::Arc::as_ptr(w.pool()).cast(),
+                future.origin.pool(),
+            )
+        });
         let inline = mine.is_some() || future.shape.has(INLINE);
         // A worker that waits runs what it waits for, and nothing else. With a limit on the wait
         // it does not: a task cannot be left half-way.
@@ -313,7 +317,7 @@ unsafe extern "C" fn tp_new(_: *mut ffi::PyTypeObject, args: Object, kwargs: Obj
             return null_mut();
         }
         let shape = Shape::new(0, PROMISE);
-        let future = FutureObject::allocate(shape, null());
+        let future = FutureObject::allocate(shape, Origin::of_pool(null()));
         if !future.is_null() {
             FutureObject::track(future);
         }
@@ -374,7 +378,7 @@ fn method_table() -> Vec<ffi::PyMethodDef> {
         def(c"running", P { PyCFunction: running }, ffi::METH_NOARGS,
             c"running($self, /)\n--\n\nWhether the task runs at this moment."),
         def(c"cancel", P { PyCFunction: cancel }, ffi::METH_NOARGS,
-            c"cancel($self, /)\n--\n\nCancels the task if it has not started. Returns whether it is cancelled."),
+            c"cancel($self, /)\n--\n\nCancels the task if it has not started. Returns whether it is cancelled.\n\nA task that runs is asked to stop: `taskloom.checkpoint()` raises Cancelled in it from now on.\nWhat it has submitted is cancelled with it."),
         def(c"add_done_callback", P { PyCFunction: add_done_callback }, ffi::METH_O,
             c"add_done_callback($self, fn, /)\n--\n\nHas `fn(future)` called when the task is over; at once if it is."),
         def(c"set_result", P { PyCFunction: set_result }, ffi::METH_O,
@@ -395,6 +399,21 @@ fn attribute_table() -> Vec<ffi::PyGetSetDef> {
             c"id",
             get_id,
             c"A number that no other future of this process has.",
+        ),
+        get(
+            c"name",
+            standard::get_name,
+            c"The task's name: that of its options, or of its function while it is there.",
+        ),
+        get(
+            c"progress",
+            standard::get_progress,
+            c"How far the task says it is, as (done, total), or None.",
+        ),
+        get(
+            c"timing",
+            standard::get_timing,
+            c"When the task was submitted, began and ended: a Timing, or None without timing.",
         ),
         get(
             c"_state",

@@ -17,6 +17,7 @@
 //! when its outcome is, when it gets observers, or when it gets attributes.
 
 mod execute;
+mod family;
 mod limit;
 mod managed;
 mod methods;
@@ -24,19 +25,20 @@ mod observers;
 mod record;
 mod standard;
 
+pub use execute::{as_object, cancel_here, settle_elsewhere as settle};
 pub use execute::{cancel, drop_garbage, execute, fail_with, has_garbage};
-pub use execute::{cancel_here, settle_elsewhere as settle};
 pub use managed::{manage, record_of};
 pub use methods::register;
 pub use record::Record;
 
+pub use family::{Origin, current, current_on_worker, current_token, replace_current};
 use observers::Observers;
 use pyo3::ffi;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use std::ffi::c_void;
 use std::os::raw::c_int;
-use std::ptr::null_mut;
+use std::ptr::{null, null_mut};
 use std::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed};
 use std::sync::atomic::{AtomicPtr, AtomicU8, AtomicU32};
 use taskloom_core::completion::{Completion, State};
@@ -128,8 +130,8 @@ pub struct FutureObject {
     outcome: Object,
     callable: Object,
     context: Object,
-    /// Whose workers run it: an identity, never followed.
-    pool: *const (),
+    /// Whose workers run it, and which task submitted it.
+    origin: Origin,
     observers: AtomicPtr<Observers>,
     /// From CPython 3.12 on, the inputs lie behind the object, in the space it was made with.
     /// First the names of keywords if there are any, then a scratch slot (which a callee may use,
@@ -157,7 +159,7 @@ pub fn native<'a>(object: &'a Bound<'_, PyAny>) -> Option<&'a FutureObject> {
 pub fn promise(py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {
     // SAFETY: attached; no inputs to fill. A new reference, or null with an exception set.
     unsafe {
-        let future = FutureObject::allocate(Shape::new(0, PROMISE), null_mut());
+        let future = FutureObject::allocate(Shape::new(0, PROMISE), Origin::of_pool(null()));
         Bound::from_owned_ptr_or_err(py, future.cast())
     }
 }
@@ -186,7 +188,7 @@ impl FutureObject {
     /// # Safety
     /// Attached. The caller fills the inputs with owned references at once.
     #[inline]
-    unsafe fn allocate(shape: Shape, pool: *const ()) -> *mut FutureObject {
+    unsafe fn allocate(shape: Shape, origin: Origin) -> *mut FutureObject {
         let class = CLASS_POINTER.load(Acquire);
         let slots = shape.before_inputs() + usize::from(shape.inputs);
         // SAFETY: the class is ours and of this layout; all fields are written before use. A fresh
@@ -205,7 +207,7 @@ impl FutureObject {
             (*future).outcome = null_mut();
             (*future).callable = null_mut();
             (*future).context = null_mut();
-            (*future).pool = pool;
+            (*future).origin = origin;
             (&raw mut (*future).observers).write(AtomicPtr::new(null_mut()));
             #[cfg(not(Py_3_12))]
             {
@@ -334,11 +336,20 @@ impl FutureObject {
         self.completion.state().is_over()
     }
 
+    /// Who asks to note how far its task is.
+    pub fn set_progress(&self, done: f64, total: Option<f64>) {
+        self.observers_or_new().set_progress(done, total);
+    }
+
     /// Where the future is, after having failed it if a fork left it behind.
     fn state(&self, py: Python<'_>) -> State {
         let state = self.completion.state();
         if !state.is_over() && self.is_left_behind() {
             execute::abandon(self, py);
+            return self.completion.state();
+        }
+        if state == State::Pending && self.origin.is_cancelled() {
+            execute::cancel(self, py);
             return self.completion.state();
         }
         state
@@ -417,6 +428,7 @@ unsafe extern "C" fn dealloc(this: Object) {
         if !observers.is_null() {
             drop(Box::from_raw(observers));
         }
+        (*future).origin.release();
         #[cfg(not(Py_3_12))]
         ffi::PyMem_Free((*future).storage.cast());
         if let Some(free) = (*class).tp_free {
@@ -429,7 +441,7 @@ unsafe extern "C" fn dealloc(this: Object) {
 pub struct Call {
     pub callable: Object,
     pub context: Object,
-    pub pool: *const (),
+    pub origin: Origin,
     pub inline: bool,
 }
 
@@ -462,7 +474,7 @@ pub unsafe fn new(
         let inline = if call.inline { INLINE } else { 0 };
         let named = if keywords > 0 { KEYWORDS } else { 0 };
         let shape = Shape::new(inputs, inline | named);
-        let future = FutureObject::allocate(shape, call.pool);
+        let future = FutureObject::allocate(shape, call.origin);
         if future.is_null() {
             ffi::Py_DECREF(call.context);
             return null_mut();

@@ -2,11 +2,14 @@
 //! that `concurrent.futures.wait` and `as_completed` reach for.
 
 use super::Object;
+use super::family::Family;
 use super::record::Record;
 use parking_lot::Mutex;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::PyList;
+use std::sync::{Arc, OnceLock};
+use taskloom_core::cancel::Token;
 
 /// A condition variable and the list of waiters that it guards.
 pub struct Condition {
@@ -21,6 +24,8 @@ struct Inner {
     id: u64,
     /// Who is asked to cancel a promise.
     canceller: Option<Py<PyAny>>,
+    /// How much is done, of how much.
+    progress: Option<(f64, Option<f64>)>,
 }
 
 /// Everything but the record is behind one lock, which is never held across a Python operation.
@@ -29,6 +34,10 @@ pub struct Observers {
     inner: Mutex<Inner>,
     /// What was asked for beyond a plain call; there from the start or never.
     pub record: Option<Record>,
+    /// By which its task is asked to stop.
+    pub token: OnceLock<Token>,
+    /// What it shares with those that it submits.
+    pub family: OnceLock<Arc<Family>>,
 }
 
 static THREADING_CONDITION: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
@@ -37,8 +46,8 @@ impl Observers {
     /// For a future that is made with more than a plain call.
     pub fn with_record(record: Record) -> Self {
         Observers {
-            inner: Mutex::default(),
             record: Some(record),
+            ..Observers::default()
         }
     }
 
@@ -120,6 +129,14 @@ impl Observers {
             inner.id = next();
         }
         inner.id
+    }
+
+    pub fn set_progress(&self, done: f64, total: Option<f64>) {
+        self.inner.lock().progress = Some((done, total));
+    }
+
+    pub fn progress(&self) -> Option<(f64, Option<f64>)> {
+        self.inner.lock().progress
     }
 
     /// Has `callable()` asked when the future is to be cancelled; it says whether it was.

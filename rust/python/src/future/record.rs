@@ -3,11 +3,17 @@
 use super::{Object, limit};
 use crate::options::TaskOptions;
 use parking_lot::Mutex;
+use pyo3::ffi;
 use pyo3::prelude::*;
-use pyo3::types::PyString;
+use pyo3::types::{PyString, PyType};
+use std::os::raw::c_long;
 use std::sync::atomic::Ordering::Relaxed;
-use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64};
 use taskloom_core::clock;
+use taskloom_core::pool::Worker;
+
+/// Submitted, began, ended, in seconds; and the worker.
+pub type Times = (f64, Option<f64>, Option<f64>, Option<u32>);
 
 /// The side record of one future.
 pub struct Record {
@@ -27,6 +33,18 @@ pub struct Record {
     pub held: AtomicBool,
     /// Whether it waits for its next attempt.
     pub backing_off: AtomicBool,
+    /// Whether its times are recorded.
+    pub timing: bool,
+    /// In ticks; 0 for what has not happened.
+    pub submitted: u64,
+    pub started: AtomicU64,
+    pub finished: AtomicU64,
+    /// One more than the worker's index; 0 for none.
+    pub worker: AtomicU32,
+    /// Whether to cancel it by an exception in its thread.
+    pub interrupt: bool,
+    /// The thread that is in the call.
+    thread: Mutex<Option<c_long>>,
     /// Whether the runner is still in the call; see `limit`.
     pub slot: AtomicU8,
     /// What may be part of a cycle.
@@ -55,6 +73,13 @@ impl Record {
             attempt: AtomicU32::new(0),
             held: AtomicBool::new(false),
             backing_off: AtomicBool::new(false),
+            timing: options.timing,
+            submitted: if options.timing { clock::ticks() } else { 0 },
+            started: AtomicU64::new(0),
+            finished: AtomicU64::new(0),
+            worker: AtomicU32::new(0),
+            interrupt: options.interrupt,
+            thread: Mutex::new(None),
             slot: AtomicU8::new(limit::BUSY),
             linked: Mutex::new(Linked {
                 retry: options.retry.as_ref().map(|retry| retry.clone_ref(py)),
@@ -96,6 +121,59 @@ impl Record {
             )?;
         }
         Ok(wait)
+    }
+
+    /// When it was submitted, began and ended, in seconds of the system's monotonic clock, and the
+    /// worker.
+    pub fn times(&self) -> Option<Times> {
+        let seconds = |ticks: u64| (ticks > 0).then(|| clock::monotonic_nanos(ticks) as f64 * 1e-9);
+        let started = seconds(self.started.load(Relaxed));
+        let finished = seconds(self.finished.load(Relaxed));
+        let worker = self.worker.load(Relaxed).checked_sub(1);
+        Some((seconds(self.submitted)?, started, finished, worker))
+    }
+
+    /// Its task has left, on the worker that this thread is.
+    pub fn note_end(&self) {
+        let now = clock::ticks();
+        self.finished.store(now, Relaxed);
+        Worker::with_current(|worker| {
+            if let Some(worker) = worker {
+                worker
+                    .stats()
+                    .record(self.submitted, self.started.load(Relaxed), now);
+            }
+        });
+    }
+
+    /// This thread enters the call. Attached.
+    pub fn enter(&self) {
+        if self.interrupt {
+            // SAFETY: asks the C runtime for this thread's identifier; no precondition.
+            let ident = unsafe { ffi::PyThread_get_thread_ident() };
+            *self.thread.lock() = Some(ident as c_long);
+        }
+    }
+
+    /// It has left the call: an exception that was sent and not yet raised is taken back.
+    pub fn exit(&self) {
+        if !self.interrupt {
+            return;
+        }
+        let ident = self.thread.lock().take();
+        if let Some(ident) = ident {
+            // SAFETY: attached; null takes back.
+            unsafe { ffi::PyThreadState_SetAsyncExc(ident as _, std::ptr::null_mut()) };
+        }
+    }
+
+    /// Raises `exception` in the thread that is in the call, at its next Python instruction.
+    pub fn raise_inside(&self, exception: &Bound<'_, PyType>) {
+        let thread = self.thread.lock();
+        if let Some(ident) = *thread {
+            // SAFETY: attached; the lock keeps the thread from leaving the call meanwhile.
+            unsafe { ffi::PyThreadState_SetAsyncExc(ident as _, exception.as_ptr()) };
+        }
     }
 
     /// Has `callable` called when the task leaves its slot.

@@ -1,14 +1,19 @@
 //! What the standard library reaches for in a future, served on demand.
 
 use super::execute::as_object;
+use super::managed::record_of;
 use super::observers::Condition;
+use super::record::Record;
 use super::{FutureObject, Object};
 use pyo3::prelude::*;
-use pyo3::types::PyList;
+use pyo3::sync::PyOnceLock;
+use pyo3::types::{PyList, PyType};
 use std::ffi::c_void;
 use std::ptr::null_mut;
 use taskloom_core::completion::State;
 use taskloom_core::pool::Worker;
+
+static TIMING: PyOnceLock<Py<PyType>> = PyOnceLock::new();
 
 /// The name of a state in `concurrent.futures`.
 pub fn state_name(state: State) -> &'static str {
@@ -90,6 +95,45 @@ pub unsafe extern "C" fn get_result(this: Object, _: *mut c_void) -> Object {
 
 pub unsafe extern "C" fn get_exception(this: Object, _: *mut c_void) -> Object {
     getter(this, |future, py| Ok(outcome_of(future, State::Failed, py)))
+}
+
+pub unsafe extern "C" fn get_name(this: Object, _: *mut c_void) -> Object {
+    getter(this, |future, py| {
+        if let Some(name) = record_of(future).and_then(|record| record.name.as_ref()) {
+            return Ok(name.clone_ref(py).into_any());
+        }
+        // SAFETY: attached; null once the task is over.
+        let callable = unsafe { Bound::from_borrowed_ptr_or_opt(py, future.callable) };
+        match callable {
+            Some(callable) => Ok(callable
+                .getattr("__qualname__")
+                .or_else(|_| callable.repr().map(Bound::into_any))?
+                .unbind()),
+            None => Ok(py.None()),
+        }
+    })
+}
+
+pub unsafe extern "C" fn get_progress(this: Object, _: *mut c_void) -> Object {
+    getter(this, |future, py| {
+        let progress = future.observers().and_then(|o| o.progress());
+        Ok(progress.into_pyobject(py)?.into_any().unbind())
+    })
+}
+
+pub unsafe extern "C" fn get_timing(this: Object, _: *mut c_void) -> Object {
+    getter(this, |future, py| {
+        let Some(times) = record_of(future).and_then(Record::times) else {
+            return Ok(py.None());
+        };
+        let class = TIMING.import(py, "taskloom.scheduling.statistics", "Timing")?;
+        let keywords = pyo3::types::PyDict::new(py);
+        keywords.set_item("submitted", times.0)?;
+        keywords.set_item("started", times.1)?;
+        keywords.set_item("finished", times.2)?;
+        keywords.set_item("worker", times.3)?;
+        Ok(class.call((), Some(&keywords))?.unbind())
+    })
 }
 
 pub unsafe extern "C" fn get_callbacks(this: Object, _: *mut c_void) -> Object {

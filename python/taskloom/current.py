@@ -1,0 +1,90 @@
+"""The task that is running here, as it sees itself."""
+
+from __future__ import annotations
+
+import time
+from typing import final
+
+from taskloom import _taskloom
+from taskloom._taskloom import Future, Token
+
+__all__ = ["CurrentTask", "current_task"]
+
+
+@final
+class CurrentTask:
+    """What a running task may ask and say; made by `current_task`.
+
+    >>> import taskloom
+    >>> def work():
+    ...     task = taskloom.current_task()
+    ...     task.progress(1, 2)
+    ...     return task.name, task.attempt
+    >>> with taskloom.Executor(1) as executor:
+    ...     future = executor.options(name="job").submit(work)
+    ...     future.result(), future.progress
+    (('job', 1), (1.0, 2.0))
+    """
+
+    __slots__ = ("future",)
+
+    future: Future[object]
+
+    def __init__(self, future: Future[object]) -> None:
+        self.future = future
+
+    @property
+    def name(self) -> str:
+        """Its name: that of its options, or of its function."""
+        return self.future.name or "?"
+
+    @property
+    def attempt(self) -> int:
+        """The number of this call, from 1; more after a retry."""
+        return max(1, _taskloom._attempts(self.future))
+
+    @property
+    def deadline(self) -> float | None:
+        """When it should be done, by `time.monotonic()`; None without a deadline."""
+        return _taskloom._deadline(self.future)
+
+    @property
+    def time_left(self) -> float | None:
+        """Seconds until its deadline, below 0 when that has passed; None without a deadline."""
+        deadline = self.deadline
+        return None if deadline is None else deadline - time.monotonic()
+
+    @property
+    def token(self) -> Token:
+        """Its cancel token, or that of the innermost scope that it has entered."""
+        token = _taskloom.current_token()
+        if token is None:
+            raise RuntimeError("the token is there for the task itself, while it runs")
+        return token
+
+    @property
+    def cancelled(self) -> bool:
+        """Whether it was asked to stop."""
+        return self.token.cancelled
+
+    def checkpoint(self) -> None:
+        """Raises `Cancelled` if it was asked to stop: by `cancel()`, a timeout, or its parent."""
+        _taskloom.checkpoint_if_cancelled()
+
+    def progress(self, done: float, total: float | None = None) -> None:
+        """Says how far it is; `Future.progress` shows it. The unit is the task's own."""
+        _taskloom._set_progress(self.future, done, total)
+
+    def __repr__(self) -> str:
+        return f"<taskloom task {self.name!r}, attempt {self.attempt}>"
+
+
+def current_task() -> CurrentTask | None:
+    """The task that calls: one that was submitted, or a coroutine that taskloom drives; or None.
+
+    >>> import taskloom
+    >>> taskloom.current_task() is None
+    True
+    """
+    future: Future[object] | None = _taskloom.current_handle() or _taskloom._current_future()
+    return None if future is None else CurrentTask(future)
