@@ -4,6 +4,11 @@
     task        what to call and with which options
     graph       the builder of task graphs; compiled to a plan, a plan is run
     executor    runs tasks and plans on a pool of native threads
+    scope       structured concurrency; channel joins its tasks by streams
+    pregel      state graphs in supersteps, checkpoints, vertex programs
+    places      where else a task runs: a process
+    scheduling  settings, resources, admission, processors
+    observe     statistics and reports
 
 A name is imported when it is first used, so that `import taskloom` stays light. To export a name,
 add it to `_HOME` and to the imports for type checkers above it, then run `make api`.
