@@ -1,0 +1,91 @@
+"""Graphs as text that draws them, and what else a graph says about itself."""
+
+from typing import Any, Literal, TypedDict
+
+from taskloom.pregel import END, START, Command, NodeBuilder, Pregel, StateGraph
+from taskloom.pregel.channels import EphemeralValue, LastValue
+
+
+class State(TypedDict):
+    x: int
+
+
+def go(state: State) -> Command[Literal["b"]]:
+    return Command(goto="b")
+
+
+def edges_of(graph: Any, **options: Any) -> set[tuple[str, str, bool]]:
+    drawn = graph.get_graph(**options).to_json()["edges"]
+    return {(edge["source"], edge["target"], edge.get("conditional", False)) for edge in drawn}
+
+
+def small() -> StateGraph:
+    builder = StateGraph(State)
+    builder.add_node("a", go)
+    builder.add_node("b", lambda state: state)
+    builder.add_edge(START, "a")
+    builder.add_conditional_edges("b", lambda state: "done", {"more": "a", "done": END})
+    return builder
+
+
+def test_edges_are_drawn_with_what_decides_them() -> None:
+    assert edges_of(small().compile()) == {
+        ("__start__", "a", False),
+        ("a", "b", True),
+        ("b", "a", True),
+        ("b", "__end__", True),
+    }
+
+
+def test_mermaid_text_has_labels_and_breakpoints() -> None:
+    text = small().compile(interrupt_before=["b"]).get_graph().draw_mermaid()
+    assert 'b["b<br/>interrupt before"]' in text
+    assert "b -.->|more| a" in text
+
+
+def test_dot_text_has_nodes_and_edges() -> None:
+    text = small().compile().get_graph().draw_dot()
+    assert '"a" -> "b" [style=dashed];' in text
+    assert text.startswith("digraph {")
+
+
+def test_xray_draws_what_is_inside_of_a_subgraph() -> None:
+    builder = StateGraph(State)
+    builder.add_node("sub", small().compile())
+    builder.add_edge(START, "sub")
+    graph = builder.compile()
+    assert ("__start__", "sub", False) in edges_of(graph)
+    inside = edges_of(graph, xray=True)
+    assert {("__start__", "sub:a", False), ("sub:a", "sub:b", True)} <= inside
+    assert [name for name, _ in graph.get_subgraphs()] == ["sub"]
+
+
+def test_a_graph_of_cells_is_drawn_by_what_it_writes() -> None:
+    graph = Pregel(
+        nodes={
+            "one": NodeBuilder().subscribe_only("in").do(str).write_to("mid"),
+            "two": NodeBuilder().subscribe_only("mid").do(len).write_to("out"),
+        },
+        channels={"in": EphemeralValue(int), "mid": LastValue(str), "out": LastValue(int)},
+        input_channels="in",
+        output_channels="out",
+    )
+    assert edges_of(graph) == {
+        ("__start__", "one", False),
+        ("one", "two", False),
+        ("two", "__end__", False),
+    }
+
+
+def test_json_schemas_of_input_and_output() -> None:
+    graph = small().compile()
+    assert graph.get_input_jsonschema()["properties"]["x"]["type"] == "integer"
+    assert graph.get_output_jsonschema()["title"] == "State"
+    assert graph.get_context_jsonschema() is None
+
+
+def test_configured_copy_leaves_the_graph_as_it_was() -> None:
+    graph = small().compile()
+    limited = graph.with_config(recursion_limit=7)
+    assert limited.config == {"recursion_limit": 7}
+    assert graph.config is None
