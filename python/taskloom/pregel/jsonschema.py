@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_type_hints, is_typeddict
 
 from taskloom.pregel.constants import ROOT
 from taskloom.pregel.schema import is_pydantic
@@ -13,8 +14,14 @@ if TYPE_CHECKING:
 
 
 def _of_type(schema: Any, title: str | None = None) -> dict[str, Any]:
-    from pydantic import TypeAdapter
+    from pydantic import TypeAdapter, create_model
 
+    if is_typeddict(schema) and sys.version_info < (3, 12):
+        # pydantic cannot look into typing.TypedDict there.
+        hints = get_type_hints(schema)
+        required: Any = schema.__required_keys__
+        fields: Any = {k: (t, ...) if k in required else (t, None) for k, t in hints.items()}
+        return create_model(schema.__name__, **fields).model_json_schema()
     adapter: Any = TypeAdapter(schema)
     found: dict[str, Any] = adapter.json_schema()
     return found if title is None or "title" in found else {"title": title, **found}
