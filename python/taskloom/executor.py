@@ -23,7 +23,7 @@ from taskloom.task import Options, Task
 from taskloom.view import ExecutorView
 
 if TYPE_CHECKING:
-    from taskloom.scheduling.statistics import ExecutorStats
+    from taskloom.scheduling.statistics import ExecutorStats, ShutdownReport
 
 __all__ = ["Executor", "Future", "default_executor", "run", "worker_count", "worker_index"]
 
@@ -71,7 +71,8 @@ class Executor(_taskloom.Pool, ThreadPoolExecutor):
     when_full
         What a submit to a full queue does: `"block"` waits for room (but raises `QueueFull` on a
         thread that runs an event loop, and never makes a worker wait), `"reject"` raises
-        `QueueFull`.
+        `QueueFull`. `"drop_oldest"` gives up the task that waits longest, `"drop_lowest"` the least
+        urgent one, which may be the new one; the future of a dropped task ends with `QueueFull`.
     overdue
         What becomes of a task whose deadline passes. `"skip"`: its future ends with
         `DeadlineMissed`, at once while it runs, in its turn while it is queued. The others run it
@@ -123,7 +124,7 @@ class Executor(_taskloom.Pool, ThreadPoolExecutor):
         initargs: tuple[Any, ...] = (),
         inline: bool = False,
         max_queue_depth: int | None = 10_000,
-        when_full: Literal["block", "reject"] = "block",
+        when_full: Literal["block", "reject", "drop_oldest", "drop_lowest"] = "block",
         overdue: Literal["skip", "first", "report"] = "skip",
         deadline_lead: float = 0.1,
         aging: int = 64,
@@ -415,8 +416,15 @@ class Executor(_taskloom.Pool, ThreadPoolExecutor):
         self._refuse_if_closed()
         return start_plan(self, target, mode)
 
-    def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
-        """Takes no more tasks; what was submitted is still run.
+    def shutdown(  # type: ignore[override]
+        self,
+        wait: bool = True,
+        *,
+        cancel_futures: bool = False,
+        drain: bool = True,
+        timeout: float | None = None,
+    ) -> ShutdownReport:
+        """Takes no more tasks; what was submitted is still run. Says what became of all tasks.
 
         Parameters
         ----------
@@ -424,23 +432,46 @@ class Executor(_taskloom.Pool, ThreadPoolExecutor):
             Return when everything has run and the workers have left, rather than at once.
         cancel_futures
             Cancel what was not started.
+        drain
+            False is another word for `cancel_futures=True`.
+        timeout
+            Seconds to wait at most; what is not over by then is counted as abandoned and goes on.
 
         >>> from taskloom import Executor
         >>> executor = Executor(1)
+        >>> executor.submit(pow, 2, 3).result()
+        8
         >>> executor.shutdown()
+        ShutdownReport(finished=1, cancelled=0, abandoned=0)
         >>> executor.submit(print)
         Traceback (most recent call last):
         RuntimeError: cannot schedule new futures after shutdown
         """
         self.close()
-        if cancel_futures:
-            self._desk.cancel_held()
+        given_up = 0
+        if cancel_futures or not drain:
+            given_up = self._desk.cancel_held()
             self.cancel_queued()
+        end = None if timeout is None else time.monotonic() + timeout
         if wait:
-            while threads := self._workers.alive():
-                for thread in threads:
-                    thread.join()
-        self._desk.close(wait)
+            self._join(end)
+        self._desk.close(wait and end is None)
+        from taskloom.scheduling.statistics import ShutdownReport
+
+        stats = self.stats()
+        return ShutdownReport(
+            finished=stats.finished - stats.cancelled,
+            cancelled=stats.cancelled + given_up,
+            abandoned=stats.submitted - stats.finished + stats.held,
+        )
+
+    def _join(self, end: float | None) -> None:
+        """Waits until the workers have left, or until a time of the monotonic clock."""
+        while threads := self._workers.alive():
+            for thread in threads:
+                thread.join(None if end is None else max(0.0, end - time.monotonic()))
+            if end is not None and time.monotonic() >= end:
+                return
 
 
 def _chunks(calls: Iterator[Any], size: int) -> Iterator[list[Any]]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import final
 
-__all__ = ["ExecutorStats", "Latency", "Timing", "WorkerStats"]
+__all__ = ["ExecutorStats", "Latency", "ShutdownReport", "Timing", "WorkerStats"]
 
 
 @final
@@ -60,6 +60,30 @@ class Latency:
     def mean(self) -> float:
         """The arithmetic mean."""
         return self.total / self.count if self.count else 0.0
+
+
+@final
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ShutdownReport:
+    """What became of everything that was submitted, as of the return of a shutdown.
+
+    Tasks in worker processes are not counted.
+
+    >>> ShutdownReport(finished=3, cancelled=2).submitted
+    5
+    """
+
+    finished: int = 0
+    """Tasks that ran to an end: returned, raised, or left after their time was up."""
+    cancelled: int = 0
+    """Tasks that were cancelled before or while they ran."""
+    abandoned: int = 0
+    """Tasks that were not over when the shutdown returned: still running, or still queued."""
+
+    @property
+    def submitted(self) -> int:
+        """All of them."""
+        return self.finished + self.cancelled + self.abandoned
 
 
 @final

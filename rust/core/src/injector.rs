@@ -107,6 +107,22 @@ impl Injector {
         Some(popped.item)
     }
 
+    /// Removes the job that was queued first.
+    pub fn remove_oldest(&self) -> Option<Job> {
+        let mut ready = self.ready.lock();
+        let removed = ready.remove_oldest();
+        self.publish(&ready);
+        removed
+    }
+
+    /// Removes the least urgent job, if it is no more urgent than `band`.
+    pub fn remove_lowest(&self, band: usize) -> Option<Job> {
+        let mut ready = self.ready.lock();
+        let removed = ready.remove_lowest(band);
+        self.publish(&ready);
+        removed
+    }
+
     /// Takes everything, in the order in which it would have been started.
     pub fn drain(&self) -> Vec<Job> {
         let mut ready = self.ready.lock();

@@ -230,6 +230,16 @@ impl Pool {
         &self.arrivals
     }
 
+    /// Gives up the job that waits longest in the shared queue.
+    pub fn remove_oldest(&self) -> Option<Job> {
+        self.injector.remove_oldest()
+    }
+
+    /// Gives up the least urgent job of the shared queue, unless all are more urgent than `band`.
+    pub fn remove_lowest(&self, band: usize) -> Option<Job> {
+        self.injector.remove_lowest(band)
+    }
+
     /// Sleeps (detached) until the queue may have room again.
     pub fn wait_for_room(&self, timeout: Option<Duration>) -> Wait {
         let bound = self.settings.bound.unwrap_or(usize::MAX);

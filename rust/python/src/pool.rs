@@ -16,7 +16,7 @@ use std::sync::atomic::{AtomicPtr, AtomicU32};
 use std::time::Duration;
 use taskloom_core::histogram::Counts;
 use taskloom_core::job::Job;
-use taskloom_core::pool::{Full, Host, Pool as Core, Settings, Worker};
+use taskloom_core::pool::{Host, Pool as Core, Settings, Worker};
 use taskloom_core::ready::{DEFAULT_BAND, Order, OverdueOrder};
 
 /// The interpreter as the pool sees it.
@@ -168,6 +168,8 @@ struct Shared {
 enum WhenFull {
     Block,
     Reject,
+    DropOldest,
+    DropLowest,
 }
 
 #[pyclass(subclass, frozen, module = "taskloom._taskloom")]
@@ -404,11 +406,55 @@ impl Pool {
         band: usize,
         deadline: Option<u64>,
     ) -> PyResult<()> {
-        self.wait_for_room(py)?;
-        while let Err(Full) = self.core().submit_bounded(job, band, deadline) {
-            self.wait_for_room(py)?;
+        loop {
+            match self.when_full {
+                WhenFull::DropOldest | WhenFull::DropLowest => {
+                    if !self.drop_one(py, band) {
+                        // The new one matters least, or there is nothing that may be dropped.
+                        self.give_up(py, job);
+                        return Ok(());
+                    }
+                }
+                WhenFull::Block | WhenFull::Reject => self.wait_for_room(py)?,
+            }
+            if self.core().submit_bounded(job, band, deadline).is_ok() {
+                return Ok(());
+            }
         }
-        Ok(())
+    }
+
+    /// Makes room for a job of `band`; false if nothing may go for it.
+    fn drop_one(&self, py: Python<'_>, band: usize) -> bool {
+        let mut tickets = Vec::new();
+        let dropped = loop {
+            let job = match self.when_full {
+                WhenFull::DropOldest => self.core().remove_oldest(),
+                _ => self.core().remove_lowest(band),
+            };
+            match job {
+                // A part of a run is never dropped.
+                Some(job) if !job.is_made_of(future::execute) => tickets.push(job),
+                job => break job,
+            }
+        };
+        for ticket in tickets {
+            self.core().submit(ticket, DEFAULT_BAND);
+        }
+        if let Some(job) = dropped {
+            self.give_up(py, job);
+        }
+        dropped.is_some()
+    }
+
+    /// Ends a task for which there is no room.
+    fn give_up(&self, py: Python<'_>, job: Job) {
+        self.core().arrivals().dropped.add(1);
+        let bound = self.bound.unwrap_or(usize::MAX);
+        let error = errors::queue_full(
+            py,
+            &format!("given up to make room: {bound} tasks wait (max_queue_depth={bound})"),
+        );
+        refuse(job, &error.value(py).clone().into_any());
     }
 
     fn wait_for_room(&self, py: Python<'_>) -> PyResult<()> {
@@ -506,9 +552,12 @@ impl Pool {
         let when_full = match when_full {
             "block" => WhenFull::Block,
             "reject" => WhenFull::Reject,
+            "drop_oldest" => WhenFull::DropOldest,
+            "drop_lowest" => WhenFull::DropLowest,
             other => {
                 return Err(PyValueError::new_err(format!(
-                    "when_full must be \"block\" or \"reject\", not {other:?}"
+                    "when_full must be \"block\", \"reject\", \"drop_oldest\" or \"drop_lowest\", not \
+                     {other:?}"
                 )));
             }
         };
@@ -663,7 +712,15 @@ impl Pool {
             if rest.is_empty() {
                 break Ok(());
             }
-            if let Err(error) = self.wait_for_room(py) {
+            if matches!(self.when_full, WhenFull::DropOldest | WhenFull::DropLowest) {
+                if !self.drop_one(py, DEFAULT_BAND) {
+                    self.give_up(py, rest[0]);
+                    rest = &rest[1..];
+                    if rest.is_empty() {
+                        break Ok(());
+                    }
+                }
+            } else if let Err(error) = self.wait_for_room(py) {
                 break Err(error);
             }
         };
