@@ -24,6 +24,17 @@ if TYPE_CHECKING:
     from taskloom._taskloom import Node as Node
     from taskloom._taskloom import Plan as Plan
     from taskloom._taskloom import __version__ as __version__
+    from taskloom.access import Context as Context
+    from taskloom.access import Copy as Copy
+    from taskloom.access import Forward as Forward
+    from taskloom.access import Read as Read
+    from taskloom.access import Take as Take
+    from taskloom.access import Write as Write
+    from taskloom.access import copy as copy
+    from taskloom.access import forward as forward
+    from taskloom.access import read as read
+    from taskloom.access import take as take
+    from taskloom.access import write as write
     from taskloom.channel import Channel as Channel
     from taskloom.channel import ChannelStats as ChannelStats
     from taskloom.channel import Receiver as Receiver
@@ -81,14 +92,18 @@ _HOME = {
     "Channel": "channel",
     "ChannelStats": "channel",
     "Condition": "scope.primitives",
+    "Context": "access",
+    "Copy": "access",
     "Event": "scope.primitives",
     "Executor": "executor",
+    "Forward": "access",
     "Future": "_taskloom",
     "Graph": "graph",
     "Limit": "scheduling.resources",
     "Lock": "scope.primitives",
     "Node": "_taskloom",
     "Plan": "_taskloom",
+    "Read": "access",
     "Receiver": "channel",
     "Resources": "scheduling.resources",
     "Retry": "retry",
@@ -99,22 +114,27 @@ _HOME = {
     "Semaphore": "scope.primitives",
     "Sender": "channel",
     "Stage": "scope.pipeline",
+    "Take": "access",
     "Task": "task",
     "WaitStats": "scope.primitives",
+    "Write": "access",
     "__version__": "_taskloom",
     "aio": "scope.aio",
     "aio_loop": "scope.aio",
     "as_completed": "scope.combinators",
     "cancelled": "scope.cancellation",
     "checkpoint": "scope.cancellation",
+    "copy": "access",
     "current_task": "current",
     "current_time": "scope.cancellation",
     "default_executor": "executor",
     "fail_after": "scope.cancellation",
     "first_completed": "scope.combinators",
+    "forward": "access",
     "gather": "scope.combinators",
     "maybe_yield": "scope.coroutines",
     "move_on_after": "scope.cancellation",
+    "read": "access",
     "run": "executor",
     "run_coroutine": "scope.coroutines",
     "select": "channel",
@@ -122,10 +142,12 @@ _HOME = {
     "sleep": "scope.coroutines",
     "sleep_forever": "scope.coroutines",
     "stage": "scope.pipeline",
+    "take": "access",
     "task": "task",
     "timeout": "scope.combinators",
     "worker_count": "executor",
     "worker_index": "executor",
+    "write": "access",
     "yield_now": "scope.coroutines",
 }
 

@@ -5,7 +5,9 @@ from typing import Any, Generic, Literal, ParamSpec, Self, TypeVar, final, overl
 
 from typing_extensions import disjoint_base
 
+from taskloom.access import Accesses
 from taskloom.graph import Graph
+from taskloom.plan import Facts
 from taskloom.retry import Retry
 from taskloom.scheduling.statistics import Timing
 from taskloom.task import Options
@@ -27,11 +29,24 @@ class Callee:
         low: int,
         high: int,
         label: str,
+        accesses: Accesses | None = None,
     ) -> Self: ...
+    @property
+    def accesses(self) -> Accesses | None: ...
     @property
     def function(self) -> Callable[..., Any]: ...
     @property
     def options(self) -> Options | None: ...
+
+@final
+class Use:
+    def __new__(cls, mode: str, value: Any, copier: Callable[[Any], Any] | None = None) -> Self: ...
+    @property
+    def mode(self) -> str: ...
+    @property
+    def value(self) -> Any: ...
+    @property
+    def copier(self) -> Callable[[Any], Any] | None: ...
 
 @final
 class Node(Generic[_R_co]):
@@ -65,6 +80,14 @@ class GraphBuilder:
         kwargs: dict[str, Any] | None,
         options: Options | None,
     ) -> Node[_R]: ...
+    def _add_plain(
+        self,
+        function: Callable[..., _R],
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any] | None,
+        options: Options | None,
+    ) -> Node[_R]: ...
+    def _sources(self) -> tuple[list[int], list[int]]: ...
     def _order(self, before: Node[Any], after: Node[Any]) -> None: ...
     def _callee(self, function: Callable[..., Any]) -> Callee: ...
     def _compile(
@@ -72,6 +95,9 @@ class GraphBuilder:
         policy: int,
         adjusted: dict[int, tuple[Callable[..., Any], int, bool, int]],
         keep: list[int] | None,
+        edges: list[tuple[int, int, int]],
+        takes: list[tuple[int, int]],
+        facts: Facts,
     ) -> Plan: ...
     @property
     def nodes(self) -> tuple[Node[Any], ...]: ...
@@ -87,6 +113,10 @@ class Plan:
     def order(self) -> tuple[Node[Any], ...]: ...
     @property
     def graph(self) -> Graph: ...
+    @property
+    def _facts(self) -> Facts: ...
+    @property
+    def _edges(self) -> list[tuple[int, int, int]]: ...
     def __len__(self) -> int: ...
 
 @disjoint_base

@@ -16,6 +16,7 @@ from taskloom import _taskloom
 from taskloom._submission import Base, Desk, resolve, resolved_options
 from taskloom._taskloom import Future, Plan
 from taskloom._workers import Workers, is_exiting, register
+from taskloom.access import Context
 from taskloom.errors import OptionError
 from taskloom.graph import Graph
 from taskloom.run import Mode, Run, run_plan, start_plan
@@ -376,7 +377,14 @@ class Executor(_taskloom.Pool, ThreadPoolExecutor):
             return self._desk.submit(self, chosen, (fn, args, kwargs))
         return self._submit(chosen, fn, *args, **kwargs)
 
-    def run(self, target: Graph | Plan, *, mode: Mode = "parallel", check: bool = True) -> Run:
+    def run(
+        self,
+        target: Graph | Plan,
+        *,
+        mode: Mode = "parallel",
+        check: bool = True,
+        context: Context | None = None,
+    ) -> Run:
         """Runs a graph or plan on the calling thread and the workers; returns when it is over.
 
         Parameters
@@ -388,6 +396,9 @@ class Executor(_taskloom.Pool, ThreadPoolExecutor):
             alone, in the plan's order.
         check
             Whether a run that did not go well raises `RunFailed`, as `Run.result` does.
+        context
+            The values for `Graph.resource` and `Graph.from_context`, which the run borrows.
+            Raises `GraphError` if some are missing, or are there for nothing.
 
         >>> import taskloom
         >>> g = taskloom.Graph()
@@ -397,9 +408,15 @@ class Executor(_taskloom.Pool, ThreadPoolExecutor):
         3
         """
         self._refuse_if_closed()
-        return run_plan(self, target, mode, check)
+        return run_plan(self, target, mode, check, context=context)
 
-    def start(self, target: Graph | Plan, *, mode: Mode = "parallel") -> Run:
+    def start(
+        self,
+        target: Graph | Plan,
+        *,
+        mode: Mode = "parallel",
+        context: Context | None = None,
+    ) -> Run:
         """Has the workers run a graph or plan and returns the live run at once.
 
         With `mode="serial"` one worker runs all of it, in the plan's order. The run can be waited
@@ -414,7 +431,7 @@ class Executor(_taskloom.Pool, ThreadPoolExecutor):
         7
         """
         self._refuse_if_closed()
-        return start_plan(self, target, mode)
+        return start_plan(self, target, mode, context=context)
 
     def shutdown(  # type: ignore[override]
         self,
@@ -514,7 +531,13 @@ def _take(window: deque[Future[R]], futures: Iterator[Future[R]], end_time: floa
     return result
 
 
-def run(target: Graph | Plan, *, mode: Mode = "parallel", check: bool = True) -> Run:
+def run(
+    target: Graph | Plan,
+    *,
+    mode: Mode = "parallel",
+    check: bool = True,
+    context: Context | None = None,
+) -> Run:
     """Runs a graph or plan with the default executor; `Executor.run` says the rest.
 
     >>> import taskloom
@@ -523,7 +546,7 @@ def run(target: Graph | Plan, *, mode: Mode = "parallel", check: bool = True) ->
     >>> taskloom.run(g)[node]
     6
     """
-    return default_executor().run(target, mode=mode, check=check)
+    return default_executor().run(target, mode=mode, check=check, context=context)
 
 
 _default: Executor | None = None

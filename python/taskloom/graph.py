@@ -5,13 +5,24 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterable
 from contextvars import Token
+from copy import deepcopy
 from types import FunctionType, MethodType, TracebackType
 from typing import Any, Literal, Self, TypeVar, final
 
 from taskloom import _taskloom
 from taskloom._ambient import ambient
-from taskloom._taskloom import Node, Plan
+from taskloom._taskloom import Node, Plan, Use
+from taskloom.access import (
+    EXCLUSIVE,
+    Accesses,
+    Lookup,
+    annotated_accesses,
+    copying,
+    forwarding,
+    taking,
+)
 from taskloom.errors import GraphError, OptionError
+from taskloom.plan import Facts, Usage, check_uses, infer
 from taskloom.retry import retrying
 from taskloom.task import ON_ERROR, Options, Task
 
@@ -95,6 +106,8 @@ class Graph(_taskloom.GraphBuilder):
         self._defaults = given
         self._names: dict[str, Node[Any]] = {}
         self._optioned: dict[int, Options] = {}
+        self._uses: dict[int, tuple[Usage, ...]] = {}
+        self._resources: dict[str | type, Node[Any]] = {}
         self._tokens: list[Token[tuple[Graph, int] | None]] = []
         self._compiled: tuple[tuple[int, int], Plan] | None = None
 
@@ -136,6 +149,38 @@ class Graph(_taskloom.GraphBuilder):
             hint = f"; did you mean {near[0]!r}?" if near else ""
             raise KeyError(f"no node was named {name!r} with options(name=...){hint}") from None
 
+    def resource(self, name: str) -> Node[Any]:
+        """A node that stands for the value of this name in the context that a run is given.
+
+        >>> import taskloom
+        >>> g = taskloom.Graph()
+        >>> size = g.add(len, g.resource("words"))
+        >>> taskloom.run(g, context=taskloom.Context(words=["a", "b"]))[size]
+        2
+        """
+        if not isinstance(name, str) or not name:
+            raise TypeError(f"a resource is asked for by its name, not {name!r}")
+        return self._resource(name)
+
+    def from_context(self, kind: type[R]) -> Node[R]:
+        """A node that stands for the context's value of this type, or of a subclass of it.
+
+        >>> import taskloom
+        >>> g = taskloom.Graph()
+        >>> size = g.add(len, g.from_context(list))
+        >>> taskloom.run(g, context=taskloom.Context(["a", "b"]))[size]
+        2
+        """
+        if not isinstance(kind, type):
+            raise TypeError(f"from_context takes a class, not {kind!r}; by name: resource(...)")
+        return self._resource(kind)
+
+    def _resource(self, key: str | type) -> Node[Any]:
+        node = self._resources.get(key)
+        if node is None:
+            node = self._resources[key] = self.add(Lookup(key))
+        return node
+
     def compile(self, *, keep: Iterable[Node[Any]] = (), slots: Slots = "compact") -> Plan:
         """Checks the graph and turns it into a plan, which later additions do not change.
 
@@ -147,7 +192,7 @@ class Graph(_taskloom.GraphBuilder):
             "compact" frees every other value after its last reader; "one_to_one" keeps all.
 
         Raises `CycleError` if nodes wait for each other, `GraphError` for a node of another graph
-        and `OptionError` for an option that does not fit.
+        and for uses that contradict each other, and `OptionError` for an option that does not fit.
 
         >>> import taskloom
         >>> g = taskloom.Graph()
@@ -159,6 +204,9 @@ class Graph(_taskloom.GraphBuilder):
         """
         if slots not in ("compact", "one_to_one"):
             raise OptionError(f"slots={slots!r} is none of 'compact', 'one_to_one'")
+        nodes = self.nodes if self._uses else ()
+        resources = {key: node.index for key, node in self._resources.items()}
+        facts = infer(nodes, self._uses, resources, self._sources)
         kept: list[int] | None = None
         if slots == "compact":
             kept = []
@@ -167,8 +215,21 @@ class Graph(_taskloom.GraphBuilder):
                     raise TypeError(f"keep takes nodes of this graph, not {node!r}")
                 if node.graph is not self:
                     raise GraphError(f"keep: node {node.name!r} belongs to another graph")
+                if node.index in facts.gone:
+                    raise GraphError(
+                        f"keep: the value of node {node.name!r} is taken in the end; let the "
+                        "taker use copy(...) instead"
+                    )
                 kept.append(node.index)
-        return self._compile(ON_ERROR.index(self._on_error), self._adjusted(), kept)
+        elif facts.gone:
+            kept = [index for index in range(len(nodes)) if index not in facts.gone]
+        edges = [(before, after, kind) for (before, after), kind in facts.inferred.items()]
+        moves = [pair for pair in facts.takes if not self._defers(pair[0])]
+        policy = ON_ERROR.index(self._on_error)
+        return self._compile(policy, self._adjusted(facts), kept, edges, moves, facts)
+
+    def _defers(self, index: int) -> bool:
+        return index in self._optioned and _is_deferred(self._optioned[index])
 
     @property
     def _on_error(self) -> str:
@@ -182,12 +243,19 @@ class Graph(_taskloom.GraphBuilder):
             self._compiled = (version, self.compile())
         return self._compiled[1]
 
-    def _adjusted(self) -> dict[int, tuple[Callable[..., Any], int, bool, int]]:
-        """What nodes with options call in place of their function, their policy, whether that
-        returns a future, and their priority."""
+    def _adjusted(self, facts: Facts) -> dict[int, tuple[Callable[..., Any], int, bool, int]]:
+        """What nodes with options or access modes call in place of their function, their policy,
+        whether that returns a future, and their priority."""
         optioned = self._optioned
         if "retry" in self._defaults:
             optioned = {node.index: node.options or Options.EMPTY for node in self.nodes}
+        elif facts.uses:
+            wrapped = [
+                index
+                for index, uses in facts.uses.items()
+                if index not in optioned and any(use.mode != "write" for use in uses)
+            ]
+            optioned = {**optioned, **dict.fromkeys(wrapped, Options.EMPTY)}
         nodes = self.nodes if optioned else ()
         adjusted = {}
         for index, own in optioned.items():
@@ -196,10 +264,22 @@ class Graph(_taskloom.GraphBuilder):
             policy = ON_ERROR.index(options.get("on_error", ON_ERROR[0]))
             retry = options.get("retry")
             deferred = _is_deferred(options)
+            uses = facts.uses.get(index, ())
+            if uses:
+                check_uses(nodes[index], uses, options)
+                copiers = {use.key: use.copier or deepcopy for use in uses if use.mode == "copy"}
+                if copiers and options.get("place") != "process":
+                    function = copying(function, copiers)  # A process gets a copy anyway.
             if deferred:
-                function = submitting(function, options.without("name", "after", "on_error"))
+                given = options.without("name", "after", "on_error", "retry_safe")
+                function = submitting(function, given)
             elif retry is not None and retry.attempts > 1:
                 function = retrying(function, retry)
+            for use in uses:
+                if use.mode == "forward":
+                    function = forwarding(function, use.key)
+            if not deferred and any(use.mode == "take" for use in uses):
+                function = taking(function, len(nodes[index].args), tuple(nodes[index].kwargs))
             priority = max(-100, min(100, options.get("priority", 0)))
             adjusted[index] = function, policy, deferred, priority
         return adjusted
@@ -221,7 +301,54 @@ class Graph(_taskloom.GraphBuilder):
         label = getattr(function, "__name__", None) or type(function).__name__
         if isinstance(task, Task):
             label = task.options.get("name", label)
-        return _taskloom.Callee(function, options, *_arity(function), label)
+        accesses = annotated_accesses(function)
+        return _taskloom.Callee(function, options, *_arity(function), label, accesses)
+
+    def _add_uses(
+        self,
+        function: Callable[..., R],
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any] | None,
+        options: Options | None,
+    ) -> Node[R]:
+        """Adds a node some of whose arguments have access modes."""
+        accesses: Accesses | None = self._callee(function).accesses
+        plain = list(args)
+        named = dict(kwargs or {})
+        uses: list[Usage] = []
+        given: list[tuple[int | str, Any]] = [*enumerate(args), *named.items()]
+        for key, value in given:
+            mode = accesses.of(key) if accesses is not None else None
+            copier = None
+            if isinstance(value, Use):
+                mode, copier = value.mode, value.copier
+                if isinstance(key, int):
+                    plain[key] = value.value
+                else:
+                    named[key] = value.value
+            if mode is None or mode == "read":
+                continue
+            bare = value.value if isinstance(value, Use) else value
+            if mode in EXCLUSIVE and not isinstance(bare, Node):
+                raise GraphError(
+                    f"{mode}({bare!r}): a constant of the graph is the same object in every run; "
+                    "add a node that makes it, or give it with a context"
+                )
+            uses.append(Usage(key, mode, bare.index if isinstance(bare, Node) else None, copier))
+        passed = [id(value) for value in (*plain, *named.values()) if isinstance(value, Node)]
+        for use in uses:
+            bare = plain[use.key] if isinstance(use.key, int) else named[use.key]
+            if use.mode in EXCLUSIVE and passed.count(id(bare)) > 1:
+                raise GraphError(
+                    f"{use.mode}({bare.name}): the same call gets the value of {bare.name!r} "
+                    "by another argument too; pass it once, or as copy(...)"
+                )
+        if sum(use.mode == "forward" for use in uses) > 1:
+            raise GraphError("a node stands for one object: only one argument can be forward(...)")
+        node: Node[R] = self._add_plain(function, tuple(plain), named, options)
+        if uses:
+            self._uses[node.index] = tuple(uses)
+        return node
 
     def _check(
         self, function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]

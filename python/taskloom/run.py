@@ -10,8 +10,10 @@ from typing import Any, Literal, NamedTuple, NoReturn, Self, TypeVar, final, ove
 from taskloom import _taskloom
 from taskloom._ambient import ambient
 from taskloom._taskloom import Node, Plan
+from taskloom.access import Context, given
 from taskloom.errors import OptionError, RunFailed, ValueFreedError
 from taskloom.graph import Graph
+from taskloom.plan import Facts
 
 __all__ = ["Reason", "Run"]
 
@@ -198,6 +200,11 @@ class Run(_taskloom.RunCore):
             self._wait()
             return self[node]
         status, _ = self._mark(node)
+        if status == "done" and node.index in self.plan._facts.gone:
+            raise ValueFreedError(
+                f"the value of node {node.name!r} was taken by its last user: have that one use "
+                "copy(...) in place of take(...)"
+            )
         if status == "done":
             raise ValueFreedError(
                 f"the value of node {node.name!r} was freed after its last reader: keep it with "
@@ -253,7 +260,13 @@ def _as_plan(target: Graph | Plan) -> Plan:
 
 
 def _new_run(
-    executor: _taskloom.Pool, target: Graph | Plan, mode: Mode, shared: bool, band: int
+    executor: _taskloom.Pool,
+    target: Graph | Plan,
+    mode: Mode,
+    *,
+    shared: bool,
+    band: int,
+    values: Context | None,
 ) -> Run:
     if mode not in ("parallel", "serial"):
         raise OptionError(f"mode={mode!r} is none of 'parallel', 'serial'")
@@ -262,7 +275,29 @@ def _new_run(
         # Nodes run on this thread too, where calling a task must not add to the open graph.
         context = copy_context()
         context.run(ambient.set, None)
-    return Run(_as_plan(target), executor, shared, band, context)
+    plan = _as_plan(target)
+    facts: Facts = plan._facts
+    if values is None and not facts.resources:
+        return Run(plan, executor, shared, band, context)
+    if values is None:
+        values = Context()
+    found = values.values_for(tuple(facts.resources))
+    values.admit(facts.writes_context)
+    lent = [found]
+
+    def give_back() -> None:
+        lent.clear()
+        values.leave(facts.writes_context)
+
+    try:
+        context = context or copy_context()
+        context.run(given.set, lent)
+        run = Run(plan, executor, shared, band, context)
+    except BaseException:
+        give_back()
+        raise
+    run._when_over(give_back)
+    return run
 
 
 def run_plan(
@@ -270,10 +305,12 @@ def run_plan(
     target: Graph | Plan,
     mode: Mode,
     check: bool,
+    *,
     band: int = DEFAULT_BAND,
+    context: Context | None = None,
 ) -> Run:
     """Runs a graph or plan on this thread and, unless `mode` is "serial", on the workers."""
-    run = _new_run(executor, target, mode, mode != "serial", band)
+    run = _new_run(executor, target, mode, shared=mode != "serial", band=band, values=context)
     if mode == "serial":
         run._run_serial()
     else:
@@ -282,10 +319,15 @@ def run_plan(
 
 
 def start_plan(
-    executor: _taskloom.Pool, target: Graph | Plan, mode: Mode, band: int = DEFAULT_BAND
+    executor: _taskloom.Pool,
+    target: Graph | Plan,
+    mode: Mode,
+    *,
+    band: int = DEFAULT_BAND,
+    context: Context | None = None,
 ) -> Run:
     """Has the workers run a graph or plan, one of them alone if `mode` is "serial"."""
-    run = _new_run(executor, target, mode, True, band)
+    run = _new_run(executor, target, mode, shared=True, band=band, values=context)
     run._start(mode == "serial")
     return run
 

@@ -93,6 +93,7 @@ _CHECKS: dict[str, Callable[[str, object], object]] = {
     "on_error": _one_of(ON_ERROR),
     "after": _several,
     "isolate_context": _flag,
+    "retry_safe": _flag,
 }
 
 OPTION_NAMES = tuple(_CHECKS)
@@ -280,7 +281,8 @@ def task(function: Any = None, /, **options: Any) -> Any:
         What to call. Left out, a decorator is returned.
     options
         Any of name, priority (more is more urgent; from -3 to 4, beyond counts as those),
-        deadline and timeout (seconds), retry, resources, place, on_error, after, isolate_context.
+        deadline and timeout (seconds), retry, resources, place, on_error, after, isolate_context,
+        retry_safe (a retry is fine though the task changes or takes an argument).
 
     Raises `OptionError` for an unknown option or a wrong value.
 

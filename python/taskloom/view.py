@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, ParamSpec, Self, TypeVar, final
 from taskloom import _taskloom
 from taskloom._submission import resolve, resolved_options
 from taskloom._taskloom import Future, Plan
+from taskloom.access import Context
 from taskloom.errors import OptionError
 from taskloom.graph import Graph
 from taskloom.run import Mode, Run, run_plan, start_plan
@@ -104,7 +105,14 @@ class ExecutorView(_taskloom.Submitter):
         finally:
             future.cancel()
 
-    def run(self, target: Graph | Plan, *, mode: Mode = "parallel", check: bool = True) -> Run:
+    def run(
+        self,
+        target: Graph | Plan,
+        *,
+        mode: Mode = "parallel",
+        check: bool = True,
+        context: Context | None = None,
+    ) -> Run:
         """As `Executor.run`, the workers' part of it queued with this view's priority.
 
         >>> import taskloom
@@ -116,9 +124,15 @@ class ExecutorView(_taskloom.Submitter):
         """
         self._executor._refuse_if_closed()
         self._refuse_for_runs()
-        return run_plan(self._executor, target, mode, check, self.chosen.band)
+        return run_plan(self._executor, target, mode, check, band=self.chosen.band, context=context)
 
-    def start(self, target: Graph | Plan, *, mode: Mode = "parallel") -> Run:
+    def start(
+        self,
+        target: Graph | Plan,
+        *,
+        mode: Mode = "parallel",
+        context: Context | None = None,
+    ) -> Run:
         """As `Executor.start`, queued with this view's priority.
 
         >>> import taskloom
@@ -130,7 +144,7 @@ class ExecutorView(_taskloom.Submitter):
         """
         self._executor._refuse_if_closed()
         self._refuse_for_runs()
-        return start_plan(self._executor, target, mode, self.chosen.band)
+        return start_plan(self._executor, target, mode, band=self.chosen.band, context=context)
 
     def _refuse_for_runs(self) -> None:
         for name in self._given.as_dict():

@@ -11,11 +11,17 @@
 /// Marks an edge that only orders two nodes: no value flows along it.
 pub const ORDER_ONLY: u32 = 1 << 31;
 
+/// Marks an edge along which not even a failure spreads: the node waits for the other, whatever its end.
+pub const WAIT_ONLY: u32 = 1 << 30;
+
+/// The part of an edge that is the number of a node; the rest is flags.
+pub const NODE: u32 = WAIT_ONLY - 1;
+
 /// Most nodes a plan may have: the bits above are flags.
 pub const MAX_NODES: usize = 1 << 28;
 
 /// What each node waits for, by the caller's own numbering: `sources[starts[i]..starts[i + 1]]`, each
-/// source at most once, with [`ORDER_ONLY`] set where no value flows.
+/// source at most once, with [`ORDER_ONLY`] or [`WAIT_ONLY`] set where it is no dependency proper.
 pub struct Dependencies {
     pub starts: Vec<u32>,
     pub sources: Vec<u32>,
@@ -60,7 +66,7 @@ impl Plan {
             .filter(|&node| dependencies.of(node as usize).is_empty())
             .collect();
         if !priorities.is_empty() {
-            let last_first = |edge: &u32| -i64::from(priorities[(edge & !ORDER_ONLY) as usize]);
+            let last_first = |edge: &u32| -i64::from(priorities[(edge & NODE) as usize]);
             entries.sort_by_key(last_first);
             for range in starts.windows(2) {
                 successors[range[0] as usize..range[1] as usize].sort_by_key(last_first);
@@ -82,7 +88,7 @@ impl Plan {
             plan_successors.extend(
                 successors[range]
                     .iter()
-                    .map(|&edge| position[(edge & !ORDER_ONLY) as usize] | (edge & ORDER_ONLY)),
+                    .map(|&edge| position[(edge & NODE) as usize] | (edge & !NODE)),
             );
             plan_starts.push(plan_successors.len() as u32);
             let join = dependencies.of(node).len() as u32;
@@ -113,7 +119,7 @@ impl Plan {
         self.joins.is_empty()
     }
 
-    /// What waits for `node`, in the order in which it should run; [`ORDER_ONLY`] may be set.
+    /// What waits for `node`, in the order in which it should run; flags may be set.
     #[inline(always)]
     pub fn successors(&self, node: u32) -> &[u32] {
         debug_assert!((node as usize) < self.len());
@@ -144,7 +150,7 @@ impl Plan {
 fn transpose(dependencies: &Dependencies, count: usize) -> (Vec<u32>, Vec<u32>) {
     let mut starts = vec![0u32; count + 1];
     for &edge in &dependencies.sources {
-        starts[(edge & !ORDER_ONLY) as usize + 1] += 1;
+        starts[(edge & NODE) as usize + 1] += 1;
     }
     for node in 0..count {
         starts[node + 1] += starts[node];
@@ -153,8 +159,8 @@ fn transpose(dependencies: &Dependencies, count: usize) -> (Vec<u32>, Vec<u32>) 
     let mut successors = vec![0u32; dependencies.sources.len()];
     for node in 0..count {
         for &edge in dependencies.of(node) {
-            let place = &mut next[(edge & !ORDER_ONLY) as usize];
-            successors[*place as usize] = node as u32 | (edge & ORDER_ONLY);
+            let place = &mut next[(edge & NODE) as usize];
+            successors[*place as usize] = node as u32 | (edge & !NODE);
             *place += 1;
         }
     }
@@ -178,7 +184,7 @@ fn serial_order(
         let bottom = stack.len();
         let range = starts[node as usize] as usize..starts[node as usize + 1] as usize;
         for &edge in &successors[range] {
-            let successor = edge & !ORDER_ONLY;
+            let successor = edge & NODE;
             let wait = &mut waits[successor as usize];
             *wait -= 1;
             if *wait == 0 {
@@ -208,7 +214,7 @@ fn find_cycle(dependencies: &Dependencies, waits: &[u32]) -> Cycle {
         let blocker = dependencies
             .of(node as usize)
             .iter()
-            .map(|edge| edge & !ORDER_ONLY)
+            .map(|edge| edge & NODE)
             .find(|&source| blocked(source));
         // A blocked node always has a blocked source: all its sources having run would have freed it.
         let Some(blocker) = blocker else { break };

@@ -1,5 +1,6 @@
 //! Graphs and plans: the builder that collects nodes, the compiler, and the tables that a run follows.
 
+mod access;
 mod assemble;
 mod builder;
 mod compile;
@@ -9,6 +10,7 @@ mod table;
 mod template;
 mod values;
 
+pub use access::Use;
 pub use builder::{Callee, GraphBuilder};
 pub use compile::Plan;
 pub use node::Node;

@@ -3,5 +3,6 @@
 mod deferred;
 mod execution;
 mod handle;
+mod taking;
 
 pub use handle::RunCore;

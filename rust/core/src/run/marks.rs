@@ -1,7 +1,7 @@
 //! What became of the nodes that did not simply run to their end.
 
 use super::{OrderOnly, Outcome};
-use crate::plan::{ORDER_ONLY, Plan};
+use crate::plan::{NODE, ORDER_ONLY, Plan, WAIT_ONLY};
 use crate::sync::atomic::{
     AtomicBool, AtomicU8, AtomicU32,
     Ordering::{Acquire, Relaxed, Release},
@@ -97,10 +97,11 @@ impl Marks {
     /// Marks those that a node which did not run to its end takes along, before they are released.
     fn spread(&self, plan: &Plan, node: u32, order_only: OrderOnly) {
         for &edge in plan.successors(node) {
-            if edge & ORDER_ONLY != 0 && order_only == OrderOnly::GoOn {
+            let ordered = edge & ORDER_ONLY != 0 && order_only == OrderOnly::GoOn;
+            if ordered || edge & WAIT_ONLY != 0 {
                 continue;
             }
-            let successor = edge & !ORDER_ONLY;
+            let successor = edge & NODE;
             let mark = &self.marks[successor as usize];
             // The first cause stays; the successor is released only after all its sources came by
             // here, so whoever looks at the mark then sees the cause too.

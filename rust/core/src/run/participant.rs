@@ -10,7 +10,7 @@
 use super::lane::Claim;
 use super::shared::Shared;
 use super::{NodeExec, Outcome, POLL_EVERY, Run};
-use crate::plan::ORDER_ONLY;
+use crate::plan::NODE;
 use crate::sync::Arc;
 use crate::sync::atomic::{
     AtomicU32,
@@ -96,7 +96,7 @@ impl<E: NodeExec> Run<E> {
         let mut surplus = false;
         // Backwards, so that the first in order is run next and the lane gives the others in order.
         for &edge in self.exec.shape().successors(node).iter().rev() {
-            let successor = edge & !ORDER_ONLY;
+            let successor = edge & NODE;
             if self.arrive(successor, shared)
                 && let Some(later) = next.replace(successor)
             {

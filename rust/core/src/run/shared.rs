@@ -20,7 +20,7 @@ use super::lane::Lane;
 use super::{NodeExec, Outcome, Run, State};
 use crate::job::Job;
 use crate::latch::Event;
-use crate::plan::{ORDER_ONLY, Plan};
+use crate::plan::{NODE, Plan};
 use crate::pool::{Pool, Worker};
 use crate::sync::atomic::{
     AtomicU32, AtomicUsize,
@@ -231,7 +231,7 @@ impl<E: NodeExec> Run<E> {
             .shape()
             .successors(node)
             .iter()
-            .map(|edge| edge & !ORDER_ONLY)
+            .map(|edge| edge & NODE)
             .filter(|&successor| self.arrive(successor, self.shared_state()))
             .collect();
         if !ready.is_empty() {

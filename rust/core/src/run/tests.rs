@@ -1,5 +1,5 @@
 use super::*;
-use crate::plan::{Dependencies, ORDER_ONLY};
+use crate::plan::{Dependencies, NODE, ORDER_ONLY, WAIT_ONLY};
 use crate::pool::{Host, Pool, Settings};
 use crate::sync::Mutex;
 use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering::*};
@@ -195,7 +195,7 @@ fn check_order(run: &Run<Script>) {
     for node in 0..script.shape.len() as u32 {
         let own = script.ran_at[node as usize].load(Acquire);
         for &edge in script.shape.successors(node) {
-            let later = script.ran_at[(edge & !ORDER_ONLY) as usize].load(Acquire);
+            let later = script.ran_at[(edge & NODE) as usize].load(Acquire);
             assert!(later == 0 || own < later, "a node ran before its source");
         }
     }
@@ -315,6 +315,20 @@ fn a_failure_skips_the_same_nodes_however_it_is_run() {
             );
         }
     }
+}
+
+#[test]
+fn a_failure_does_not_spread_along_an_edge_that_only_waits() {
+    let outcomes = vec![Outcome::Failed];
+    let shape = || plan(&[vec![], vec![WAIT_ONLY], vec![ORDER_ONLY], vec![1]]);
+    let run = Arc::new(Run::new(
+        Script::new(shape(), outcomes),
+        State::new(&shape()),
+    ));
+    // SAFETY: as above.
+    unsafe { run.run_serial() };
+    assert_eq!(run.exec().ran(), [true, true, true, false]);
+    assert_eq!(run.marks().get(3), Mark::Skipped(0));
 }
 
 #[test]

@@ -1,5 +1,7 @@
 //! The second pass of compiling: everything in the plan's order, and who frees which value.
 
+use std::collections::HashMap;
+
 use pyo3::ffi;
 use pyo3::prelude::*;
 use taskloom_core::plan::Layout;
@@ -14,6 +16,7 @@ pub(super) fn assemble(
     callables: Vec<Py<PyAny>>,
     policies: Vec<Policy>,
     deferred: Vec<bool>,
+    taken: &[(u32, u32)],
     keep: Option<Vec<u32>>,
 ) -> Tables {
     let count = layout.order.len();
@@ -38,6 +41,13 @@ pub(super) fn assemble(
     let kept = (0..count as u32)
         .filter(|&place| last[place as usize] == u32::MAX)
         .collect();
+
+    let mut takes: HashMap<u32, Vec<u32>> = HashMap::new();
+    for &(node, source) in taken {
+        let place = layout.position[node as usize];
+        let slots = takes.entry(place).or_default();
+        slots.push(layout.position[source as usize]);
+    }
 
     let mut held = callables;
     let mut names: Vec<*mut ffi::PyObject> =
@@ -96,7 +106,8 @@ pub(super) fn assemble(
             operands.push((slot & SLOT) | flags);
         }
         let is_deferred = deferred.get(place).copied().unwrap_or(false);
-        let plain = if is_deferred { DEFERRED } else { PLAIN };
+        let is_special = is_deferred || takes.contains_key(&(place as u32));
+        let plain = if is_special { DEFERRED } else { PLAIN };
         let template = match template_of.get(node) {
             Some(&template) if template != PLAIN => template,
             _ => plain,
@@ -127,6 +138,7 @@ pub(super) fn assemble(
         templates: templates.into(),
         policies: policies.into(),
         deferred: deferred.into(),
+        takes,
         readers: readers.into(),
         kept,
         constants: reader.constants.into(),

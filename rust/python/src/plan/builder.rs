@@ -9,8 +9,10 @@ use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PySet, PyTuple};
 
-use super::compile::{Plan, compile};
+use super::access::Use;
+use super::compile::{Extra, Plan, compile};
 use super::node::Node;
+use super::reader::Reader;
 use crate::errors;
 
 /// What a node calls, and what `Graph.add` needs to know about it: made once per function and graph.
@@ -23,6 +25,8 @@ pub struct Callee {
     high: usize,
     /// What its nodes are called, with their index.
     label: String,
+    /// How it uses its parameters, if its annotations say so.
+    accesses: Option<Py<PyAny>>,
     /// The shapes with keyword arguments that were found to fit: `(positional, *names)`.
     fitting: Py<PySet>,
 }
@@ -30,6 +34,7 @@ pub struct Callee {
 #[pymethods]
 impl Callee {
     #[new]
+    #[pyo3(signature = (function, options, low, high, label, accesses=None))]
     fn new(
         py: Python<'_>,
         function: Py<PyAny>,
@@ -37,6 +42,7 @@ impl Callee {
         low: usize,
         high: usize,
         label: String,
+        accesses: Option<Py<PyAny>>,
     ) -> PyResult<Self> {
         Ok(Callee {
             function,
@@ -44,6 +50,7 @@ impl Callee {
             low,
             high,
             label,
+            accesses,
             fitting: PySet::empty(py)?.unbind(),
         })
     }
@@ -58,8 +65,16 @@ impl Callee {
         self.options.as_ref().map(|options| options.clone_ref(py))
     }
 
+    #[getter]
+    fn accesses(&self, py: Python<'_>) -> Option<Py<PyAny>> {
+        self.accesses
+            .as_ref()
+            .map(|accesses| accesses.clone_ref(py))
+    }
+
     fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
         visit.call(&self.function)?;
+        visit.call(&self.accesses)?;
         visit.call(&self.options)
     }
 }
@@ -113,7 +128,7 @@ impl GraphBuilder {
         args: Bound<'py, PyTuple>,
         kwargs: Option<Bound<'py, PyDict>>,
     ) -> PyResult<Bound<'py, Node>> {
-        Self::place(slf, function, args, kwargs, None)
+        Self::place(slf, function, args, kwargs, None, false)
     }
 
     /// `add` with options, which have been laid over those of the task.
@@ -125,7 +140,29 @@ impl GraphBuilder {
         kwargs: Option<Bound<'py, PyDict>>,
         options: Option<Bound<'py, PyAny>>,
     ) -> PyResult<Bound<'py, Node>> {
-        Self::place(slf, function, args, kwargs, options)
+        Self::place(slf, function, args, kwargs, options, false)
+    }
+
+    /// `_add` with arguments whose access modes have been noted elsewhere.
+    #[pyo3(signature = (function, args, kwargs, options))]
+    fn _add_plain<'py>(
+        slf: &Bound<'py, Self>,
+        function: &Bound<'py, PyAny>,
+        args: Bound<'py, PyTuple>,
+        kwargs: Option<Bound<'py, PyDict>>,
+        options: Option<Bound<'py, PyAny>>,
+    ) -> PyResult<Bound<'py, Node>> {
+        Self::place(slf, function, args, kwargs, options, true)
+    }
+
+    /// Whose values each node reads: `sources[starts[i]:starts[i + 1]]`, each at most once.
+    fn _sources(slf: &Bound<'_, Self>) -> PyResult<(Vec<u32>, Vec<u32>)> {
+        let nodes = slf.get().node_list(slf.py());
+        let mut reader = Reader::new(slf, nodes.len());
+        for node in &nodes {
+            reader.read(node.bind(slf.py()))?;
+        }
+        Ok((reader.source_starts, reader.sources))
     }
 
     /// Runs `after` after `before`.
@@ -157,14 +194,22 @@ impl GraphBuilder {
     }
 
     /// Compiles the nodes so far; see `compile::compile`.
-    #[pyo3(signature = (policy, adjusted, keep))]
+    #[pyo3(signature = (policy, adjusted, keep, edges, takes, facts))]
     fn _compile<'py>(
         slf: &Bound<'py, Self>,
         policy: u8,
         adjusted: &Bound<'py, PyDict>,
         keep: Option<Vec<u32>>,
+        edges: Vec<(u32, u32, u8)>,
+        takes: Vec<(u32, u32)>,
+        facts: Py<PyAny>,
     ) -> PyResult<Plan> {
-        compile(slf, policy, adjusted, keep)
+        let extra = Extra {
+            edges,
+            takes,
+            facts,
+        };
+        compile(slf, policy, adjusted, keep, extra)
     }
 
     /// The nodes in the order of registration.
@@ -248,6 +293,7 @@ impl GraphBuilder {
         args: Bound<'py, PyTuple>,
         kwargs: Option<Bound<'py, PyDict>>,
         options: Option<Bound<'py, PyAny>>,
+        plain: bool,
     ) -> PyResult<Bound<'py, Node>> {
         let py = slf.py();
         let callee = Self::callee_of(slf, function)?;
@@ -259,15 +305,26 @@ impl GraphBuilder {
         }
         let kwargs = kwargs.filter(|kwargs| !kwargs.is_empty());
         Self::check_fit(slf, callee.get(), &args, kwargs.as_ref())?;
+        let mut uses = !plain && callee.get().accesses.is_some();
         for arg in args.iter_borrowed() {
             if let Ok(node) = arg.cast_exact::<Node>() {
                 check_same_graph(slf, &node)?;
+            } else {
+                uses |= arg.is_exact_instance_of::<Use>();
             }
         }
         for arg in kwargs.iter().flat_map(|kwargs| kwargs.values()) {
             if let Ok(node) = arg.cast_exact::<Node>() {
                 check_same_graph(slf, node)?;
+            } else {
+                uses |= arg.is_exact_instance_of::<Use>();
             }
+        }
+        if uses {
+            // Takes the modes off the arguments, and comes back with `plain` set.
+            return Ok(slf
+                .call_method1("_add_uses", (function, args, kwargs, options))?
+                .cast_into()?);
         }
         let node = Node {
             graph: slf.clone().into_any().unbind(),

@@ -6,7 +6,7 @@ use pyo3::PyTraverseError;
 use pyo3::PyVisit;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyTuple};
-use taskloom_core::plan::{Cycle, Layout, MAX_NODES};
+use taskloom_core::plan::{Cycle, Layout, MAX_NODES, NODE, ORDER_ONLY, WAIT_ONLY};
 
 use super::assemble::assemble;
 use super::builder::GraphBuilder;
@@ -36,6 +36,8 @@ pub struct Plan {
     /// From registration to position, and back.
     pub position: Box<[u32]>,
     pub order: Box<[u32]>,
+    /// What Python's half of the compiler found out.
+    pub facts: Py<PyAny>,
     /// What earlier runs left for the next one.
     pub spares: Spares,
 }
@@ -67,12 +69,35 @@ impl Plan {
         self.graph.clone_ref(py)
     }
 
+    #[getter]
+    fn _facts(&self, py: Python<'_>) -> Py<PyAny> {
+        self.facts.clone_ref(py)
+    }
+
+    /// The edges as pairs of registrations, with 0 for a dependency, 1 for an order, 2 for a mere wait.
+    #[getter]
+    fn _edges(&self) -> Vec<(u32, u32, u8)> {
+        let mut edges = Vec::new();
+        for (place, &before) in self.order.iter().enumerate() {
+            for &edge in self.shape.successors(place as u32) {
+                let kind = match edge & !NODE {
+                    ORDER_ONLY => 1,
+                    WAIT_ONLY => 2,
+                    _ => 0,
+                };
+                edges.push((before, self.order[(edge & NODE) as usize], kind));
+            }
+        }
+        edges
+    }
+
     fn __repr__(&self) -> String {
         format!("<plan of {} nodes>", self.nodes.len())
     }
 
     fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
         visit.call(&self.graph)?;
+        visit.call(&self.facts)?;
         for node in &self.nodes {
             visit.call(node)?;
         }
@@ -94,6 +119,37 @@ impl Plan {
 /// its priority.
 type Adjustment<'py> = (Bound<'py, PyAny>, u8, bool, i32);
 
+/// What the accesses of nodes add to a plan, by registration.
+pub(super) struct Extra {
+    /// `(before, after, kind)` with the kinds of `Plan._edges`.
+    pub edges: Vec<(u32, u32, u8)>,
+    /// `(node, source)` where a node takes a source's value.
+    pub takes: Vec<(u32, u32)>,
+    pub facts: Py<PyAny>,
+}
+
+impl Extra {
+    /// These edges and the graph's ordering ones as `Reader::dependencies` wants them.
+    fn edges_with(&self, order: &[(u32, u32)]) -> Vec<(u32, u32)> {
+        let ordered = order.iter().map(|&(before, after)| (after, before, 1));
+        let own = self
+            .edges
+            .iter()
+            .map(|&(before, after, kind)| (after, before, kind));
+        let mut edges: Vec<(u32, u32, u8)> = own.chain(ordered).collect();
+        edges.sort_unstable();
+        edges.dedup_by_key(|&mut (after, before, _)| (after, before));
+        edges
+            .into_iter()
+            .map(|(after, before, kind)| match kind {
+                0 => (after, before),
+                1 => (after, before | ORDER_ONLY),
+                _ => (after, before | WAIT_ONLY),
+            })
+            .collect()
+    }
+}
+
 /// Compiles the nodes so far.
 ///
 /// `policy` is the number of the graph's `on_error`; `adjusted` maps the index of a node with options to
@@ -103,6 +159,7 @@ pub(super) fn compile<'py>(
     policy: u8,
     adjusted: &Bound<'py, PyDict>,
     keep: Option<Vec<u32>>,
+    mut extra: Extra,
 ) -> PyResult<Plan> {
     let py = graph.py();
     let nodes = graph.get().node_list(py);
@@ -119,8 +176,12 @@ pub(super) fn compile<'py>(
     }
     // Nodes that other threads are adding meanwhile are not part of this plan.
     let known = |&(before, after): &(u32, u32)| (before.max(after) as usize) < nodes.len();
-    let order_edges: Vec<(u32, u32)> = graph.get().order_list().into_iter().filter(known).collect();
-    let dependencies = reader.dependencies(&order_edges, nodes.len());
+    let order: Vec<(u32, u32)> = graph.get().order_list().into_iter().filter(known).collect();
+    extra
+        .edges
+        .retain(|&(before, after, _)| known(&(before, after)));
+    extra.takes.retain(known);
+    let dependencies = reader.dependencies(&extra.edges_with(&order), nodes.len());
     let mut adjustments: Vec<(usize, Adjustment<'py>)> = Vec::with_capacity(adjusted.len());
     let mut priorities = Vec::new();
     for (index, adjustment) in adjusted.iter() {
@@ -156,7 +217,15 @@ pub(super) fn compile<'py>(
             deferred[position] = true;
         }
     }
-    let tables = assemble(reader, &layout, callables, policies, deferred, keep);
+    let tables = assemble(
+        reader,
+        &layout,
+        callables,
+        policies,
+        deferred,
+        &extra.takes,
+        keep,
+    );
     let Layout {
         plan,
         order,
@@ -166,6 +235,7 @@ pub(super) fn compile<'py>(
         shape: Arc::new(plan),
         tables,
         graph: graph.clone().into_any().unbind(),
+        facts: extra.facts,
         nodes: nodes.into(),
         position: position.into(),
         order: order.into(),

@@ -4,8 +4,9 @@ use std::collections::HashSet;
 
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList, PyTuple};
-use taskloom_core::plan::{Dependencies, ORDER_ONLY};
+use taskloom_core::plan::{Dependencies, NODE};
 
+use super::access::Use;
 use super::builder::{GraphBuilder, check_same_graph};
 use super::node::Node;
 use super::template::Template;
@@ -128,6 +129,13 @@ impl<'a, 'py> Reader<'a, 'py> {
             );
             return Err(errors::raise(node.py(), "GraphError", &message));
         }
+        if arg.is_exact_instance_of::<Use>() {
+            let message = format!(
+                "node '{}': an access mode inside a container; give it to an argument of its own",
+                node.get().name(node.py())?
+            );
+            return Err(errors::raise(node.py(), "GraphError", &message));
+        }
         if !holds_nodes(arg) {
             return Ok(Template::Slot(self.operand(arg, node.get().index())));
         }
@@ -154,27 +162,18 @@ impl<'a, 'py> Reader<'a, 'py> {
         Ok(Template::Dict(items.into()))
     }
 
-    /// The edges, the ordering ones added where no value flows already.
-    pub(super) fn dependencies(
-        &mut self,
-        order_edges: &[(u32, u32)],
-        count: usize,
-    ) -> Dependencies {
-        if order_edges.is_empty() {
+    /// The edges: those along which values flow, and where there is none the strongest of the others,
+    /// which are `(after, before with flags)` and hold every pair's strongest first.
+    pub(super) fn dependencies(&mut self, others: &[(u32, u32)], count: usize) -> Dependencies {
+        if others.is_empty() {
             return Dependencies {
                 starts: self.source_starts.clone(),
                 sources: self.sources.clone(),
             };
         }
-        let mut by_reader: Vec<(u32, u32)> = order_edges
-            .iter()
-            .map(|&(before, after)| (after, before))
-            .collect();
-        by_reader.sort_unstable();
-        by_reader.dedup();
-        let mut extra = by_reader.into_iter().peekable();
+        let mut extra = others.iter().copied().peekable();
         let mut starts = Vec::with_capacity(count + 1);
-        let mut sources: Vec<u32> = Vec::with_capacity(self.sources.len() + order_edges.len());
+        let mut sources: Vec<u32> = Vec::with_capacity(self.sources.len() + others.len());
         let mut marked = vec![u32::MAX; count];
         starts.push(0);
         for node in 0..count {
@@ -184,8 +183,10 @@ impl<'a, 'py> Reader<'a, 'py> {
                 sources.push(source);
             }
             while let Some((_, before)) = extra.next_if(|&(after, _)| after as usize == node) {
-                if marked[before as usize] != node as u32 {
-                    sources.push(before | ORDER_ONLY);
+                let source = (before & NODE) as usize;
+                if marked[source] != node as u32 {
+                    marked[source] = node as u32;
+                    sources.push(before);
                 }
             }
             starts.push(sources.len() as u32);
@@ -211,6 +212,7 @@ fn container_holds_nodes(container: &Bound<'_, PyAny>, seen: &mut HashSet<usize>
     }
     let mut inside = |item: &Bound<'_, PyAny>| {
         item.is_exact_instance_of::<Node>()
+            || item.is_exact_instance_of::<Use>()
             || (is_container(item) && container_holds_nodes(item, seen))
     };
     if let Ok(list) = container.cast_exact::<PyList>() {

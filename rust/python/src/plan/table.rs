@@ -9,6 +9,8 @@
 //!
 //! A value that is kept has none of the flags. A node that reads a value twice has them on one operand.
 
+use std::collections::HashMap;
+
 use pyo3::ffi;
 use pyo3::prelude::*;
 
@@ -40,7 +42,7 @@ impl Policy {
 
 /// `template` of a step whose arguments are all plain, and which is simply called.
 pub const PLAIN: u32 = u32::MAX;
-/// `template` of a step whose arguments are all plain, but which is deferred.
+/// `template` of a step whose arguments are all plain, but which is deferred or takes values.
 pub const DEFERRED: u32 = u32::MAX - 1;
 
 /// One node, as the loop reads it.
@@ -66,6 +68,8 @@ pub struct Tables {
     /// Steps that return a future in place of their value, and take the executor as a first argument;
     /// empty if there are none.
     pub deferred: Box<[bool]>,
+    /// The slots whose values a step takes: it is called with a list that owns its arguments, reversed.
+    pub takes: HashMap<u32, Vec<u32>>,
     /// Readers of each value that is freed by countdown; 0 elsewhere.
     pub readers: Box<[u32]>,
     /// The positions whose values a run keeps to its end.

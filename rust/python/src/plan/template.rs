@@ -12,6 +12,14 @@ pub enum Template {
 }
 
 impl Template {
+    /// The slot, if that is all there is.
+    pub fn slot(&self) -> Option<u32> {
+        match self {
+            Template::Slot(slot) => Some(*slot),
+            _ => None,
+        }
+    }
+
     /// The argument with the slots' present values, or None with the exception set.
     ///
     /// # Safety

@@ -114,7 +114,7 @@ impl Execution {
     }
 
     #[inline(always)]
-    fn tables(&self) -> &Tables {
+    pub fn tables(&self) -> &Tables {
         // SAFETY: points into the plan that `self.plan` keeps alive and that never changes.
         unsafe { &*self.tables }
     }
@@ -125,6 +125,9 @@ impl Execution {
         // SAFETY: nodes are executed attached.
         let py = unsafe { Python::assume_attached() };
         let tables = self.tables();
+        if let Some(slots) = tables.takes.get(&node) {
+            return Called::Value(self.call_taking(py, step, slots));
+        }
         let mut filled = Vec::new();
         if step.template == DEFERRED {
             for (index, &operand) in tables.operands_of(step).iter().enumerate() {
