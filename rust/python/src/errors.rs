@@ -44,6 +44,9 @@ pub fn cancelled(py: Python<'_>) -> PyErr {
     }
 }
 
+// Overload makes many of these.
+static QUEUE_FULL: PyOnceLock<Py<PyType>> = PyOnceLock::new();
+
 static CANCELLED: PyOnceLock<Py<PyType>> = PyOnceLock::new();
 
 /// `taskloom.errors.Cancelled`, which is raised inside of tasks.
@@ -65,7 +68,13 @@ pub fn broken_executor(py: Python<'_>, message: &str) -> Py<PyAny> {
 
 /// `taskloom.QueueFull`.
 pub fn queue_full(py: Python<'_>, message: &str) -> PyErr {
-    raise(py, "QueueFull", message)
+    let made = QUEUE_FULL
+        .import(py, "taskloom.errors", "QueueFull")
+        .and_then(|class| class.call1((message,)));
+    match made {
+        Ok(value) => PyErr::from_value(value),
+        Err(error) => error,
+    }
 }
 
 fn log(

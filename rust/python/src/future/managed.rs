@@ -8,6 +8,7 @@ use super::execute::{end_running, is_cancellation, vectorcall};
 use super::record::Record;
 use super::{FutureObject, Object, limit};
 use crate::{call, context, errors};
+use pyo3::ffi;
 use pyo3::prelude::*;
 use std::ptr::null_mut;
 use std::sync::atomic::Ordering::Relaxed;
@@ -66,8 +67,11 @@ pub unsafe fn run(this: *mut FutureObject, py: Python<'_>, outermost: bool) -> O
         // SAFETY: settled by this thread, so the outcome is its own.
         unsafe {
             if end != State::Cancelled {
-                (*this).outcome = outcome.into_ptr();
-                FutureObject::track(this);
+                let outcome = outcome.into_ptr();
+                (*this).outcome = outcome;
+                if ffi::PyObject_IS_GC(outcome) != 0 && ffi::PyObject_GC_IsTracked(outcome) != 0 {
+                    FutureObject::track(this);
+                }
             }
         }
     }
