@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import concurrent.futures
+import gc
 import threading
+import weakref
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -306,3 +308,19 @@ def test_wrong_option_is_refused_with_what_would_be_right(
 ) -> None:
     with pytest.raises(OptionError, match=message):
         executor.options(**options)
+
+
+def test_future_with_options_and_a_callback_that_holds_it_is_collected() -> None:
+    executor = Executor(1)
+    gate = Gate(executor)
+    future = executor.options(name="cycle").submit(int)
+    holder = [future]
+    future.add_done_callback(holder.__contains__)
+    future.cancel()
+    gone = weakref.ref(future)
+    executor.options(name="kept").submit(int)
+    del future, holder
+    gate.open()
+    executor.shutdown()
+    gc.collect()
+    assert gone() is None

@@ -307,6 +307,11 @@ impl FutureObject {
     /// The observers, made now if there were none.
     pub fn observers_or_new(&self) -> &Observers {
         if let Some(observers) = self.observers() {
+            if self.shape.has(MANAGED) {
+                // There from the start: what is added now may close a cycle.
+                // SAFETY: a live future, attached.
+                unsafe { FutureObject::track(std::ptr::from_ref(self).cast_mut()) };
+            }
             return observers;
         }
         let fresh = Box::into_raw(Box::new(Observers::default()));
