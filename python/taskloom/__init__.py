@@ -71,13 +71,13 @@ if TYPE_CHECKING:
     from taskloom.scope.coroutines import sleep as sleep
     from taskloom.scope.coroutines import sleep_forever as sleep_forever
     from taskloom.scope.coroutines import yield_now as yield_now
+    from taskloom.scope.limits import CapacityLimiter as CapacityLimiter
+    from taskloom.scope.limits import Semaphore as Semaphore
     from taskloom.scope.pipeline import Stage as Stage
     from taskloom.scope.pipeline import stage as stage
-    from taskloom.scope.primitives import CapacityLimiter as CapacityLimiter
     from taskloom.scope.primitives import Condition as Condition
     from taskloom.scope.primitives import Event as Event
     from taskloom.scope.primitives import Lock as Lock
-    from taskloom.scope.primitives import Semaphore as Semaphore
     from taskloom.scope.primitives import WaitStats as WaitStats
     from taskloom.scope.scope import Scope as Scope
     from taskloom.scope.scope import ScopeOptions as ScopeOptions
@@ -88,7 +88,7 @@ if TYPE_CHECKING:
 _HOME = {
     "CancelScope": "scope.cancellation",
     "Cancelled": "errors",
-    "CapacityLimiter": "scope.primitives",
+    "CapacityLimiter": "scope.limits",
     "Channel": "channel",
     "ChannelStats": "channel",
     "Condition": "scope.primitives",
@@ -111,7 +111,7 @@ _HOME = {
     "Scope": "scope.scope",
     "ScopeOptions": "scope.scope",
     "Selected": "channel",
-    "Semaphore": "scope.primitives",
+    "Semaphore": "scope.limits",
     "Sender": "channel",
     "Stage": "scope.pipeline",
     "Take": "access",

@@ -347,6 +347,18 @@ def test_cancelling_one_of_several_receivers_leaves_the_order_of_the_others(run:
     assert run(main) == {1: 1, 2: 2}
 
 
+def test_ends_can_be_closed_asynchronously_too(run: Run) -> None:
+    async def main() -> None:
+        send, receive = Channel[int](1).split()
+        async with send as same:
+            assert same is send
+        assert send.closed
+        await receive.aclose()
+        assert receive.closed
+
+    run(main)
+
+
 def test_closing_twice_is_allowed(run: Run) -> None:
     async def main() -> None:
         send, receive = Channel[int](1).split()

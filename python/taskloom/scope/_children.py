@@ -15,10 +15,10 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from taskloom import _taskloom
 from taskloom.errors import Cancelled
-from taskloom.scope._hosts import running_loop, running_trio
+from taskloom.scope._hosts import running_loop, running_trio, runs_trio_of
 
 if TYPE_CHECKING:
-    from taskloom.scope.scope import Child
+    from taskloom.scope._child import Child
 
 __all__ = ["Host", "host_here", "is_coroutine_function"]
 
@@ -126,15 +126,13 @@ class TrioHost:
         self.nursery: trio.Nursery | None = None
 
     def spawn(self, child: Child, fn: Call, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-        import trio
-
         assert self.nursery is not None
         nursery = self.nursery
 
         def start() -> None:
             nursery.start_soon(partial(self._run, child, fn, args, kwargs))
 
-        if trio.lowlevel.in_trio_run():
+        if runs_trio_of(self.token):
             start()
         else:
             self.token.run_sync_soon(start)

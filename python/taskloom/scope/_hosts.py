@@ -25,6 +25,7 @@ __all__ = [
     "running_loop",
     "running_task",
     "running_trio",
+    "runs_trio_of",
 ]
 
 # What is yielded and sent belongs to the event loop.
@@ -42,8 +43,26 @@ def running_loop() -> asyncio.AbstractEventLoop | None:
 
 def running_trio() -> bool:
     """Whether this code runs inside trio."""
+    return _trio_task() is not None
+
+
+def _trio_task() -> object | None:
     trio_ = sys.modules.get("trio")
-    return trio_ is not None and trio_.lowlevel.in_trio_task()
+    if trio_ is None:
+        return None
+    try:
+        task: object = trio_.lowlevel.current_task()
+    except (AttributeError, RuntimeError):  # trio is still being imported, or does not run here
+        return None
+    return task
+
+
+def runs_trio_of(token: object) -> bool:
+    """Whether this thread is inside the trio run that the token is of."""
+    try:
+        return sys.modules["trio"].lowlevel.current_trio_token() is token
+    except RuntimeError:
+        return False
 
 
 def running_task() -> object | None:
@@ -52,10 +71,7 @@ def running_task() -> object | None:
     if loop is not None:
         task: object = sys.modules["asyncio"].current_task(loop)
         return task
-    if running_trio():
-        trio_task: object = sys.modules["trio"].lowlevel.current_task()
-        return trio_task
-    return None
+    return _trio_task()
 
 
 def park() -> tuple[type_of_wait, Callable[[], object]]:
@@ -106,7 +122,7 @@ def _park_trio() -> tuple[type_of_wait, Callable[[], object]]:
             trio.lowlevel.reschedule(task)
 
     def wake() -> None:
-        if trio.lowlevel.in_trio_run() and trio.lowlevel.current_trio_token() is token:
+        if runs_trio_of(token):
             end()
             return
         # A run that is over, or is being taken down, needs no waking.

@@ -11,6 +11,7 @@ asyncio task, again and again while it waits, and takes that back (`uncancel`) w
 
 from __future__ import annotations
 
+import atexit
 import math
 import sys
 import weakref
@@ -34,6 +35,11 @@ __all__ = [
     "move_on_after",
     "shield",
 ]
+
+
+# After the executors have been joined, which `threading` does before: until then their coroutines
+# may need to be woken. Before the interpreter goes, since the timer's thread calls into it.
+atexit.register(_taskloom.stop_timer)
 
 
 def current_time() -> float:

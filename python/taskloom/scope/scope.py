@@ -12,7 +12,6 @@ What a scope guarantees, however it is left:
 
 from __future__ import annotations
 
-import contextvars
 import math
 from collections.abc import Awaitable, Callable, Coroutine, Generator
 from concurrent.futures import Executor
@@ -23,6 +22,7 @@ from typing import Any, Literal, ParamSpec, Self, TypeVar, final, overload
 from taskloom import _taskloom
 from taskloom._taskloom import Channel, Future, Receiver, Sender
 from taskloom.errors import Cancelled, OptionError
+from taskloom.scope._child import Child, in_scope, run_function, with_end, with_end_async
 from taskloom.scope._children import (
     AsyncioHost,
     Host,
@@ -39,62 +39,6 @@ __all__ = ["Scope", "ScopeOptions"]
 P = ParamSpec("P")
 R = TypeVar("R")
 Call = Callable[..., Any]
-
-
-class Child:
-    """One spawned call, as its scope keeps it."""
-
-    __slots__ = ("abandoned", "future", "handle", "over", "scope")
-
-    def __init__(self, scope: Scope) -> None:
-        self.scope = scope
-        self.future: Future[Any] = Future()
-        self.handle: _taskloom.TaskHandle | CancelScope | None = None
-        self.over = False
-        self.abandoned = False
-
-    def context(self) -> contextvars.Context:
-        return contextvars.copy_context()
-
-    def cancel_if_asked(self, future: object) -> None:
-        """The future was settled: by its user's `cancel()`, if the call is not over."""
-        if not self.over and self.handle is not None:
-            self.handle.cancel()
-
-    def adopt(self, future: Future[Any]) -> None:
-        """The call is an executor's task: that one's future is the child's."""
-        self.future = future
-        registration = self.scope.token.on_cancel(future.cancel)
-        if registration is None:
-            future.cancel()
-
-        def done(_future: object) -> None:
-            if registration is not None:
-                registration.forget()
-            error = None if future.cancelled() else future.exception()
-            if error is not None and not isinstance(error, Cancelled):
-                self.scope._child_failed(error)
-            self.scope._child_over()
-
-        future.add_done_callback(done)
-
-    def ended(self, value: Any, error: BaseException | None) -> None:
-        """The call is over; called once, on whatever thread it ran."""
-        self.over = True
-        future = self.future
-        cancelled = future.cancelled()
-        if error is None:
-            if not cancelled:
-                future.set_result(value)
-        elif isinstance(error, Cancelled):
-            if not cancelled and future.cancel():
-                future.set_running_or_notify_cancel()
-        else:
-            if not cancelled:
-                future.set_exception(error)
-            self.scope._child_failed(error)
-        if not self.abandoned:
-            self.scope._child_over()
 
 
 class _Join:
@@ -235,7 +179,7 @@ class Scope(_taskloom.Nursery):
         child.future.add_done_callback(child.cancel_if_asked)
         # Whoever cancels the task that spawns reaches the child by its scope, which waits for it.
         submit = getattr(executor, "_submit_unlinked", executor.submit)
-        submit(_run_function, child, own, self.token, partial(fn, *args, **kwargs))
+        submit(run_function, child, own, self.token, partial(fn, *args, **kwargs))
         if child.abandoned:
             self._child_over()
 
@@ -298,8 +242,8 @@ class Scope(_taskloom.Nursery):
     def _spawn_with(self, fn: Call, end: Sender[Any] | Receiver[Any]) -> Future[Any]:
         try:
             if is_coroutine_function(fn):
-                return self.spawn(_with_end_async, fn, end)
-            return self.spawn(_with_end, fn, end)
+                return self.spawn(with_end_async, fn, end)
+            return self.spawn(with_end, fn, end)
         except BaseException:
             end.close()
             raise
@@ -551,7 +495,7 @@ class ScopeOptions:
         if self._options.get("place") == "process":
             future: Future[Any] = submit(fn, *args, **kwargs)
         else:
-            future = submit(_in_scope, token, fn, *args, **kwargs)
+            future = submit(in_scope, token, fn, *args, **kwargs)
         return future
 
     @overload
@@ -570,47 +514,3 @@ class ScopeOptions:
         1
         """
         return self._scope._spawn(fn, args, kwargs, self)
-
-
-def _in_scope(token: _taskloom.Token, fn: Call, /, *args: Any, **kwargs: Any) -> Any:
-    """A plain function that the executor runs with options, inside its scope."""
-    variable = _taskloom.token_variable.set(token)
-    try:
-        token.check()
-        return fn(*args, **kwargs)
-    finally:
-        _taskloom.token_variable.reset(variable)
-
-
-async def _with_end_async(fn: Call, end: Sender[Any] | Receiver[Any]) -> Any:
-    with end:
-        return await fn(end)
-
-
-def _with_end(fn: Call, end: Sender[Any] | Receiver[Any]) -> Any:
-    with end:
-        return fn(end)
-
-
-def _run_function(
-    child: Child,
-    own: CancelScope,
-    token: _taskloom.Token,
-    call: Callable[[], Any],
-) -> None:
-    """A plain function on a thread, inside its scope."""
-    variable = _taskloom.token_variable.set(token)
-    value: Any = None
-    error: BaseException | None = None
-    try:
-        with own:
-            if own.token.cancelled:
-                raise Cancelled("cancelled before it was started")
-            value = call()
-        if own.cancelled_caught:
-            value, error = None, Cancelled("the task was cancelled")
-    except BaseException as caught:
-        value, error = None, caught
-    finally:
-        _taskloom.token_variable.reset(variable)
-    child.ended(value, error)

@@ -6,11 +6,15 @@
 //! `operations` and `select` (channel ends). `token` is the cancel token as Python sees it,
 //! `nursery` what a scope knows of its children.
 
+pub mod foreign;
 pub mod home;
 pub mod nursery;
 pub mod operations;
+pub mod ready;
+pub mod receiver;
 pub mod select;
 pub mod sleep;
+pub mod stop;
 pub mod streams;
 pub mod suspend;
 pub mod task;
@@ -27,7 +31,7 @@ pub fn register(m: &Bound<'_, PyModule>) -> PyResult<()> {
     m.add_class::<home::TaskHandle>()?;
     m.add_class::<streams::Channel>()?;
     m.add_class::<streams::ChannelStats>()?;
-    m.add_class::<streams::Receiver>()?;
+    m.add_class::<receiver::Receiver>()?;
     m.add_class::<streams::Sender>()?;
     m.add_class::<select::Select>()?;
     m.add_class::<select::Selected>()?;

@@ -11,10 +11,8 @@ use super::task::{self, Task};
 use super::token::{self, WakeOnCancel};
 use crate::call;
 use pyo3::exceptions::{PyRuntimeError, PyStopIteration, PyTimeoutError, PyTypeError};
-use pyo3::ffi;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
-use std::cell::Cell;
 use std::sync::Arc;
 use std::task::Poll;
 use std::time::{Duration, Instant};
@@ -324,7 +322,7 @@ fn refuse_to_block(py: Python<'_>) -> PyResult<()> {
     Ok(())
 }
 
-fn hosts(py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {
+pub fn hosts(py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {
     static HOSTS: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
     let hosts = HOSTS.get_or_try_init(py, || {
         py.import("taskloom.scope._hosts")
@@ -335,37 +333,6 @@ fn hosts(py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {
 
 fn park(py: Python<'_>) -> PyResult<(Py<PyAny>, Py<PyAny>)> {
     hosts(py)?.call_method0("park")?.extract()
-}
-
-/// Wakes a task from Python.
-#[pyclass(frozen, module = "taskloom._taskloom")]
-struct TaskWaker(Arc<Task>);
-
-#[pymethods]
-impl TaskWaker {
-    #[pyo3(signature = (*_arguments))]
-    fn __call__(&self, _arguments: &Bound<'_, pyo3::types::PyTuple>) {
-        self.0.wake();
-    }
-}
-
-/// A coroutine of ours awaits something of another event loop: has the task woken when it is done.
-pub fn bridge_foreign(value: &Bound<'_, PyAny>, task: &Arc<Task>) -> PyResult<()> {
-    let py = value.py();
-    let waker = Py::new(py, TaskWaker(Arc::clone(task)))?;
-    hosts(py)?.call_method1("bridge", (value, waker))?;
-    Ok(())
-}
-
-/// Whether what the task waits for is there.
-pub fn foreign_done(value: &Bound<'_, PyAny>) -> PyResult<bool> {
-    value.call_method0("done")?.is_truthy()
-}
-
-/// The task is not waiting for it any more.
-pub fn give_up_foreign(value: &Bound<'_, PyAny>) -> PyResult<()> {
-    hosts(value.py())?.call_method1("give_up", (value,))?;
-    Ok(())
 }
 
 /// Adds what to do to an error that is known to puzzle.
@@ -396,73 +363,6 @@ pub fn cancelled(py: Python<'_>, reason: Option<Arc<str>>) -> PyErr {
 pub fn nanoseconds(seconds: f64) -> u64 {
     // A cast from a float saturates, and turns what is not a number into zero.
     (seconds * 1e9) as u64
-}
-
-thread_local! {
-    /// A StopIteration to be used again while nobody else holds it: making one costs more than a
-    /// channel's whole message.
-    static STOP: Cell<*mut ffi::PyObject> = const { Cell::new(std::ptr::null_mut()) };
-}
-
-/// Ends an await with `value`: leaves StopIteration pending, as `__next__` must. None needs none.
-pub fn stop_with(py: Python<'_>, value: Py<PyAny>) -> PyResult<()> {
-    if value.is_none(py) {
-        return Ok(());
-    }
-    let cached = STOP.with(Cell::get);
-    // SAFETY: attached. The cached object is null or a StopIteration whose one reference is ours;
-    // when the count says that nobody else has it, nobody else can reach it. Its `value` slot owns
-    // a reference, which is replaced before the old one is dropped. PyErr_Restore takes the
-    // references that it is given.
-    unsafe {
-        if cached.is_null() || ffi::Py_REFCNT(cached) != 1 {
-            let made = PyStopIteration::new_err((value,)).into_value(py).into_ptr();
-            ffi::Py_INCREF(made);
-            let old = STOP.with(|stop| stop.replace(made));
-            ffi::Py_XDECREF(old);
-            restore(made);
-        } else {
-            let slot = cached.cast::<ffi::PyStopIterationObject>();
-            let old = std::mem::replace(&mut (*slot).value, value.into_ptr());
-            ffi::Py_XDECREF(old);
-            ffi::Py_INCREF(cached);
-            restore(cached);
-        }
-    }
-    Ok(())
-}
-
-/// # Safety
-/// `exception` is an exception object, one reference of which is given up.
-unsafe fn restore(exception: *mut ffi::PyObject) {
-    // SAFETY: the caller's promise; the type's reference is made here.
-    unsafe {
-        let class = ffi::Py_TYPE(exception).cast::<ffi::PyObject>();
-        ffi::Py_INCREF(class);
-        #[allow(deprecated)]
-        ffi::PyErr_Restore(class, exception, std::ptr::null_mut());
-    }
-}
-
-/// Lets go of the last value that an await ended with on this thread.
-#[inline]
-pub fn forget_last_value() {
-    let cached = STOP.with(Cell::get);
-    if cached.is_null() {
-        return;
-    }
-    // SAFETY: attached; as in `stop_with`.
-    unsafe {
-        if ffi::Py_REFCNT(cached) == 1 {
-            let slot = cached.cast::<ffi::PyStopIterationObject>();
-            let none = ffi::Py_None();
-            if (*slot).value != none {
-                ffi::Py_INCREF(none);
-                let old = std::mem::replace(&mut (*slot).value, none);
-                ffi::Py_XDECREF(old);
-            }
-        }
-    }
 }
 
 /// An unsupported argument of `throw`, made into the error to raise.
@@ -508,7 +408,7 @@ macro_rules! awaitable {
                 match self.state.advance(py, None)? {
                     $crate::coro::suspend::Step::Yield(value) => Ok(Some(value)),
                     $crate::coro::suspend::Step::Return(value) => {
-                        $crate::coro::suspend::stop_with(py, value)?;
+                        $crate::coro::stop::stop_with(py, value)?;
                         Ok(None)
                     }
                 }

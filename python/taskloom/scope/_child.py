@@ -1,0 +1,119 @@
+"""One child of a scope, and how plain functions run inside it."""
+
+from __future__ import annotations
+
+import contextvars
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from taskloom import _taskloom
+from taskloom._taskloom import Future, Receiver, Sender
+from taskloom.errors import Cancelled
+from taskloom.scope.cancellation import CancelScope
+
+if TYPE_CHECKING:
+    from taskloom.scope.scope import Scope
+
+__all__ = ["Child", "in_scope", "run_function", "with_end", "with_end_async"]
+
+Call = Callable[..., Any]
+
+
+class Child:
+    """One spawned call, as its scope keeps it."""
+
+    __slots__ = ("abandoned", "future", "handle", "over", "scope")
+
+    def __init__(self, scope: Scope) -> None:
+        self.scope = scope
+        self.future: Future[Any] = Future()
+        self.handle: _taskloom.TaskHandle | CancelScope | None = None
+        self.over = False
+        self.abandoned = False
+
+    def context(self) -> contextvars.Context:
+        return contextvars.copy_context()
+
+    def cancel_if_asked(self, future: object) -> None:
+        """The future was settled: by its user's `cancel()`, if the call is not over."""
+        if not self.over and self.handle is not None:
+            self.handle.cancel()
+
+    def adopt(self, future: Future[Any]) -> None:
+        """The call is an executor's task: that one's future is the child's."""
+        self.future = future
+        registration = self.scope.token.on_cancel(future.cancel)
+        if registration is None:
+            future.cancel()
+
+        def done(_future: object) -> None:
+            if registration is not None:
+                registration.forget()
+            error = None if future.cancelled() else future.exception()
+            if error is not None and not isinstance(error, Cancelled):
+                self.scope._child_failed(error)
+            self.scope._child_over()
+
+        future.add_done_callback(done)
+
+    def ended(self, value: Any, error: BaseException | None) -> None:
+        """The call is over; called once, on whatever thread it ran."""
+        self.over = True
+        future = self.future
+        cancelled = future.cancelled()
+        if error is None:
+            if not cancelled:
+                future.set_result(value)
+        elif isinstance(error, Cancelled):
+            if not cancelled and future.cancel():
+                future.set_running_or_notify_cancel()
+        else:
+            if not cancelled:
+                future.set_exception(error)
+            self.scope._child_failed(error)
+        if not self.abandoned:
+            self.scope._child_over()
+
+
+def in_scope(token: _taskloom.Token, fn: Call, /, *args: Any, **kwargs: Any) -> Any:
+    """A plain function that the executor runs with options, inside its scope."""
+    variable = _taskloom.token_variable.set(token)
+    try:
+        token.check()
+        return fn(*args, **kwargs)
+    finally:
+        _taskloom.token_variable.reset(variable)
+
+
+async def with_end_async(fn: Call, end: Sender[Any] | Receiver[Any]) -> Any:
+    with end:
+        return await fn(end)
+
+
+def with_end(fn: Call, end: Sender[Any] | Receiver[Any]) -> Any:
+    with end:
+        return fn(end)
+
+
+def run_function(
+    child: Child,
+    own: CancelScope,
+    token: _taskloom.Token,
+    call: Callable[[], Any],
+) -> None:
+    """A plain function on a thread, inside its scope."""
+    variable = _taskloom.token_variable.set(token)
+    value: Any = None
+    error: BaseException | None = None
+    try:
+        with own:
+            if own.token.cancelled:
+                raise Cancelled("cancelled before it was started")
+            value = call()
+        if own.cancelled_caught:
+            value, error = None, Cancelled("the task was cancelled")
+    except BaseException as caught:
+        value, error = None, caught
+    finally:
+        _taskloom.token_variable.reset(variable)
+    child.ended(value, error)

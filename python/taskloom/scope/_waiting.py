@@ -1,0 +1,130 @@
+"""Queues of waiters, fair and safe to cancel: what the primitives are made of."""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from dataclasses import dataclass
+from typing import final
+
+from taskloom import _taskloom
+
+__all__ = ["Fair", "Queue", "WaitStats", "owner"]
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class WaitStats:
+    """How a primitive is used at one moment; every primitive's `stats()` gives it.
+
+    >>> import taskloom
+    >>> taskloom.Lock().stats()
+    WaitStats(held=0, waiting=0)
+    """
+
+    held: int
+    """How many hold it; of an event, whether it is set."""
+    waiting: int
+    """How many wait for it."""
+
+
+class Queue:
+    """Those who wait, first come first; every call under the owner's lock."""
+
+    __slots__ = ("_setters",)
+
+    def __init__(self) -> None:
+        self._setters: deque[_taskloom.Setter] = deque()
+
+    def __len__(self) -> int:
+        return len(self._setters)
+
+    def join(self) -> _taskloom.Wait:
+        wait = _taskloom.Wait()
+        self._setters.append(wait.setter)
+        return wait
+
+    def leave(self, wait: _taskloom.Wait) -> None:
+        self._setters = deque(s for s in self._setters if not s.ends(wait))
+
+    def serve(self) -> bool:
+        """Serves the first who still waits; false if there is none."""
+        while self._setters:
+            if self._setters.popleft().set():
+                return True
+        return False
+
+
+class Fair:
+    """What can be taken if there is some left, and is handed on when it is given back."""
+
+    __slots__ = ("_guard", "_left", "_queue")
+
+    def __init__(self, left: int) -> None:
+        self._guard = threading.Lock()
+        self._left = left
+        self._queue = Queue()
+
+    def take_now(self) -> bool:
+        with self._guard:
+            if self._left <= 0 or len(self._queue):
+                return False
+            self._left -= 1
+            return True
+
+    def take_or_join(self) -> _taskloom.Wait | None:
+        with self._guard:
+            if self._left > 0 and not len(self._queue):
+                self._left -= 1
+                return None
+            return self._queue.join()
+
+    def give(self, count: int = 1) -> None:
+        with self._guard:
+            self._left += count
+            while self._left > 0 and self._queue.serve():
+                self._left -= 1
+
+    def gave_up(self, wait: _taskloom.Wait) -> None:
+        """The wait was left by an error: what it was handed goes on to the next."""
+        with self._guard:
+            self._queue.leave(wait)
+            served = wait.setter.is_set
+        if served:
+            self.give()
+
+    async def take(self) -> None:
+        _taskloom.checkpoint_if_cancelled()
+        wait = self.take_or_join()
+        if wait is None:
+            return
+        try:
+            await wait
+        except BaseException:
+            self.gave_up(wait)
+            raise
+
+    def take_blocking(self, timeout: float | None) -> None:
+        _taskloom.checkpoint_if_cancelled()
+        wait = self.take_or_join()
+        if wait is None:
+            return
+        try:
+            wait.wait(timeout)
+        except BaseException:
+            self.gave_up(wait)
+            raise
+
+    def waiting(self) -> int:
+        with self._guard:
+            return len(self._queue)
+
+
+def owner() -> object:
+    """Whoever calls: a coroutine of ours, a task of an event loop, or a thread."""
+    handle = _taskloom.current_task_id()
+    if handle is not None:
+        return handle
+    from taskloom.scope._hosts import running_task
+
+    return running_task() or threading.get_ident()

@@ -1,0 +1,169 @@
+//! How a task ends, and who is told; how it is cancelled from outside, and watched.
+
+use super::{Body, Context, DONE, Sink, Task};
+use crate::coro::nursery::{Shared, is_cancelled_error};
+use crate::coro::suspend;
+use crate::future;
+use pyo3::prelude::*;
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, OnceLock};
+use taskloom_core::cancel::OnCancel;
+use taskloom_core::clock;
+use taskloom_core::completion::State;
+
+/// How long a coroutine may go on without waiting before that is reported, in ticks: as long as
+/// asyncio's debug mode allows a callback.
+pub(super) fn too_long() -> u64 {
+    static TICKS: OnceLock<u64> = OnceLock::new();
+    *TICKS.get_or_init(|| clock::from_nanos(100_000_000))
+}
+
+impl Task {
+    /// Says that the coroutine has held its worker up: others that belong there could not go on.
+    #[cold]
+    pub(super) fn report(&self, py: Python<'_>, nanos: u64) {
+        let Some(worker) = self.worker() else {
+            return;
+        };
+        // SAFETY: as in `go_on`; the reference is cloned at once.
+        let coroutine = match unsafe { &self.inner().body } {
+            Body::Coroutine(coroutine) => Some(coroutine.clone_ref(py)),
+            Body::Call(..) | Body::Gone => None,
+        };
+        let told = (|| {
+            let name = match &coroutine {
+                Some(coroutine) => coroutine.getattr(py, "__qualname__")?.extract(py)?,
+                None => String::from("a coroutine"),
+            };
+            let seconds = nanos as f64 * 1e-9;
+            let logging = py.import("logging")?;
+            logging
+                .call_method1("getLogger", ("taskloom",))?
+                .call_method1(
+                    "warning",
+                    (
+                        "%s held worker %d for %.3f s without waiting: call what blocks by \
+                     `await scope.spawn(function)`, and what computes long gives way by \
+                     `await maybe_yield()`",
+                        name,
+                        worker,
+                        seconds,
+                    ),
+                )
+        })();
+        if let Err(error) = told {
+            error.write_unraisable(py, None);
+        }
+    }
+
+    /// Sees to it that a cancellation wakes the task.
+    pub(super) fn listen(self: &Arc<Self>, py: Python<'_>) {
+        // SAFETY: as in `step`.
+        let inner = unsafe { self.inner() };
+        if !inner.listens
+            && let Sink::Child(_, object) = &self.sink
+            && let Some(future) = future::native(object.bind(py))
+        {
+            inner.listens = true;
+            match Py::new(py, Canceller(Arc::clone(self))) {
+                Ok(canceller) => future
+                    .observers_or_new()
+                    .set_canceller(canceller.into_any()),
+                Err(error) => error.write_unraisable(py, Some(object.bind(py))),
+            }
+        }
+        if let Some((token, registration)) = &inner.registered {
+            if token.is_same(&inner.token) && !token.is_cancelled() {
+                return;
+            }
+            token.forget(*registration);
+            inner.registered = None;
+        }
+        // One that is cancelled already has been noticed: an await of ours raised before it came
+        // this far, and a foreign one is woken below.
+        match inner.token.on_cancel(Arc::clone(self) as Arc<dyn OnCancel>) {
+            Some(registration) => inner.registered = Some((inner.token.clone(), registration)),
+            None => self.wake(),
+        }
+    }
+
+    pub(super) fn end(&self, py: Python<'_>, outcome: PyResult<Py<PyAny>>) {
+        // SAFETY: as in `step`; what is dropped is taken out first.
+        let (body, context, registered) = unsafe {
+            let inner = self.inner();
+            (
+                std::mem::replace(&mut inner.body, Body::Gone),
+                std::mem::replace(&mut inner.context, Context::None),
+                inner.registered.take(),
+            )
+        };
+        self.state.store(DONE, Ordering::SeqCst);
+        if let Some((token, registration)) = registered {
+            token.forget(registration);
+        }
+        drop((body, context));
+        if let Err(error) = &outcome {
+            suspend::explain(py, error);
+        }
+        match &self.sink {
+            Sink::Call(ended) => {
+                let told = match outcome {
+                    Ok(value) => ended.call1(py, (value, py.None())),
+                    Err(error) => ended.call1(py, (py.None(), error.into_value(py))),
+                };
+                if let Err(error) = told {
+                    error.write_unraisable(py, Some(ended.bind(py)));
+                }
+            }
+            Sink::Child(scope, object) => {
+                self.settle(py, scope, object.bind(py), outcome);
+                scope.child_over();
+            }
+        }
+        self.home.over();
+    }
+
+    /// Ends the future of a scope's child.
+    pub(super) fn settle(
+        &self,
+        py: Python<'_>,
+        scope: &Shared,
+        object: &Bound<'_, PyAny>,
+        outcome: PyResult<Py<PyAny>>,
+    ) {
+        let (end, outcome) = match outcome {
+            Ok(value) => (State::Done, Some(value)),
+            Err(error) if is_cancelled_error(py, &error) => (State::Cancelled, None),
+            Err(error) => {
+                let error = error.into_value(py).into_any();
+                scope.child_failed(error.clone_ref(py));
+                (State::Failed, Some(error))
+            }
+        };
+        if let Some(future) = future::native(object) {
+            future::settle(future, end, outcome, py);
+            // SAFETY: as in `step`.
+            if unsafe { self.inner() }.listens {
+                // It refers to the task, and the task to the future.
+                future.observers_or_new().set_canceller(py.None());
+            }
+        }
+    }
+}
+
+/// What the future of a coroutine asks when it is to be cancelled while it runs.
+#[pyclass(frozen, module = "taskloom._taskloom")]
+struct Canceller(Arc<Task>);
+
+#[pymethods]
+impl Canceller {
+    /// Running: the coroutine is told, and the future ends when it does.
+    fn __call__(&self) -> bool {
+        self.0.cancel(None);
+        false
+    }
+}
+
+pub(super) fn never_started(py: Python<'_>) -> PyErr {
+    suspend::raise(py, "Cancelled", "cancelled before it was started")
+}
