@@ -134,7 +134,7 @@ impl Receiver {
         suspend::block(py, &mut receive, call::timeout_from(timeout))
     }
 
-    fn __aiter__(slf: PyRef<'_, Self>) -> PyRef<'_, Self> {
+    fn __aiter__(slf: Py<Self>) -> Py<Self> {
         slf
     }
 

@@ -235,6 +235,12 @@ impl<O: Operation> Suspended<O> {
         }
     }
 
+    /// Whether it waits: `leave` has something to do.
+    #[inline]
+    pub fn waits(&self) -> bool {
+        matches!(self.place, Place::Task | Place::Foreign(..))
+    }
+
     /// Gives the await up; nothing to do if it never waited.
     pub fn leave(&mut self, py: Python<'_>) {
         match std::mem::replace(&mut self.place, Place::Over) {
@@ -396,11 +402,11 @@ macro_rules! awaitable {
     ($class:ident { $($body:tt)* }) => {
         #[pymethods]
         impl $class {
-            fn __await__(slf: pyo3::PyRef<'_, Self>) -> pyo3::PyRef<'_, Self> {
+            fn __await__(slf: Py<Self>) -> Py<Self> {
                 slf
             }
 
-            fn __iter__(slf: pyo3::PyRef<'_, Self>) -> pyo3::PyRef<'_, Self> {
+            fn __iter__(slf: Py<Self>) -> Py<Self> {
                 slf
             }
 
@@ -445,7 +451,10 @@ macro_rules! awaitable {
 
         impl Drop for $class {
             fn drop(&mut self) {
-                Python::attach(|py| self.state.leave(py));
+                // Nearly always it is over, and attaching anew, if only in name, costs.
+                if self.state.waits() {
+                    Python::attach(|py| self.state.leave(py));
+                }
             }
         }
     };
