@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import concurrent.futures
 import gc
+import sys
 import threading
 import time
 import weakref
@@ -379,3 +380,14 @@ def test_many_arguments_reach_the_function_and_too_many_are_refused(executor: Ex
     )
     with pytest.raises(TypeError, match="at most 65,535 arguments"):
         executor.submit(print, *range(70_000))
+
+
+def test_futures_leave_no_reference_to_their_class_behind(executor: Executor) -> None:
+    def turn() -> int:
+        for _ in range(100):
+            executor.submit(int).result()
+            Future()
+        return sys.getrefcount(Future)
+
+    turn()
+    assert abs(turn() - turn()) < 10

@@ -439,6 +439,8 @@ unsafe extern "C" fn dealloc(this: Object) {
         if let Some(free) = (*class).tp_free {
             free(this.cast());
         }
+        // Over a base that is a heap type itself, the subclass's dealloc leaves this to the base's.
+        ffi::Py_DECREF(class.cast());
     }
 }
 
