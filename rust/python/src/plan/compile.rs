@@ -69,6 +69,45 @@ impl Plan {
         self.graph.clone_ref(py)
     }
 
+    /// The plan as text: its nodes in the order of a serial run, and what each of them waits for.
+    ///
+    /// >>> import taskloom
+    /// >>> g = taskloom.Graph()
+    /// >>> _ = g.add(len, g.add(str, 42))
+    /// >>> print(g.compile().dump())
+    /// plan of 2 nodes and 1 edge, 1 of the nodes waiting for nothing
+    ///   0  str#0
+    ///   1  len#1  kept  <- str#0 (read)
+    fn dump<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
+        let drawing = slf.py().import("taskloom.observe.drawing")?;
+        drawing.call_method1("dump", (slf,))
+    }
+
+    /// The plan as a drawing: the text of a file in the format "svg", "mermaid" or "dot".
+    ///
+    /// Raises `OptionError` for any other format.
+    ///
+    /// >>> import taskloom
+    /// >>> g = taskloom.Graph()
+    /// >>> _ = g.add(len, g.add(str, 42))
+    /// >>> print(g.compile().draw("mermaid"))
+    /// flowchart TD
+    ///     n0["str#0"]
+    ///     n1["len#1"]
+    ///     n0 --> n1
+    #[pyo3(signature = (format="svg"))]
+    fn draw<'py>(slf: &Bound<'py, Self>, format: &str) -> PyResult<Bound<'py, PyAny>> {
+        let drawing = slf.py().import("taskloom.observe.drawing")?;
+        drawing.call_method1("draw", (slf, format))
+    }
+
+    /// The registrations of the nodes whose values a run keeps to its end.
+    #[getter]
+    fn _kept(&self) -> Vec<u32> {
+        let kept = self.tables.kept.iter();
+        kept.map(|&place| self.order[place as usize]).collect()
+    }
+
     #[getter]
     fn _facts(&self, py: Python<'_>) -> Py<PyAny> {
         self.facts.clone_ref(py)
