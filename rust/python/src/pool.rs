@@ -67,7 +67,7 @@ impl Host for Handle {
     }
 
     fn attach(&self) {
-        call::attach();
+        call::attach_when_handed_over();
         future::drop_garbage();
     }
 
