@@ -152,7 +152,10 @@ def _realtime(value: object) -> Realtime:
 @final
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ExecutorConfig:
-    """Settings of an executor. Each is also a keyword of `Executor` with the same meaning.
+    """Settings of an executor, checked as one record.
+
+    `Executor` does not take such a record yet, and has only some of these settings as keywords:
+    a setting has no effect before it does.
 
     Raises `OptionError` for a name that does not exist and `ValueError` for a value that makes no
     sense; both say what would do.
@@ -201,7 +204,7 @@ class ExecutorConfig:
     `is_meeting_latency_target()` tells. Switches `timing` on."""
 
     overdue: Literal["first", "skip", "report"] = _setting(
-        "first", _one_of("first", "skip", "report")
+        "skip", _one_of("first", "skip", "report")
     )
     """What becomes of a task that is still queued when its deadline passes: "first" runs it before
     all others, "skip" ends its future with `DeadlineMissed`, "report" runs it in its turn and
