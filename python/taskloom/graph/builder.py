@@ -6,7 +6,7 @@ import threading
 from collections.abc import Callable, Iterable
 from contextvars import Token
 from copy import deepcopy
-from types import FunctionType, MethodType, TracebackType
+from types import TracebackType
 from typing import Any, Literal, Self, TypeVar, final
 
 from taskloom import _taskloom
@@ -22,53 +22,21 @@ from taskloom.access import (
     taking,
 )
 from taskloom.errors import GraphError, OptionError
+from taskloom.graph._arity import arity
+from taskloom.graph._place import is_deferred, submitting
+from taskloom.graph.view import GraphView
 from taskloom.plan import Facts, Usage, check_uses, infer
 from taskloom.retry import retrying
 from taskloom.task import ON_ERROR, Options, Task
 
-__all__ = ["Graph", "GraphView"]
+__all__ = ["Graph"]
 
 R = TypeVar("R")
 
 Slots = Literal["compact", "one_to_one"]
 
-UNLIMITED = 2**31
-VARIADIC, KEYWORD_VARIADIC = 0x04, 0x08
-#: Options that take a node out of the run's own loop: it is submitted to the executor with them.
-DEFERRING = ("timeout", "deadline", "resources")
 #: What a graph as a whole can set for its nodes.
 GRAPH_OPTIONS = ("on_error", "retry")
-
-
-def _arity(function: Callable[..., Any]) -> tuple[int, int]:
-    """The least and the most positional arguments that a call without keywords takes."""
-    if isinstance(function, MethodType) and isinstance(function.__func__, FunctionType):
-        low, high = _arity(function.__func__)
-        return max(low - 1, 0), high if high == UNLIMITED else high - 1
-    if isinstance(function, FunctionType):
-        code = function.__code__
-        given = function.__kwdefaults__ or {}
-        names = code.co_varnames[code.co_argcount : code.co_argcount + code.co_kwonlyargcount]
-        if any(name not in given for name in names):
-            return 1, 0  # Nothing fits without keywords: `_check` finds the words for it.
-        low = code.co_argcount - len(function.__defaults__ or ())
-        return low, UNLIMITED if code.co_flags & VARIADIC else code.co_argcount
-    from inspect import Parameter, signature
-
-    try:
-        parameters = signature(function).parameters.values()
-    except (TypeError, ValueError):
-        return 0, UNLIMITED  # Builtins without a signature tell when they are called.
-    low = high = 0
-    for parameter in parameters:
-        if parameter.kind is Parameter.VAR_POSITIONAL:
-            high = UNLIMITED
-        elif parameter.kind in (Parameter.POSITIONAL_ONLY, Parameter.POSITIONAL_OR_KEYWORD):
-            high += 1
-            low += parameter.default is Parameter.empty
-        elif parameter.kind is Parameter.KEYWORD_ONLY and parameter.default is Parameter.empty:
-            return 1, 0
-    return low, high
 
 
 @final
@@ -229,7 +197,7 @@ class Graph(_taskloom.GraphBuilder):
         return self._compile(policy, self._adjusted(facts), kept, edges, moves, facts)
 
     def _defers(self, index: int) -> bool:
-        return index in self._optioned and _is_deferred(self._optioned[index])
+        return index in self._optioned and is_deferred(self._optioned[index])
 
     @property
     def _on_error(self) -> str:
@@ -263,7 +231,7 @@ class Graph(_taskloom.GraphBuilder):
             function = nodes[index].function
             policy = ON_ERROR.index(options.get("on_error", ON_ERROR[0]))
             retry = options.get("retry")
-            deferred = _is_deferred(options)
+            deferred = is_deferred(options)
             uses = facts.uses.get(index, ())
             if uses:
                 check_uses(nodes[index], uses, options)
@@ -302,7 +270,7 @@ class Graph(_taskloom.GraphBuilder):
         if isinstance(task, Task):
             label = task.options.get("name", label)
         accesses = annotated_accesses(function)
-        return _taskloom.Callee(function, options, *_arity(function), label, accesses)
+        return _taskloom.Callee(function, options, *arity(function), label, accesses)
 
     def _add_uses(
         self,
@@ -380,86 +348,3 @@ class Graph(_taskloom.GraphBuilder):
 
     def __repr__(self) -> str:
         return f"<graph of {len(self)} nodes>"
-
-
-@final
-class GraphView:
-    """A graph seen through options: what is added here gets them. Made by `Graph.options`.
-
-    >>> import taskloom
-    >>> g = taskloom.Graph()
-    >>> careful = g.options(retry=3)
-    >>> careful.options(name="fetch").add(int, "1").options
-    Options(name='fetch', retry=Retry(3, delay=0, backoff=2, on=(Exception)))
-    """
-
-    __slots__ = ("_given", "_graph")
-
-    def __init__(self, graph: Graph, given: Options) -> None:
-        self._graph = graph
-        self._given = given
-
-    def options(self, **options: Any) -> GraphView:
-        """A view with these options laid over the present ones.
-
-        >>> import taskloom
-        >>> view = taskloom.Graph().options(retry=3).options(on_error="continue")
-        """
-        return GraphView(self._graph, Options("Graph.options", **options).over(self._given))
-
-    def add(self, function: Callable[..., R], /, *args: Any, **kwargs: Any) -> Node[R]:
-        """As `Graph.add`, with the view's options for the node.
-
-        >>> import taskloom
-        >>> g = taskloom.Graph()
-        >>> g.options(name="seven").add(int, "7")
-        <node seven>
-        """
-        graph, given = self._graph, self._given
-        name = given.get("name")
-        if name is not None and name in graph._names:
-            raise GraphError(
-                f"the graph has a node named {name!r} already ({graph._names[name].function!r}); "
-                "names are unique within a graph"
-            )
-        options = given.over(graph._callee(function).options)
-        _check_place(options)
-        node: Node[R] = graph._add(function, args, kwargs, options)
-        graph._optioned[node.index] = options
-        if name is not None:
-            graph._names[name] = node
-        if "after" in given:
-            node.after(*given.get("after"))
-        return node
-
-
-def _check_place(options: Options) -> None:
-    place = options.get("place", "thread")
-    if place not in ("thread", "process"):
-        raise OptionError(
-            f"place={place!r} is not available for nodes of a graph yet: "
-            "they run with place='thread' or place='process'"
-        )
-
-
-def _is_deferred(options: Options) -> bool:
-    return options.get("place") == "process" or any(
-        options.get(name) is not None for name in DEFERRING
-    )
-
-
-def submitting(function: Callable[..., Any], options: Options) -> Callable[..., Any]:
-    """What a deferred node calls: submits `function` to the executor, which comes first.
-
-    >>> import taskloom
-    >>> from taskloom.graph import Options, submitting
-    >>> with taskloom.Executor(1) as executor:
-    ...     submitting(pow, Options(timeout=5))(executor, 2, 5).result()
-    32
-    """
-    given = options.as_dict()
-
-    def submit(executor: Any, /, *args: Any, **kwargs: Any) -> Any:
-        return executor.options(**given).submit(function, *args, **kwargs)
-
-    return submit

@@ -1,0 +1,69 @@
+"""A graph seen through options."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, TypeVar, final
+
+from taskloom._taskloom import Node
+from taskloom.errors import GraphError
+from taskloom.graph._place import check_place
+from taskloom.task import Options
+
+if TYPE_CHECKING:
+    from taskloom.graph.builder import Graph
+
+__all__ = ["GraphView"]
+
+R = TypeVar("R")
+
+
+@final
+class GraphView:
+    """A graph seen through options: what is added here gets them. Made by `Graph.options`.
+
+    >>> import taskloom
+    >>> g = taskloom.Graph()
+    >>> careful = g.options(retry=3)
+    >>> careful.options(name="fetch").add(int, "1").options
+    Options(name='fetch', retry=Retry(3, delay=0, backoff=2, on=(Exception)))
+    """
+
+    __slots__ = ("_given", "_graph")
+
+    def __init__(self, graph: Graph, given: Options) -> None:
+        self._graph = graph
+        self._given = given
+
+    def options(self, **options: Any) -> GraphView:
+        """A view with these options laid over the present ones.
+
+        >>> import taskloom
+        >>> view = taskloom.Graph().options(retry=3).options(on_error="continue")
+        """
+        return GraphView(self._graph, Options("Graph.options", **options).over(self._given))
+
+    def add(self, function: Callable[..., R], /, *args: Any, **kwargs: Any) -> Node[R]:
+        """As `Graph.add`, with the view's options for the node.
+
+        >>> import taskloom
+        >>> g = taskloom.Graph()
+        >>> g.options(name="seven").add(int, "7")
+        <node seven>
+        """
+        graph, given = self._graph, self._given
+        name = given.get("name")
+        if name is not None and name in graph._names:
+            raise GraphError(
+                f"the graph has a node named {name!r} already ({graph._names[name].function!r}); "
+                "names are unique within a graph"
+            )
+        options = given.over(graph._callee(function).options)
+        check_place(options)
+        node: Node[R] = graph._add(function, args, kwargs, options)
+        graph._optioned[node.index] = options
+        if name is not None:
+            graph._names[name] = node
+        if "after" in given:
+            node.after(*given.get("after"))
+        return node
