@@ -21,6 +21,7 @@ PYTHON_LAYERS = (
     "_taskloom",
     "errors",
     "_bridge",
+    "_mapping",
     "_workers",
     "current",
     "_ambient",

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import itertools
 import os
 import threading
 import time
 import weakref
-from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any, Literal, ParamSpec, TypeVar, final
 
 from taskloom import _taskloom
+from taskloom._mapping import map_ordered
 from taskloom._submission import Base, Desk, resolve, resolved_options
 from taskloom._taskloom import Future, Plan
 from taskloom._workers import Workers, is_exiting, register
@@ -240,34 +239,9 @@ class Executor(_taskloom.Pool, ThreadPoolExecutor):
         ...     list(executor.map(pow, [2, 3], [5, 2], chunksize=2))
         [32, 9]
         """
-        return self._map(
+        return map_ordered(
             self.submit, fn, iterables, timeout=timeout, chunksize=chunksize, buffersize=buffersize
         )
-
-    @staticmethod
-    def _map(
-        submit: Callable[..., Future[Any]],
-        fn: Callable[..., R],
-        iterables: tuple[Iterable[Any], ...],
-        *,
-        timeout: float | None,
-        chunksize: int,
-        buffersize: int | None,
-    ) -> Iterator[R]:
-        if chunksize < 1:
-            raise ValueError(f"chunksize must be at least 1, not {chunksize!r}")
-        if buffersize is not None and not isinstance(buffersize, int):
-            raise TypeError("buffersize must be an integer or None")
-        if buffersize is not None and buffersize < 1:
-            raise ValueError("buffersize must be None or > 0")
-        end_time = None if timeout is None else time.monotonic() + timeout
-        calls: Iterator[Any] = zip(*iterables, strict=False)
-        if chunksize > 1:
-            chunks = _chunks(calls, chunksize)
-            ahead = (submit(_call_chunk, fn, chunk) for chunk in chunks)
-            results: Iterator[Any] = _in_order(ahead, buffersize, end_time)
-            return itertools.chain.from_iterable(results)
-        return _in_order((submit(fn, *args) for args in calls), buffersize, end_time)
 
     def options(self, **options: Any) -> ExecutorView:
         """A view of this executor whose submits have these options; light, reusable, nestable.
@@ -322,28 +296,14 @@ class Executor(_taskloom.Pool, ThreadPoolExecutor):
         >>> executor.stats().done
         1
         """
-        from taskloom.scheduling.statistics import ExecutorStats, Latency, WorkerStats
+        from taskloom.scheduling.statistics import executor_stats
 
-        arrivals, workers, (queued, ran), threads = self._stats()
-        names = ("count", "total", "minimum", "p50", "p99", "p999", "maximum")
-        return ExecutorStats(
+        return executor_stats(
+            self._stats(),
             uptime=time.monotonic() - self._born,
-            submitted=arrivals["submitted"],
-            rejected=arrivals["rejected"],
-            dropped=arrivals["dropped"],
-            blocked=arrivals["blocked"],
-            emptied=arrivals["cancelled"],
             queued=self.queue_depth,
             held=self._desk.held,
-            active_workers=threads,
-            active_reason=f"{threads} of {self._max_workers} were needed so far",
-            workers=tuple(
-                WorkerStats(index=index, busy=busy, **counts)
-                for index, (counts, busy) in enumerate(workers)
-                if index < self._max_workers or any(counts.values())
-            ),
-            queue_latency=Latency(**dict(zip(names, queued, strict=True))),  # type: ignore[arg-type]
-            execution=Latency(**dict(zip(names, ran, strict=True))),  # type: ignore[arg-type]
+            max_workers=self._max_workers,
         )
 
     def call(self, fn: Callable[P, R], /, *args: P.args, **kwargs: P.kwargs) -> R:
@@ -489,46 +449,6 @@ class Executor(_taskloom.Pool, ThreadPoolExecutor):
                 thread.join(None if end is None else max(0.0, end - time.monotonic()))
             if end is not None and time.monotonic() >= end:
                 return
-
-
-def _chunks(calls: Iterator[Any], size: int) -> Iterator[list[Any]]:
-    while chunk := list(itertools.islice(calls, size)):
-        yield chunk
-
-
-def _call_chunk(fn: Callable[..., R], chunk: list[tuple[Any, ...]]) -> list[R]:
-    return [fn(*args) for args in chunk]
-
-
-def _in_order(
-    futures: Iterator[Future[R]], ahead: int | None, end_time: float | None
-) -> Iterator[R]:
-    """The results of futures in order; the first `ahead` are submitted before this returns."""
-    window = deque(itertools.islice(futures, ahead))
-
-    def results() -> Iterator[R]:
-        try:
-            while window:
-                # No name here may hold the result, or it would live until the next turn.
-                yield _take(window, futures, end_time)
-        finally:
-            for future in window:
-                future.cancel()
-
-    return results()
-
-
-def _take(window: deque[Future[R]], futures: Iterator[Future[R]], end_time: float | None) -> R:
-    """The next result, with one more future submitted in place of the one taken."""
-    future = window.popleft()
-    try:
-        result = future.result(None if end_time is None else end_time - time.monotonic())
-    finally:
-        future.cancel()
-        # An error's traceback refers to this frame, and the future to the error.
-        del future
-    window.extend(itertools.islice(futures, 1))
-    return result
 
 
 def run(

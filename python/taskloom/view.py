@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, Any, ParamSpec, Self, TypeVar, final
 
 from taskloom import _taskloom
+from taskloom._mapping import map_ordered
 from taskloom._submission import resolve, resolved_options
 from taskloom._taskloom import Future, Plan
 from taskloom.access import Context
@@ -84,7 +85,7 @@ class ExecutorView(_taskloom.Submitter):
         ...     list(executor.options(priority=-1).map(abs, [-1, 2]))
         [1, 2]
         """
-        return self._executor._map(
+        return map_ordered(
             self.submit, fn, iterables, timeout=timeout, chunksize=chunksize, buffersize=buffersize
         )
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import final
+from typing import TypeAlias, final
 
 __all__ = ["ExecutorStats", "Latency", "ShutdownReport", "Timing", "WorkerStats"]
 
@@ -211,3 +211,42 @@ class ExecutorStats:
             loads = [float(worker.finished) for worker in self.workers]
         total = sum(loads)
         return max(loads) * len(loads) / total - 1 if total else 0.0
+
+
+_Span: TypeAlias = tuple[int, float, float, float, float, float, float]
+_Reading: TypeAlias = tuple[
+    dict[str, int], list[tuple[dict[str, int], float]], tuple[_Span, _Span], int
+]
+
+
+def executor_stats(
+    reading: _Reading, *, uptime: float, queued: int, held: int, max_workers: int
+) -> ExecutorStats:
+    """The record made of what a native pool has counted."""
+    arrivals, workers, (in_queue, ran), threads = reading
+    return ExecutorStats(
+        uptime=uptime,
+        submitted=arrivals["submitted"],
+        rejected=arrivals["rejected"],
+        dropped=arrivals["dropped"],
+        blocked=arrivals["blocked"],
+        emptied=arrivals["cancelled"],
+        queued=queued,
+        held=held,
+        active_workers=threads,
+        active_reason=f"{threads} of {max_workers} were needed so far",
+        workers=tuple(
+            WorkerStats(index=index, busy=busy, **counts)
+            for index, (counts, busy) in enumerate(workers)
+            if index < max_workers or any(counts.values())
+        ),
+        queue_latency=_latency(in_queue),
+        execution=_latency(ran),
+    )
+
+
+def _latency(span: _Span) -> Latency:
+    count, total, minimum, p50, p99, p999, maximum = span
+    return Latency(
+        count=count, total=total, minimum=minimum, p50=p50, p99=p99, p999=p999, maximum=maximum
+    )

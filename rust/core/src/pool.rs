@@ -4,21 +4,23 @@
 //! thread that calls [`Pool::work`] becomes a worker until the pool is closed and drained.
 
 mod pinned;
+mod worker;
 
 pub use crate::injector::Full;
 use crate::injector::Injector;
 use crate::job::Job;
 use crate::ready::{DEFAULT_BAND, Order};
-use crate::sleep::{Found, Notified, Seek, Sleep};
+use crate::sleep::{Notified, Seek, Sleep};
 use crate::stats::{ArrivalStats, PoolReading, SharedCount, WorkerStats};
 use crate::sync::Mutex;
 use crate::sync::atomic::Ordering::{Acquire, Relaxed, SeqCst};
 use crate::sync::atomic::{AtomicBool, AtomicUsize};
 use crate::sync::{Arc, Wait};
-use crossbeam_deque::{Steal, Stealer, Worker as Deque};
+use crossbeam_deque::{Stealer, Worker as Deque};
 use pinned::Inbox;
-use std::cell::Cell;
 use std::time::Duration;
+pub use worker::Worker;
+use worker::steal;
 
 /// What the pool needs from the process that it lives in.
 pub trait Host: Send + Sync + 'static {
@@ -272,7 +274,7 @@ impl Pool {
     /// Whether this thread is one of the pool's workers.
     #[inline]
     pub fn is_current(&self) -> bool {
-        Worker::with_current(|worker| worker.is_some_and(|w| std::ptr::eq(&*w.pool, self)))
+        Worker::with_current(|worker| worker.is_some_and(|w| std::ptr::eq(&**w.pool(), self)))
     }
 
     fn push_local(&self, job: Job) -> bool {
@@ -280,7 +282,7 @@ impl Pool {
             return false;
         }
         Worker::with_current(|worker| match worker {
-            Some(worker) if std::ptr::eq(&*worker.pool, self) => {
+            Some(worker) if std::ptr::eq(&**worker.pool(), self) => {
                 self.local.fetch_add(1, SeqCst);
                 worker.stats().counts.submitted.add(1);
                 worker.deque.push(job);
@@ -395,40 +397,6 @@ impl Pool {
         self.sleep.wake_all();
         jobs
     }
-
-    /// Makes this thread the worker `index`, which its host was asked to start. Returns when the
-    /// pool is closed and drained, or when a spare is no longer needed. Called attached.
-    pub fn work(self: &Arc<Self>, index: usize) {
-        let Some(deque) = self.deques[index].lock().take() else {
-            // The host started a thread that it was not asked for.
-            return;
-        };
-        let worker = Worker {
-            pool: Arc::clone(self),
-            index,
-            deque,
-            late: Cell::new(None),
-            attached: Cell::new(true),
-            ticks: Cell::new(0),
-            steal_from: Cell::new(index),
-            may_block: Cell::new(false),
-            orphaned: Cell::new(false),
-            current: Cell::new(std::ptr::null()),
-        };
-        CURRENT.with(|current| current.set(&worker));
-        self.inboxes[index].open();
-        worker.run();
-        self.close_inbox(index);
-        CURRENT.with(|current| current.set(std::ptr::null()));
-        if worker.orphaned.get() {
-            // Not ours to put back: other threads may have held the pool's locks at the fork.
-            std::mem::forget(worker);
-            return;
-        }
-        *self.deques[index].lock() = Some(worker.deque);
-        self.worker_gone(index);
-        self.pass_on();
-    }
 }
 
 impl Seek for Pool {
@@ -446,287 +414,6 @@ impl Seek for Pool {
             self.host.tidy();
             self.host.detach();
         }
-    }
-}
-
-impl Seek for Worker {
-    fn has_own(&self) -> bool {
-        self.inbox().has_jobs()
-    }
-
-    fn has_work(&self) -> bool {
-        self.pool.has_work()
-    }
-
-    fn closed(&self) -> bool {
-        Seek::closed(&*self.pool)
-    }
-
-    fn before_sleep(&self) {
-        self.pool.before_sleep();
-        self.inbox().set_asleep(true);
-    }
-}
-
-fn steal(stealer: &Stealer<Job>) -> Option<Job> {
-    loop {
-        match stealer.steal() {
-            Steal::Success(job) => return Some(job),
-            Steal::Empty => return None,
-            Steal::Retry => crate::sync::hint::spin_loop(),
-        }
-    }
-}
-
-thread_local! {
-    static CURRENT: Cell<*const Worker> = const { Cell::new(std::ptr::null()) };
-}
-
-/// Every how many jobs a worker looks at the shared queue first, so that its own cannot starve it.
-const FAIRNESS: u32 = 61;
-
-/// A thread at work for a pool; jobs get it to see where they run.
-pub struct Worker {
-    pool: Arc<Pool>,
-    index: usize,
-    deque: Deque<Job>,
-    late: Cell<Option<Job>>,
-    attached: Cell<bool>,
-    ticks: Cell<u32>,
-    steal_from: Cell<usize>,
-    may_block: Cell<bool>,
-    orphaned: Cell<bool>,
-    /// What the host says that it runs.
-    current: Cell<*const ()>,
-}
-
-impl Worker {
-    /// Calls `f` with the worker that this thread is, if it is one.
-    #[inline]
-    pub fn with_current<R>(f: impl FnOnce(Option<&Worker>) -> R) -> R {
-        let current = CURRENT.with(Cell::get);
-        // SAFETY: set by `Pool::work` on this very thread for as long as its frame, which holds
-        // the worker, is alive below us; `f` cannot keep the reference.
-        f(unsafe { current.as_ref() })
-    }
-
-    /// For a forked child: its only thread, if it was a worker, stops being one, since the pool's
-    /// other threads are gone and may have held its locks. When the job at hand returns, the
-    /// thread leaves without touching the pool.
-    pub fn orphan_current() {
-        Worker::with_current(|worker| {
-            if let Some(worker) = worker {
-                worker.orphaned.set(true);
-            }
-        });
-        CURRENT.with(|current| current.set(std::ptr::null()));
-    }
-
-    /// Below `max_workers` for a regular worker, from there on for a spare.
-    pub fn index(&self) -> usize {
-        self.index
-    }
-
-    pub fn pool(&self) -> &Arc<Pool> {
-        &self.pool
-    }
-
-    /// What `replace_current` was last told.
-    #[inline]
-    pub fn current(&self) -> *const () {
-        self.current.get()
-    }
-
-    /// Notes what the host runs on this worker, for itself to ask; returns what it was before.
-    #[inline]
-    pub fn replace_current(&self, current: *const ()) -> *const () {
-        self.current.replace(current)
-    }
-
-    /// What this worker counts.
-    #[inline]
-    pub fn stats(&self) -> &WorkerStats {
-        &self.pool.stats[self.index]
-    }
-
-    /// Whether this thread holds the interpreter; a late job asks.
-    pub fn is_attached(&self) -> bool {
-        self.attached.get()
-    }
-
-    /// Has `job` executed after the current one. If the worker finds nothing else to do, that
-    /// happens detached: whoever is woken by it then finds the interpreter free. A late job
-    /// must not need the interpreter.
-    #[inline]
-    pub fn set_late(&self, job: Job) {
-        // One at a time: a job that executes others inline flushes between them.
-        self.flush_late();
-        self.late.set(Some(job));
-    }
-
-    /// Whether more work is queued, so that this worker will not run dry after its job.
-    #[inline]
-    pub fn has_more(&self) -> bool {
-        self.pool.has_work()
-    }
-
-    fn inbox(&self) -> &Inbox {
-        &self.pool.inboxes[self.index]
-    }
-
-    /// Executes a late job now, and those that it sets in turn.
-    #[inline]
-    pub fn flush_late(&self) {
-        while let Some(late) = self.late.take() {
-            // SAFETY: taken, so executed once, as the maker of the job was promised.
-            unsafe { late.execute(self) }
-        }
-    }
-
-    /// To be put around a wait that blocks this worker (called attached; the interpreter is given
-    /// up inside `wait`): a spare may take its place meanwhile.
-    pub fn blocked<R>(&self, wait: impl FnOnce() -> R) -> R {
-        self.flush_late();
-        self.pool.close_inbox(self.index);
-        self.pool.blocked.fetch_add(1, SeqCst);
-        self.pool.pass_on();
-        let result = wait();
-        self.pool.blocked.fetch_sub(1, SeqCst);
-        if !self.may_block.get() {
-            self.inbox().open();
-        }
-        result
-    }
-
-    /// Says that the job at hand is about to block in a way that the pool cannot see: until the job
-    /// ends, a spare may take this worker's place. Attached.
-    pub fn may_block(&self) {
-        if !self.may_block.replace(true) {
-            self.flush_late();
-            self.pool.close_inbox(self.index);
-            self.pool.blocked.fetch_add(1, SeqCst);
-            self.pool.pass_on();
-        }
-    }
-
-    fn is_superfluous(&self) -> bool {
-        self.index >= self.pool.settings.max_workers && self.pool.blocked.load(SeqCst) == 0
-    }
-
-    /// The next job: urgent ones first, then its own, then the shared queue's, then others'.
-    #[inline]
-    fn find(&self) -> Option<Job> {
-        let ticks = self.ticks.get().wrapping_add(1);
-        self.ticks.set(ticks);
-        let pool = &*self.pool;
-        let now = || pool.host.now();
-        if (pool.injector.has_urgent() || ticks.is_multiple_of(FAIRNESS))
-            && let Some(job) = pool.injector.pop(now)
-        {
-            return Some(job);
-        }
-        // What has begun here and what has not take turns, so that neither starves the other.
-        if ticks & 1 == 0
-            && let Some(job) = self.inbox().pop()
-        {
-            return Some(job);
-        }
-        if let Some(job) = self.deque.pop() {
-            pool.local.fetch_sub(1, SeqCst);
-            return Some(job);
-        }
-        if let Some(job) = pool.injector.pop(now) {
-            return Some(job);
-        }
-        if let Some(job) = self.inbox().pop() {
-            return Some(job);
-        }
-        if pool.local.load(Relaxed) == 0 {
-            return None;
-        }
-        self.steal()
-    }
-
-    fn steal(&self) -> Option<Job> {
-        let stealers = &self.pool.stealers;
-        let start = self.steal_from.get();
-        for offset in 1..=stealers.len() {
-            let victim = (start + offset) % stealers.len();
-            self.stats().counts.steal_attempts.add(1);
-            if let Some(job) = steal(&stealers[victim]) {
-                self.stats().counts.stolen.add(1);
-                self.steal_from.set(victim + stealers.len() - 1);
-                self.pool.local.fetch_sub(1, SeqCst);
-                return Some(job);
-            }
-        }
-        None
-    }
-
-    fn run(&self) {
-        let pool = &*self.pool;
-        // Started for work that is queued, counted as searching by who started it, and attached.
-        let mut searching = true;
-        loop {
-            let found = self.find();
-            if let Some(job) = found {
-                if searching {
-                    searching = false;
-                    if pool.sleep.end_search() {
-                        pool.pass_on();
-                    }
-                }
-                self.flush_late();
-                // SAFETY: taken out of a queue, so executed once.
-                unsafe { job.execute(self) };
-                if self.orphaned.get() {
-                    self.flush_late();
-                    return;
-                }
-                if self.may_block.replace(false) {
-                    pool.blocked.fetch_sub(1, SeqCst);
-                    self.inbox().open();
-                }
-                if !self.is_superfluous() {
-                    continue;
-                }
-            }
-            let leaving = self.index >= pool.settings.max_workers;
-            self.detach();
-            if !searching {
-                // Before the late job: who is woken by it and submits again finds us searching.
-                pool.sleep.begin_search();
-            }
-            self.flush_late();
-            if leaving && pool.sleep.end_search() {
-                self.attach();
-                pool.pass_on();
-                return;
-            }
-            let found = if leaving {
-                Found::Closed
-            } else {
-                pool.sleep.search(self)
-            };
-            self.inbox().set_asleep(false);
-            self.attach();
-            match found {
-                Found::Closed => return,
-                Found::Own => {}
-                Found::Work => pool.sleep.leave_standby(),
-            }
-            searching = true;
-        }
-    }
-
-    fn attach(&self) {
-        self.pool.host.attach();
-        self.attached.set(true);
-    }
-
-    fn detach(&self) {
-        self.attached.set(false);
-        self.pool.host.detach();
     }
 }
 

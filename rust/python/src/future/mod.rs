@@ -16,6 +16,8 @@
 //! held by its queue, from outside, and a finished one refers only to its outcome. So it is tracked
 //! when its outcome is, when it gets observers, or when it gets attributes.
 
+mod class;
+mod collect;
 mod execute;
 mod family;
 mod limit;
@@ -23,12 +25,13 @@ mod managed;
 mod methods;
 mod observers;
 mod record;
+mod shape;
 mod standard;
 
+pub use class::register;
 pub use execute::{as_object, cancel_here, settle_elsewhere as settle};
 pub use execute::{cancel, drop_garbage, execute, fail_with, has_garbage};
 pub use managed::{manage, record_of};
-pub use methods::register;
 pub use record::Record;
 
 pub use family::{Origin, current, current_on_worker, current_token, replace_current};
@@ -36,91 +39,16 @@ use observers::Observers;
 use pyo3::ffi;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
-use std::ffi::c_void;
-use std::os::raw::c_int;
+use shape::{INLINE, KEYWORDS, MANAGED, PROMISE, Shape, TRACKED};
 use std::ptr::{null, null_mut};
 use std::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed};
-use std::sync::atomic::{AtomicPtr, AtomicU8, AtomicU32};
+use std::sync::atomic::{AtomicPtr, AtomicU32};
 use taskloom_core::completion::{Completion, State};
 
 pub type Object = *mut ffi::PyObject;
 
 /// Counts the forks that led to this process: a future of another generation will never be run.
 pub static GENERATION: AtomicU32 = AtomicU32::new(0);
-
-/// How many inputs there are, and what kind of future it is.
-struct Shape {
-    /// Positional arguments and values of keywords.
-    inputs: u16,
-    /// The fork generation, modulo 256.
-    generation: u8,
-    /// `INLINE`, `PROMISE`, `KEYWORDS` and `MANAGED` never change once the future is shared; the
-    /// others are set later, and stay.
-    flags: AtomicU8,
-}
-
-/// Runs on the thread that asks for the result, if it was not started yet.
-const INLINE: u8 = 1;
-/// Made by `Future()`: nobody runs it, its owner sets the outcome.
-const PROMISE: u8 = 2;
-/// The call has keywords; the tuple of their names stands before the inputs.
-const KEYWORDS: u8 = 4;
-/// Where the `State` it ended with is kept, in three bits.
-const END: u8 = 8;
-/// The garbage collector has been told of it.
-const TRACKED: u8 = 64;
-/// Has a record from the start: run by `managed`.
-const MANAGED: u8 = 128;
-
-impl Shape {
-    #[inline]
-    fn new(inputs: u16, flags: u8) -> Self {
-        Shape {
-            inputs,
-            generation: GENERATION.load(Relaxed) as u8,
-            flags: AtomicU8::new(flags),
-        }
-    }
-
-    #[inline]
-    fn has(&self, flag: u8) -> bool {
-        self.flags.load(Relaxed) & flag != 0
-    }
-
-    /// The slots before the first input: scratch, and the names of keywords if there are any.
-    #[inline]
-    fn before_inputs(&self) -> usize {
-        1 + usize::from(self.has(KEYWORDS))
-    }
-
-    /// Sets bits that were clear and returns what was set before. All callers are attached, so
-    /// where one thread at a time is, no bus lock is needed.
-    #[inline]
-    fn set(&self, bits: u8) -> u8 {
-        if cfg!(Py_GIL_DISABLED) {
-            self.flags.fetch_or(bits, Relaxed)
-        } else {
-            let before = self.flags.load(Relaxed);
-            self.flags.store(before | bits, Relaxed);
-            before
-        }
-    }
-
-    /// Notes how it ended; for whoever claimed the future.
-    #[inline]
-    fn set_end(&self, end: State) {
-        self.set(end as u8 * END);
-    }
-
-    #[inline]
-    fn end(&self) -> State {
-        match (self.flags.load(Relaxed) / END) & 7 {
-            end if end == State::Done as u8 => State::Done,
-            end if end == State::Failed as u8 => State::Failed,
-            _ => State::Cancelled,
-        }
-    }
-}
 
 #[repr(C)]
 pub struct FutureObject {
@@ -364,83 +292,6 @@ impl FutureObject {
     fn is_left_behind(&self) -> bool {
         let generation = GENERATION.load(Relaxed);
         !self.shape.has(PROMISE) && self.shape.generation != generation as u8
-    }
-}
-
-/// Whether `self.observers` can be reached is up to the caller; the rest is `visit` on every field.
-unsafe extern "C" fn traverse(this: Object, visit: ffi::visitproc, arg: *mut c_void) -> c_int {
-    let future = this.cast::<FutureObject>();
-    macro_rules! visit {
-        ($object:expr) => {
-            let object: Object = $object;
-            if !object.is_null() {
-                let stop = visit(object, arg);
-                if stop != 0 {
-                    return stop;
-                }
-            }
-        };
-    }
-    // SAFETY: the collector calls this on live futures while nothing else runs, and `visit` is its
-    // own callback on what we refer to.
-    unsafe {
-        visit!(ffi::Py_TYPE(this).cast());
-        visit!((*future).outcome);
-        visit!((*future).callable);
-        visit!((*future).context);
-        let storage = FutureObject::storage(future);
-        if !storage.is_null() {
-            visit!(FutureObject::keywords(future));
-            let inputs = FutureObject::inputs(future);
-            for index in 0..usize::from((*future).shape.inputs) {
-                visit!(*inputs.add(index));
-            }
-        }
-        if let Some(observers) = (*future).observers() {
-            for object in observers.referents() {
-                visit!(object);
-            }
-        }
-    }
-    0
-}
-
-unsafe extern "C" fn tp_clear(this: Object) -> c_int {
-    let future = this.cast::<FutureObject>();
-    // SAFETY: the collector found the object unreachable, so nobody else uses its fields.
-    unsafe {
-        FutureObject::clear_call(future);
-        clear(&raw mut (*future).outcome);
-        if let Some(observers) = (*future).observers() {
-            observers.clear();
-        }
-    }
-    0
-}
-
-unsafe extern "C" fn dealloc(this: Object) {
-    let future = this.cast::<FutureObject>();
-    // SAFETY: the last reference is gone. The subclass's dealloc, which calls this one, has
-    // dropped attributes and weak references and untracked the object.
-    unsafe {
-        let class = ffi::Py_TYPE(this);
-        if ffi::PyObject_GC_IsTracked(this) != 0 {
-            ffi::PyObject_GC_UnTrack(this.cast());
-        }
-        FutureObject::clear_call(future);
-        clear(&raw mut (*future).outcome);
-        let observers = (*future).observers.swap(null_mut(), AcqRel);
-        if !observers.is_null() {
-            drop(Box::from_raw(observers));
-        }
-        (*future).origin.release();
-        #[cfg(not(Py_3_12))]
-        ffi::PyMem_Free((*future).storage.cast());
-        if let Some(free) = (*class).tp_free {
-            free(this.cast());
-        }
-        // Over a base that is a heap type itself, the subclass's dealloc leaves this to the base's.
-        ffi::Py_DECREF(class.cast());
     }
 }
 

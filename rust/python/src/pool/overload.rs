@@ -1,0 +1,153 @@
+//! What becomes of tasks for which there is no room, or no pool any more.
+
+use super::Pool;
+use crate::future::{self, FutureObject};
+use crate::{call, errors};
+use pyo3::prelude::*;
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+use std::time::Duration;
+use taskloom_core::job::Job;
+use taskloom_core::pool::Pool as Core;
+use taskloom_core::ready::DEFAULT_BAND;
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum WhenFull {
+    Block,
+    Reject,
+    DropOldest,
+    DropLowest,
+}
+
+impl Pool {
+    /// The queue is full: waits for room, or refuses.
+    #[cold]
+    pub(super) fn wait_and_submit(
+        &self,
+        py: Python<'_>,
+        job: Job,
+        band: usize,
+        deadline: Option<u64>,
+    ) -> PyResult<()> {
+        loop {
+            match self.when_full {
+                WhenFull::DropOldest | WhenFull::DropLowest => {
+                    if !self.drop_one(py, band) {
+                        // The new one matters least, or there is nothing that may be dropped.
+                        self.give_up(py, job);
+                        return Ok(());
+                    }
+                }
+                WhenFull::Block | WhenFull::Reject => self.wait_for_room(py)?,
+            }
+            if self.core().submit_bounded(job, band, deadline).is_ok() {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Makes room for a job of `band`; false if nothing may go for it.
+    pub(super) fn drop_one(&self, py: Python<'_>, band: usize) -> bool {
+        let mut tickets = Vec::new();
+        let dropped = loop {
+            let job = match self.when_full {
+                WhenFull::DropOldest => self.core().remove_oldest(),
+                _ => self.core().remove_lowest(band),
+            };
+            match job {
+                // A part of a run is never dropped.
+                Some(job) if !job.is_made_of(future::execute) => tickets.push(job),
+                job => break job,
+            }
+        };
+        for ticket in tickets {
+            self.core().submit(ticket, DEFAULT_BAND);
+        }
+        if let Some(job) = dropped {
+            self.give_up(py, job);
+        }
+        dropped.is_some()
+    }
+
+    /// Ends a task for which there is no room.
+    pub(super) fn give_up(&self, py: Python<'_>, job: Job) {
+        self.core().arrivals().dropped.add(1);
+        let bound = self.bound.unwrap_or(usize::MAX);
+        let error = errors::queue_full(
+            py,
+            &format!("given up to make room: {bound} tasks wait (max_queue_depth={bound})"),
+        );
+        refuse(job, &error.value(py).clone().into_any());
+    }
+
+    pub(super) fn wait_for_room(&self, py: Python<'_>) -> PyResult<()> {
+        let bound = self.bound.unwrap_or(usize::MAX);
+        if self.when_full == WhenFull::Reject || has_running_loop(py) {
+            self.core().arrivals().rejected.add(1);
+        }
+        if self.when_full == WhenFull::Reject {
+            return Err(errors::queue_full(
+                py,
+                &format!("the queue is full: {bound} tasks wait (max_queue_depth={bound})"),
+            ));
+        }
+        if has_running_loop(py) {
+            return Err(errors::queue_full(
+                py,
+                &format!(
+                    "the queue is full: {bound} tasks wait (max_queue_depth={bound}), and waiting \
+                     for room would block the event loop that runs on this thread; await some of \
+                     the futures first, or raise max_queue_depth"
+                ),
+            ));
+        }
+        let core = Arc::clone(self.core());
+        core.arrivals().blocked.add(1);
+        // The slice lets a closing be noticed that came before the wait.
+        call::wait_detached(py, Some(Duration::from_millis(100)), |slice| {
+            core.wait_for_room(slice)
+        })?;
+        match self.shared().flags.load(Relaxed) {
+            0 => Ok(()),
+            flags => Err(self.refusal(py, flags)),
+        }
+    }
+}
+
+/// Whether an asyncio loop runs on this thread (false if asyncio was never imported).
+fn has_running_loop(py: Python<'_>) -> bool {
+    let running = (|| {
+        let modules = py.import("sys")?.getattr("modules")?;
+        let asyncio = modules.call_method1("get", ("asyncio",))?;
+        if asyncio.is_none() {
+            return Ok(false);
+        }
+        let running = asyncio.call_method0("_get_running_loop")?;
+        PyResult::Ok(!running.is_none())
+    })();
+    running.unwrap_or(false)
+}
+
+/// Fails the queued futures and returns the other jobs, such as tickets of runs, which are not the
+/// queue's to fail.
+pub(super) fn fail_queued(core: &Core, error: &Bound<'_, PyAny>) -> Vec<Job> {
+    let mut others = core.drain();
+    others.retain(|job| {
+        let is_future = job.is_made_of(future::execute);
+        if is_future {
+            refuse(*job, error);
+        }
+        !is_future
+    });
+    others
+}
+
+/// Fails a queued future that will not be run, and drops the queue's reference.
+pub(super) fn refuse(job: Job, error: &Bound<'_, PyAny>) {
+    let py = error.py();
+    // SAFETY: the job's own reference.
+    let future = unsafe { Bound::from_owned_ptr(py, job.data().cast_mut().cast()) };
+    // SAFETY: the callers pass jobs made of `execute`, which point to futures.
+    let native = unsafe { &*future.as_ptr().cast::<FutureObject>() };
+    future::fail_with(native, error.clone().unbind(), py);
+}

@@ -1,0 +1,261 @@
+//! The way in: a call with its arguments becomes a future in the queue.
+
+use super::Pool;
+use crate::context;
+use crate::future::{self, Call, FutureObject, Object, Origin, Record};
+use crate::options::TaskOptions;
+use pyo3::exceptions::PyTypeError;
+use pyo3::ffi;
+use pyo3::prelude::*;
+use pyo3::types::PyType;
+use std::ptr::null_mut;
+use std::sync::atomic::AtomicPtr;
+use std::sync::atomic::Ordering::Relaxed;
+use taskloom_core::job::Job;
+use taskloom_core::ready::DEFAULT_BAND;
+
+/// `taskloom.Task`: a submit of one brings its options.
+static TASK_CLASS: AtomicPtr<ffi::PyTypeObject> = AtomicPtr::new(null_mut());
+
+/// Whether `callable` is a `taskloom.Task`.
+///
+/// # Safety
+/// Attached; `callable` is a live object.
+#[inline]
+pub unsafe fn is_task(callable: Object) -> bool {
+    // SAFETY: as the caller promises.
+    unsafe { ffi::Py_TYPE(callable) == TASK_CLASS.load(Relaxed) }
+}
+
+/// Passes a submit on to a Python method of `this`: `name(fn, /, *args, **kwargs)`.
+///
+/// # Safety
+/// Attached; `args` holds `count` positional arguments, then the values of `kwnames`.
+#[cold]
+pub unsafe fn submit_in_python(
+    this: Object,
+    name: &std::ffi::CStr,
+    args: *const Object,
+    count: usize,
+    kwnames: Object,
+) -> Object {
+    // SAFETY: as the caller promises; the new vector holds borrowed references for the call.
+    unsafe {
+        let method = ffi::PyObject_GetAttrString(this, name.as_ptr());
+        if method.is_null() {
+            return null_mut();
+        }
+        let result = ffi::PyObject_Vectorcall(method, args, count, kwnames);
+        ffi::Py_DECREF(method);
+        result
+    }
+}
+
+/// Tells the class `taskloom.Task`, which lives for ever.
+#[pyfunction]
+pub(super) fn _know_task(task_class: &Bound<'_, PyType>) {
+    TASK_CLASS.store(task_class.clone().into_ptr().cast(), Relaxed);
+}
+
+impl Pool {
+    /// Who submits: the task that this thread runs, or somebody outside.
+    #[inline(always)]
+    pub(super) fn origin(&self) -> Origin {
+        match future::current_on_worker() {
+            Some(parent) => Origin::of_child(parent, self.identity()),
+            None => Origin::of_pool(self.identity()),
+        }
+    }
+
+    /// Makes a future. Null with an exception set if that failed.
+    ///
+    /// # Safety
+    /// As `submit_call`.
+    #[inline(always)]
+    pub(super) unsafe fn new_future(
+        &self,
+        args: *const Object,
+        count: usize,
+        kwnames: Object,
+    ) -> *mut FutureObject {
+        // SAFETY: as the caller promises.
+        unsafe {
+            let context = context::capture();
+            if context.is_null() {
+                return null_mut();
+            }
+            let call = Call {
+                callable: *args,
+                context,
+                origin: self.origin(),
+                inline: self.inline,
+            };
+            future::new(&call, args.add(1), count - 1, kwnames)
+        }
+    }
+
+    /// Gives a new future the record that its options need; returns its deadline in ticks.
+    ///
+    /// # Safety
+    /// Attached; nobody else knows the future.
+    #[cold]
+    pub(super) unsafe fn manage(
+        &self,
+        future: *mut FutureObject,
+        options: &TaskOptions,
+    ) -> Option<u64> {
+        // SAFETY: as the caller promises.
+        unsafe {
+            let record = Record::new(Python::assume_attached(), options, self.hard_deadlines);
+            let deadline = record.deadline;
+            future::manage(future, record);
+            deadline
+        }
+    }
+
+    /// Makes a future and queues it. Null with an exception set if it was refused.
+    ///
+    /// # Safety
+    /// Attached; `args` holds the callable and as many positional arguments as `count` says, then
+    /// the values of the keywords in `kwnames`.
+    #[inline]
+    pub unsafe fn submit_call(
+        &self,
+        args: *const Object,
+        count: usize,
+        kwnames: Object,
+        options: Option<&TaskOptions>,
+    ) -> Object {
+        let shared = self.shared();
+        // SAFETY: as the caller promises.
+        unsafe {
+            let flags = shared.flags.load(Relaxed);
+            if flags != 0 {
+                let py = Python::assume_attached();
+                self.refusal(py, flags).restore(py);
+                return null_mut();
+            }
+            let future = self.new_future(args, count, kwnames);
+            if future.is_null() {
+                return null_mut();
+            }
+            let (mut band, mut deadline) = (DEFAULT_BAND, None);
+            if let Some(options) = options {
+                band = options.band;
+                if !options.plain {
+                    deadline = self.manage(future, options);
+                }
+            }
+            // One reference for the queue, one for the caller.
+            ffi::Py_INCREF(future.cast());
+            let job = Job::new(future.cast(), future::execute);
+            if shared.core.submit_bounded(job, band, deadline).is_err() {
+                let py = Python::assume_attached();
+                if let Err(error) = self.wait_and_submit(py, job, band, deadline) {
+                    ffi::Py_DECREF(future.cast());
+                    ffi::Py_DECREF(future.cast());
+                    error.restore(py);
+                    return null_mut();
+                }
+            }
+            future.cast()
+        }
+    }
+}
+
+/// `Pool.submit(fn, /, *args, **kwargs)`.
+pub(super) unsafe extern "C" fn submit(
+    this: Object,
+    args: *const Object,
+    count: isize,
+    kwnames: Object,
+) -> Object {
+    // SAFETY: a method of `Pool` or of a subclass, called attached by the interpreter.
+    unsafe {
+        let py = Python::assume_attached();
+        if count < 1 {
+            PyTypeError::new_err("submit() needs a function to run: submit(fn, *args, **kwargs)")
+                .restore(py);
+            return null_mut();
+        }
+        if is_task(*args) {
+            return submit_in_python(this, c"_submit_task", args, count as usize, kwnames);
+        }
+        let pool = Bound::from_borrowed_ptr(py, this).cast_into_unchecked::<Pool>();
+        let pool = pool.get();
+        pool.submit_call(args, count as usize, kwnames, pool.defaults(py))
+    }
+}
+
+/// `Pool._submit(options, fn, /, *args, **kwargs)`.
+pub(super) unsafe extern "C" fn submit_chosen(
+    this: Object,
+    args: *const Object,
+    count: isize,
+    kwnames: Object,
+) -> Object {
+    // SAFETY: as `submit`.
+    unsafe {
+        let py = Python::assume_attached();
+        let chosen = if count < 2 {
+            Err(PyTypeError::new_err(
+                "_submit() needs options and a function",
+            ))
+        } else {
+            Bound::from_borrowed_ptr(py, *args)
+                .cast_into::<TaskOptions>()
+                .map_err(PyErr::from)
+        };
+        match chosen {
+            Ok(chosen) => {
+                let pool = Bound::from_borrowed_ptr(py, this).cast_into_unchecked::<Pool>();
+                let count = count as usize - 1;
+                pool.get()
+                    .submit_call(args.add(1), count, kwnames, Some(chosen.get()))
+            }
+            Err(error) => {
+                error.restore(py);
+                null_mut()
+            }
+        }
+    }
+}
+
+/// As `submit`, but not as a child of the task that submits: cancelling that does not reach it.
+pub(super) unsafe extern "C" fn submit_unlinked(
+    this: Object,
+    args: *const Object,
+    count: isize,
+    kwnames: Object,
+) -> Object {
+    let before = future::replace_current(std::ptr::null());
+    // SAFETY: as the caller promises.
+    let submitted = unsafe { submit(this, args, count, kwnames) };
+    future::replace_current(before);
+    submitted
+}
+
+pub type FastMethod = unsafe extern "C" fn(Object, *const Object, isize, Object) -> Object;
+
+/// Adds a method with the vectorcall convention, which PyO3 does not offer: no tuple, no dict.
+pub fn add_fast_method<T: pyo3::PyTypeInfo>(
+    py: Python<'_>,
+    name: &'static std::ffi::CStr,
+    method: FastMethod,
+) -> PyResult<()> {
+    let class = py.get_type::<T>();
+    let def = Box::leak(Box::new(ffi::PyMethodDef {
+        ml_name: name.as_ptr(),
+        ml_meth: ffi::PyMethodDefPointer {
+            PyCFunctionFastWithKeywords: method,
+        },
+        ml_flags: ffi::METH_FASTCALL | ffi::METH_KEYWORDS,
+        ml_doc: c"submit($self, fn, /, *args, **kwargs)\n--\n\nQueues fn(*args, **kwargs) and returns its Future."
+            .as_ptr(),
+    }));
+    // SAFETY: the definition is leaked, as the descriptor needs; the class is a heap type.
+    let descriptor = unsafe {
+        Bound::from_owned_ptr_or_err(py, ffi::PyDescr_NewMethod(class.as_type_ptr(), def))?
+    };
+    class.setattr(name.to_string_lossy(), descriptor)
+}
