@@ -64,10 +64,11 @@ loom: tools-there ## the loom models of the core
 soak: build ## the stress tests that take minutes
 	$(BIN)/python -m pytest -q -m soak --timeout 1800 $(ARGS)
 
-lint: build $(VENV)/has-lint ## rustfmt, clippy, ruff, mypy, the stub against the binary, basedpyright
+lint: build $(VENV)/has-lint ## rustfmt, clippy (also for free-threaded 3.14), ruff, mypy, the stub against the binary, basedpyright
 	@cargo fmt --version >/dev/null 2>&1 && cargo clippy --version >/dev/null 2>&1 || { echo "make lint needs rustfmt and clippy: rustup component add rustfmt clippy"; exit 1; }
 	cargo fmt --all --check
 	PYO3_PYTHON=$(abspath $(BIN)/python) cargo clippy -q --workspace --all-targets -- -D warnings
+	PYO3_CONFIG_FILE=$(abspath tools/cpython-3.14t.txt) CARGO_TARGET_DIR=target/3.14t cargo clippy -q -p taskloom-python --lib -- -D warnings
 	$(BIN)/ruff check -q .
 	$(BIN)/ruff format -q --check .
 	$(BIN)/mypy

@@ -11,6 +11,8 @@ use pyo3::types::{PyDict, PyTuple};
 use std::ffi::{CStr, c_void};
 use std::os::raw::c_int;
 use std::ptr::{null, null_mut};
+#[cfg(Py_GIL_DISABLED)]
+use std::sync::atomic::Ordering::Relaxed;
 use std::sync::atomic::Ordering::Release;
 
 /// `Future()`: a promise, pending until its owner sets its outcome.
@@ -210,7 +212,14 @@ pub fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
     let type_object = class.as_ptr().cast::<ffi::PyTypeObject>();
     // SAFETY: our own class, not yet known to anybody else.
     unsafe {
-        (*type_object).tp_flags &= !ffi::Py_TPFLAGS_BASETYPE;
+        #[cfg(not(Py_GIL_DISABLED))]
+        {
+            (*type_object).tp_flags &= !ffi::Py_TPFLAGS_BASETYPE;
+        }
+        #[cfg(Py_GIL_DISABLED)]
+        (*type_object)
+            .tp_flags
+            .fetch_and(!ffi::Py_TPFLAGS_BASETYPE, Relaxed);
     }
     Ok(())
 }
