@@ -49,6 +49,7 @@ if TYPE_CHECKING:
     from taskloom.executor import worker_count as worker_count
     from taskloom.executor import worker_index as worker_index
     from taskloom.graph import Graph as Graph
+    from taskloom.graph import Group as Group
     from taskloom.retry import Retry as Retry
     from taskloom.run import Run as Run
     from taskloom.scheduling.resources import Limit as Limit
@@ -99,6 +100,7 @@ _HOME = {
     "Forward": "access",
     "Future": "_taskloom",
     "Graph": "graph",
+    "Group": "graph",
     "Limit": "scheduling.resources",
     "Lock": "scope.primitives",
     "Node": "_taskloom",

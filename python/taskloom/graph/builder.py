@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from contextvars import Token
 from copy import deepcopy
 from types import TracebackType
@@ -11,7 +11,7 @@ from typing import Any, Literal, Self, TypeVar, final
 
 from taskloom import _taskloom
 from taskloom._ambient import ambient
-from taskloom._taskloom import Node, Plan, Use
+from taskloom._taskloom import Node, Pack, Plan, Use
 from taskloom.access import (
     EXCLUSIVE,
     Accesses,
@@ -23,7 +23,10 @@ from taskloom.access import (
 )
 from taskloom.errors import GraphError, OptionError
 from taskloom.graph._arity import arity
+from taskloom.graph._kin import Kin
 from taskloom.graph._place import is_deferred, submitting
+from taskloom.graph._shapes import Adder, node_of
+from taskloom.graph.patterns import Patterns
 from taskloom.graph.view import GraphView
 from taskloom.plan import Facts, Usage, check_uses, infer
 from taskloom.retry import retrying
@@ -40,7 +43,7 @@ GRAPH_OPTIONS = ("on_error", "retry")
 
 
 @final
-class Graph(_taskloom.GraphBuilder):
+class Graph(Kin, Patterns):
     """A task graph under construction: add nodes, then compile it to a plan or run it.
 
     Parameters
@@ -87,6 +90,9 @@ class Graph(_taskloom.GraphBuilder):
         (seconds), resources, and place ("thread" or "process"). A node with one of the last four
         is submitted to the executor that runs the graph.
 
+        Of the nodes that are added through a view with max_concurrency, at most so many run at
+        once; as soon as one is done, the next that is ready may start.
+
         Raises `OptionError` for an unknown option or a wrong value.
 
         >>> import taskloom
@@ -95,7 +101,10 @@ class Graph(_taskloom.GraphBuilder):
         >>> node.name
         'answer'
         """
-        return GraphView(self, Options("Graph.options", **options))
+        return GraphView(self, Options.EMPTY).options(**options)
+
+    def _adder(self) -> Adder:
+        return Adder(self)
 
     def node(self, name: str) -> Node[Any]:
         """The node that was given this name.
@@ -256,7 +265,18 @@ class Graph(_taskloom.GraphBuilder):
         self, task: Task[..., R], args: tuple[Any, ...], kwargs: dict[str, Any] | None
     ) -> Node[R]:
         """Adds a node for a task that has options of its own."""
-        return GraphView(self, Options.EMPTY).add(task, *args, **(kwargs or {}))
+        return self._add_seen(Options.EMPTY, None, task, args, kwargs)
+
+    def _add_seen(
+        self,
+        given: Options,
+        window: int | None,
+        function: Callable[..., R],
+        args: Iterable[Any],
+        kwargs: Mapping[str, Any] | None,
+    ) -> Node[R]:
+        """Adds a node through a view with these options and this window."""
+        return GraphView(self, given, window).add(function, *args, **(kwargs or {}))
 
     def _describe(self, task: Callable[..., Any]) -> _taskloom.Callee:
         """What `add` needs to know about a function; asked once per function."""
@@ -297,7 +317,17 @@ class Graph(_taskloom.GraphBuilder):
             if mode is None or mode == "read":
                 continue
             bare = value.value if isinstance(value, Use) else value
+            bare = node_of(bare) or bare
+            if isinstance(key, int):
+                plain[key] = bare
+            else:
+                named[key] = bare
             if mode in EXCLUSIVE and not isinstance(bare, Node):
+                if isinstance(bare, Pack):
+                    raise GraphError(
+                        f"{mode}({bare!r}): it stands for several values, each of which has users "
+                        f"of its own; pass them one by one, as f(*map({mode}, nodes))"
+                    )
                 raise GraphError(
                     f"{mode}({bare!r}): a constant of the graph is the same object in every run; "
                     "add a node that makes it, or give it with a context"

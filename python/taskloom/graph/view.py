@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any, TypeVar, final
 from taskloom._taskloom import Node
 from taskloom.errors import GraphError
 from taskloom.graph._place import check_place
+from taskloom.graph._shapes import Adder, checked_window
+from taskloom.graph.patterns import Patterns
 from taskloom.task import Options
 
 if TYPE_CHECKING:
@@ -19,7 +21,7 @@ R = TypeVar("R")
 
 
 @final
-class GraphView:
+class GraphView(Patterns):
     """A graph seen through options: what is added here gets them. Made by `Graph.options`.
 
     >>> import taskloom
@@ -29,11 +31,15 @@ class GraphView:
     Options(name='fetch', retry=Retry(3, delay=0, backoff=2, on=(Exception)))
     """
 
-    __slots__ = ("_given", "_graph")
+    __slots__ = ("_given", "_graph", "_window")
 
-    def __init__(self, graph: Graph, given: Options) -> None:
+    def __init__(self, graph: Graph, given: Options, window: int | None = None) -> None:
         self._graph = graph
         self._given = given
+        self._window = window
+
+    def _adder(self) -> Adder:
+        return Adder(self._graph, self._given, self._window)
 
     def options(self, **options: Any) -> GraphView:
         """A view with these options laid over the present ones.
@@ -41,7 +47,12 @@ class GraphView:
         >>> import taskloom
         >>> view = taskloom.Graph().options(retry=3).options(on_error="continue")
         """
-        return GraphView(self._graph, Options("Graph.options", **options).over(self._given))
+        window = self._window
+        if "max_concurrency" in options:
+            limit = checked_window(options.pop("max_concurrency"))
+            window = None if limit is None else self._graph._new_window(limit)
+        given = Options("Graph.options", **options).over(self._given)
+        return GraphView(self._graph, given, window)
 
     def add(self, function: Callable[..., R], /, *args: Any, **kwargs: Any) -> Node[R]:
         """As `Graph.add`, with the view's options for the node.
@@ -64,6 +75,8 @@ class GraphView:
         graph._optioned[node.index] = options
         if name is not None:
             graph._names[name] = node
+        if self._window is not None:
+            graph._put_into_window(node, self._window)
         if "after" in given:
             node.after(*given.get("after"))
         return node

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from html import escape
 from typing import Any, Literal, NamedTuple, get_args
 
-from taskloom._taskloom import Plan
+from taskloom._taskloom import Pack, Plan
 from taskloom.errors import OptionError
 
 __all__ = ["draw", "dump"]
@@ -47,6 +47,8 @@ def _reads(plan: Plan, before: int, after: int) -> bool:
     node = plan.nodes[after]
 
     def holds(value: Any) -> bool:
+        if isinstance(value, Pack):
+            return holds(value._content)
         if isinstance(value, (list, tuple)):
             return any(map(holds, value))
         if isinstance(value, dict):

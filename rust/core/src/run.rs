@@ -37,7 +37,8 @@ pub enum Outcome {
     Fatal,
     /// It was pending, and never started.
     Cancelled,
-    /// It goes on elsewhere; [`Run::complete`] will tell how it ended. Not in a serial run.
+    /// It goes on elsewhere, and [`Run::complete`] will tell how it ended; or it waits until
+    /// [`Run::again`] has it executed anew. Not in a serial run.
     Pending,
 }
 
@@ -68,7 +69,8 @@ pub unsafe trait NodeExec: Send + Sync + 'static {
     /// Runs a node to its end.
     ///
     /// # Safety
-    /// Once per node and run, after everything that it waits for, on an attached thread.
+    /// Once per node and run, and once more for each [`Run::again`], after everything that it waits for,
+    /// on an attached thread.
     unsafe fn execute<const SERIAL: bool>(&self, node: u32, scratch: &mut Self::Scratch)
     -> Outcome;
 

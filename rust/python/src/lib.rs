@@ -19,7 +19,7 @@ mod _taskloom {
     use super::*;
 
     #[pymodule_export]
-    use crate::plan::{Callee, GraphBuilder, Node, Plan, Use};
+    use crate::plan::{Callee, GraphBuilder, Node, Pack, Plan, Use};
     #[pymodule_export]
     use crate::run::RunCore;
 

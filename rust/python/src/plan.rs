@@ -5,14 +5,18 @@ mod assemble;
 mod builder;
 mod compile;
 mod node;
+mod pack;
 mod reader;
 mod table;
 mod template;
 mod values;
+mod window;
 
 pub use access::Use;
 pub use builder::{Callee, GraphBuilder};
 pub use compile::Plan;
 pub use node::Node;
+pub use pack::Pack;
 pub use table::{DEFERRED, PLAIN, Policy, SLOT, Step, Tables};
 pub use values::Values;
+pub use window::Window;

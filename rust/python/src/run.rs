@@ -4,5 +4,6 @@ mod deferred;
 mod execution;
 mod handle;
 mod taking;
+mod windows;
 
 pub use handle::RunCore;

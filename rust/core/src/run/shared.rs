@@ -56,7 +56,7 @@ pub struct Sharing {
     pub(super) entry: CachePadded<AtomicUsize>,
     /// Nodes that have not ended.
     remaining: CachePadded<AtomicUsize>,
-    /// Nodes that became ready on a thread that does not participate, and how many they are.
+    /// Nodes that became ready on a thread that does not participate, or again, and how many they are.
     pub(super) inbox: Mutex<Vec<u32>>,
     pub(super) inbox_len: AtomicUsize,
     /// Wakes the calling thread.
@@ -235,13 +235,23 @@ impl<E: NodeExec> Run<E> {
             .filter(|&successor| self.arrive(successor, self.shared_state()))
             .collect();
         if !ready.is_empty() {
-            let mut inbox = self.sharing.inbox.lock();
-            inbox.extend(ready);
-            self.sharing.inbox_len.store(inbox.len(), SeqCst);
-            drop(inbox);
-            self.offer();
+            self.hand_in(ready);
         }
         self.count(1);
+    }
+
+    /// Has a node that was [`Outcome::Pending`] executed again. Any attached thread.
+    pub fn again(self: &Arc<Self>, node: u32) {
+        self.hand_in([node]);
+    }
+
+    /// Leaves ready nodes to whoever finds them.
+    fn hand_in(self: &Arc<Self>, ready: impl IntoIterator<Item = u32>) {
+        let mut inbox = self.sharing.inbox.lock();
+        inbox.extend(ready);
+        self.sharing.inbox_len.store(inbox.len(), SeqCst);
+        drop(inbox);
+        self.offer();
     }
 
     fn retain(&self) {

@@ -6,6 +6,7 @@ use pyo3::ffi;
 use pyo3::prelude::*;
 use taskloom_core::plan::Layout;
 
+use super::compile::Extra;
 use super::reader::{CONSTANT, Reader};
 use super::table::{COUNTED, DEFERRED, LAST, PLAIN, Policy, SLOT, SOLE, Step, Tables};
 use super::template::Template;
@@ -16,7 +17,7 @@ pub(super) fn assemble(
     callables: Vec<Py<PyAny>>,
     policies: Vec<Policy>,
     deferred: Vec<bool>,
-    taken: &[(u32, u32)],
+    extra: &Extra,
     keep: Option<Vec<u32>>,
 ) -> Tables {
     let count = layout.order.len();
@@ -42,8 +43,9 @@ pub(super) fn assemble(
         .filter(|&place| last[place as usize] == u32::MAX)
         .collect();
 
+    let windows = extra.windows.placed(&layout.position);
     let mut takes: HashMap<u32, Vec<u32>> = HashMap::new();
-    for &(node, source) in taken {
+    for &(node, source) in &extra.takes {
         let place = layout.position[node as usize];
         let slots = takes.entry(place).or_default();
         slots.push(layout.position[source as usize]);
@@ -106,7 +108,9 @@ pub(super) fn assemble(
             operands.push((slot & SLOT) | flags);
         }
         let is_deferred = deferred.get(place).copied().unwrap_or(false);
-        let is_special = is_deferred || takes.contains_key(&(place as u32));
+        let place = place as u32;
+        let is_special =
+            is_deferred || takes.contains_key(&place) || windows.members.contains_key(&place);
         let plain = if is_special { DEFERRED } else { PLAIN };
         let template = match template_of.get(node) {
             Some(&template) if template != PLAIN => template,
@@ -119,7 +123,7 @@ pub(super) fn assemble(
                 .map_or(length, |list| list.len()),
         );
         steps.push(Step {
-            callable: held[place].as_ptr(),
+            callable: held[place as usize].as_ptr(),
             names: names.get(node).copied().unwrap_or(std::ptr::null_mut()),
             operands: start as u32,
             length: length as u32,
@@ -139,6 +143,7 @@ pub(super) fn assemble(
         policies: policies.into(),
         deferred: deferred.into(),
         takes,
+        windows,
         readers: readers.into(),
         kept,
         constants: reader.constants.into(),

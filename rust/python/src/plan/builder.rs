@@ -1,5 +1,6 @@
 //! The mutable builder under `taskloom.Graph`: registers nodes fast, and leaves the rest to compile.
 
+use std::collections::HashMap;
 use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 
 use parking_lot::Mutex;
@@ -13,6 +14,7 @@ use super::access::Use;
 use super::compile::{Extra, Plan, compile};
 use super::node::Node;
 use super::reader::Reader;
+use super::window::Windows;
 use crate::errors;
 
 /// What a node calls, and what `Graph.add` needs to know about it: made once per function and graph.
@@ -92,6 +94,7 @@ pub struct GraphBuilder {
     callees: Py<PyDict>,
     /// Pairs of indices: the second node runs after the first.
     order: Mutex<Vec<(u32, u32)>>,
+    windows: Mutex<Windows>,
 }
 
 #[pymethods]
@@ -107,6 +110,7 @@ impl GraphBuilder {
             nodes: Mutex::new(Vec::new()),
             callees: PyDict::new(py).unbind(),
             order: Mutex::new(Vec::new()),
+            windows: Mutex::default(),
         }
     }
 
@@ -186,6 +190,36 @@ impl GraphBuilder {
         Ok(())
     }
 
+    /// The pairs that `_order` was given, as indices.
+    #[getter]
+    fn _orders(&self) -> Vec<(u32, u32)> {
+        self.order_list()
+    }
+
+    /// Makes a window: of the nodes that are put into it, at most `limit` run at once. Its number.
+    fn _new_window(&self, limit: u32) -> u32 {
+        let mut windows = self.windows.lock();
+        windows.limits.push(limit.max(1));
+        windows.limits.len() as u32 - 1
+    }
+
+    /// Puts a node into a window.
+    fn _put_into_window(&self, node: &Bound<'_, Node>, window: u32) -> PyResult<()> {
+        let mut windows = self.windows.lock();
+        if window as usize >= windows.limits.len() {
+            return Err(PyTypeError::new_err("a window of another graph"));
+        }
+        windows.members.insert(node.get().index(), window);
+        Ok(())
+    }
+
+    /// The windows: how many nodes of each may run at once, and the window of each node in one.
+    #[getter]
+    fn _windows(&self) -> (Vec<u32>, HashMap<u32, u32>) {
+        let windows = self.windows.lock();
+        (windows.limits.clone(), windows.members.clone())
+    }
+
     fn _callee<'py>(
         slf: &Bound<'py, Self>,
         function: &Bound<'py, PyAny>,
@@ -207,6 +241,7 @@ impl GraphBuilder {
         let extra = Extra {
             edges,
             takes,
+            windows: slf.get().windows(),
             facts,
         };
         compile(slf, policy, adjusted, keep, extra)
@@ -253,6 +288,10 @@ impl GraphBuilder {
             .iter()
             .map(|node| node.clone_ref(py))
             .collect()
+    }
+
+    pub(super) fn windows(&self) -> Windows {
+        self.windows.lock().clone()
     }
 
     pub(super) fn order_list(&self) -> Vec<(u32, u32)> {

@@ -14,6 +14,7 @@ use super::node::Node;
 use super::reader::Reader;
 use super::table::{Policy, Tables};
 use super::values::Spares;
+use super::window::Windows;
 use crate::errors;
 
 /// A compiled graph: immutable, and run as often as you like, also from several threads at once.
@@ -158,12 +159,13 @@ impl Plan {
 /// its priority.
 type Adjustment<'py> = (Bound<'py, PyAny>, u8, bool, i32);
 
-/// What the accesses of nodes add to a plan, by registration.
+/// What the accesses and windows of nodes add to a plan, by registration.
 pub(super) struct Extra {
     /// `(before, after, kind)` with the kinds of `Plan._edges`.
     pub edges: Vec<(u32, u32, u8)>,
     /// `(node, source)` where a node takes a source's value.
     pub takes: Vec<(u32, u32)>,
+    pub windows: Windows,
     pub facts: Py<PyAny>,
 }
 
@@ -256,15 +258,7 @@ pub(super) fn compile<'py>(
             deferred[position] = true;
         }
     }
-    let tables = assemble(
-        reader,
-        &layout,
-        callables,
-        policies,
-        deferred,
-        &extra.takes,
-        keep,
-    );
+    let tables = assemble(reader, &layout, callables, policies, deferred, &extra, keep);
     let Layout {
         plan,
         order,

@@ -84,6 +84,33 @@ impl Node {
         Ok(format!("{}#{}", self.callee.get().label(), self.index()))
     }
 
+    /// The nodes whose values it is given, in the order of its arguments; not those it only comes `after`.
+    ///
+    /// >>> import taskloom
+    /// >>> g = taskloom.Graph()
+    /// >>> two, three = g.add(int, "2"), g.add(int, "3")
+    /// >>> g.add(pow, two, three).parents
+    /// (<node int#0>, <node int#1>)
+    #[getter]
+    fn parents<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        let graph = self.graph.bind(py);
+        graph.call_method1("_parents_of", (self.index(),))
+    }
+
+    /// The nodes that are given its value, as they were added; not those that only come `after` it.
+    ///
+    /// >>> import taskloom
+    /// >>> g = taskloom.Graph()
+    /// >>> two = g.add(int, "2")
+    /// >>> _ = g.add(abs, two), g.add(str, two)
+    /// >>> two.children
+    /// (<node abs#1>, <node str#2>)
+    #[getter]
+    fn children<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        let graph = self.graph.bind(py);
+        graph.call_method1("_children_of", (self.index(),))
+    }
+
     /// Runs this node only when all of `nodes` have run, though it takes no value of theirs; returns itself.
     ///
     /// >>> import taskloom

@@ -9,6 +9,7 @@ use taskloom_core::plan::{Dependencies, NODE};
 use super::access::Use;
 use super::builder::{GraphBuilder, check_same_graph};
 use super::node::Node;
+use super::pack::Pack;
 use super::template::Template;
 use crate::errors;
 
@@ -136,6 +137,9 @@ impl<'a, 'py> Reader<'a, 'py> {
             );
             return Err(errors::raise(node.py(), "GraphError", &message));
         }
+        if let Ok(pack) = arg.cast::<Pack>() {
+            return self.template(&pack.get().content(arg.py())?, node, depth + 1);
+        }
         if !holds_nodes(arg) {
             return Ok(Template::Slot(self.operand(arg, node.get().index())));
         }
@@ -195,9 +199,12 @@ impl<'a, 'py> Reader<'a, 'py> {
     }
 }
 
-/// Whether an argument is a list, tuple or dictionary with a node somewhere inside.
+/// Whether an argument is a pack, or a list, tuple or dictionary with a node somewhere inside.
 fn holds_nodes(arg: &Bound<'_, PyAny>) -> bool {
-    is_container(arg) && container_holds_nodes(arg, &mut HashSet::new())
+    if is_container(arg) {
+        return container_holds_nodes(arg, &mut HashSet::new());
+    }
+    arg.is_instance_of::<Pack>()
 }
 
 fn is_container(arg: &Bound<'_, PyAny>) -> bool {
@@ -213,6 +220,7 @@ fn container_holds_nodes(container: &Bound<'_, PyAny>, seen: &mut HashSet<usize>
     let mut inside = |item: &Bound<'_, PyAny>| {
         item.is_exact_instance_of::<Node>()
             || item.is_exact_instance_of::<Use>()
+            || item.is_instance_of::<Pack>()
             || (is_container(item) && container_holds_nodes(item, seen))
     };
     if let Ok(list) = container.cast_exact::<PyList>() {

@@ -15,6 +15,7 @@ use pyo3::ffi;
 use pyo3::prelude::*;
 
 use super::template::Template;
+use super::window::Windows;
 
 pub const LAST: u32 = 1 << 31;
 pub const SOLE: u32 = 1 << 30;
@@ -42,7 +43,7 @@ impl Policy {
 
 /// `template` of a step whose arguments are all plain, and which is simply called.
 pub const PLAIN: u32 = u32::MAX;
-/// `template` of a step whose arguments are all plain, but which is deferred or takes values.
+/// `template` of a step whose arguments are all plain, but which is deferred, takes values, or is in a window.
 pub const DEFERRED: u32 = u32::MAX - 1;
 
 /// One node, as the loop reads it.
@@ -70,6 +71,7 @@ pub struct Tables {
     pub deferred: Box<[bool]>,
     /// The slots whose values a step takes: it is called with a list that owns its arguments, reversed.
     pub takes: HashMap<u32, Vec<u32>>,
+    pub windows: Windows,
     /// Readers of each value that is freed by countdown; 0 elsewhere.
     pub readers: Box<[u32]>,
     /// The positions whose values a run keeps to its end.

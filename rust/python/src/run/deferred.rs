@@ -22,6 +22,7 @@ struct Follower {
 impl Follower {
     fn __call__(&self, future: &Bound<'_, PyAny>) {
         let outcome = self.run.exec().take_result(self.node, future);
+        self.run.exec().leave_window(self.node);
         self.run.complete(self.node, outcome);
     }
 }
@@ -77,7 +78,10 @@ impl Execution {
         };
         match future.call_method1(py, "add_done_callback", (Follower { run, node },)) {
             Ok(_) => Outcome::Pending,
-            Err(error) => self.failed_with(py, node, error.into_value(py).into_any()),
+            Err(error) => {
+                self.leave_window(node);
+                self.failed_with(py, node, error.into_value(py).into_any())
+            }
         }
     }
 

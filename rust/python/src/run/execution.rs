@@ -17,7 +17,7 @@ use taskloom_core::run::{NodeExec, OrderOnly, Outcome, Run, State};
 
 use crate::call::{self, take_exception};
 use crate::context::Stay;
-use crate::plan::{DEFERRED, PLAIN, Plan, Policy, SLOT, Step, Tables, Values};
+use crate::plan::{DEFERRED, PLAIN, Plan, Policy, SLOT, Step, Tables, Values, Window};
 
 pub struct Execution {
     plan: Py<Plan>,
@@ -35,6 +35,8 @@ pub struct Execution {
     pub pending: Mutex<Vec<(u32, Py<PyAny>)>>,
     /// What to call when the run is over; None once that is so.
     callbacks: Mutex<Option<Vec<Py<PyAny>>>>,
+    /// Of how many nodes at once may run, by the plan's windows.
+    pub(super) windows: Box<[Window]>,
     polls: AtomicU32,
     /// Whether somebody has been told about the failures.
     pub retrieved: AtomicBool,
@@ -45,6 +47,8 @@ pub enum Called {
     /// A new reference, or null with an exception set.
     Value(*mut ffi::PyObject),
     Future(Py<PyAny>),
+    /// Not called yet: its window is full.
+    Held,
 }
 
 /// A node, by position, and the exception that it raised.
@@ -100,6 +104,9 @@ impl Execution {
             values: ManuallyDrop::new(values),
             failures: Mutex::new(Vec::new()),
             callbacks: Mutex::new(Some(Vec::new())),
+            windows: (plan.get().tables.windows.limits.iter())
+                .map(|&limit| Window::new(limit))
+                .collect(),
             polls: AtomicU32::new(1),
             retrieved: AtomicBool::new(false),
         }
@@ -119,9 +126,23 @@ impl Execution {
         unsafe { &*self.tables }
     }
 
-    /// Calls a node whose arguments hold containers with values, or that is deferred.
+    /// Calls a node whose arguments hold containers with values, or that is deferred or in a window.
     #[cold]
-    fn call_special(&self, node: u32, step: &Step, scratch: &mut Scratch) -> Called {
+    fn call_special(&self, node: u32, step: &Step, scratch: &mut Scratch, serial: bool) -> Called {
+        if serial || self.windows.is_empty() {
+            return self.call_anyway(node, step, scratch);
+        }
+        if !self.enter_window(node) {
+            return Called::Held;
+        }
+        let called = self.call_anyway(node, step, scratch);
+        if matches!(called, Called::Value(_)) {
+            self.leave_window(node);
+        }
+        called
+    }
+
+    fn call_anyway(&self, node: u32, step: &Step, scratch: &mut Scratch) -> Called {
         // SAFETY: nodes are executed attached.
         let py = unsafe { Python::assume_attached() };
         let tables = self.tables();
@@ -276,7 +297,7 @@ unsafe impl NodeExec for Execution {
             // SAFETY: attached, by the caller's promise; the sources' values wait for this node.
             Called::Value(unsafe { scratch.call(step) })
         } else {
-            self.call_special(node, step, scratch)
+            self.call_special(node, step, scratch, SERIAL)
         };
         let outcome = match called {
             Called::Value(value) if value.is_null() => self.failed(node),
@@ -284,6 +305,7 @@ unsafe impl NodeExec for Execution {
                 self.values.set(node, value);
                 Outcome::Done
             }
+            Called::Held => return Outcome::Pending,
             Called::Future(future) if SERIAL => self.await_in_place(node, future),
             Called::Future(future) => self.follow(node, future),
         };
@@ -297,6 +319,9 @@ unsafe impl NodeExec for Execution {
 
     unsafe fn skip<const SERIAL: bool>(&self, node: u32) {
         let tables = self.tables();
+        if !SERIAL && !self.windows.is_empty() {
+            self.give_window_up(node);
+        }
         // SAFETY: attached, by the caller's promise; this node will never read its operands.
         unsafe {
             self.values
