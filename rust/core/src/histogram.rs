@@ -6,6 +6,8 @@
 //! writer is a single worker, so no locked instruction is needed, and readers may look at any time.
 //! The `hdrhistogram` crate needs `&mut`, or a channel per writer to be read concurrently.
 
+pub mod window;
+
 // Counts are no protocol: nothing is published through them, so the model checker has no use for
 // them and they are the standard library's atomics in every build.
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};

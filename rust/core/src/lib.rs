@@ -7,6 +7,9 @@ pub mod completion;
 pub mod histogram;
 pub mod latch;
 pub mod plan;
+#[cfg(all(loom, test))]
+#[path = "pool/crew.rs"]
+mod pool_crew;
 pub mod ready;
 #[cfg(not(loom))]
 pub mod run;

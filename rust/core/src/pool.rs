@@ -3,6 +3,7 @@
 //! The pool starts no threads of its own and knows no interpreter: both are its host's. A host
 //! thread that calls [`Pool::work`] becomes a worker until the pool is closed and drained.
 
+mod crew;
 mod pinned;
 mod worker;
 
@@ -16,6 +17,7 @@ use crate::sync::Mutex;
 use crate::sync::atomic::Ordering::{Acquire, Relaxed, SeqCst};
 use crate::sync::atomic::{AtomicBool, AtomicUsize};
 use crate::sync::{Arc, Wait};
+use crew::{Crew, Recruit};
 use crossbeam_deque::{Stealer, Worker as Deque};
 use pinned::Inbox;
 use std::time::Duration;
@@ -57,11 +59,6 @@ pub struct Settings {
     pub timing: bool,
 }
 
-struct Threads {
-    running: Vec<bool>,
-    count: usize,
-}
-
 pub struct Pool {
     host: Box<dyn Host>,
     settings: Settings,
@@ -72,10 +69,7 @@ pub struct Pool {
     stealers: Box<[Stealer<Job>]>,
     inboxes: Box<[Inbox]>,
     sleep: Sleep,
-    threads: Mutex<Threads>,
-    /// Workers that may still be started without anybody blocking: zero in the steady state.
-    unstarted: AtomicUsize,
-    blocked: AtomicUsize,
+    crew: Crew,
     /// Why workers stay although the pool is closed: runs that are not over.
     retained: AtomicUsize,
     closed: AtomicBool,
@@ -98,12 +92,7 @@ impl Pool {
             stealers,
             inboxes: (0..places).map(|_| Inbox::default()).collect(),
             sleep: Sleep::new(settings.gated),
-            threads: Mutex::new(Threads {
-                running: vec![false; places],
-                count: 0,
-            }),
-            unstarted: AtomicUsize::new(settings.max_workers),
-            blocked: AtomicUsize::new(0),
+            crew: Crew::new(settings.max_workers, settings.max_spares),
             retained: AtomicUsize::new(0),
             closed: AtomicBool::new(false),
             stats: (0..places)
@@ -128,9 +117,40 @@ impl Pool {
         self.injector.len() + self.local.load(Acquire)
     }
 
-    /// How many threads work for the pool, spares included.
+    /// How many threads work for the pool, spares included and parked ones not.
     pub fn threads(&self) -> usize {
-        self.threads.lock().count
+        self.crew.threads().0
+    }
+
+    /// How many threads are parked, since they are more than may take jobs.
+    pub fn parked(&self) -> usize {
+        self.crew.threads().1
+    }
+
+    /// How many workers are stuck in their jobs.
+    pub fn blocked(&self) -> usize {
+        self.crew.blocked()
+    }
+
+    /// How many workers may take jobs, spares for blocked ones aside.
+    pub fn active(&self) -> usize {
+        self.crew.active()
+    }
+
+    /// Changes that, between 1 and `max_workers`. Of a lower number those that are too many park when
+    /// they have finished the job at hand; of a higher one they are called back for what is queued.
+    /// Attached.
+    pub fn set_active(&self, count: usize) {
+        let before = self.crew.set_active(count);
+        if self.active() < before {
+            // Who sleeps parks at once, so that no wake-up is spent on it.
+            self.sleep.wake_all();
+        }
+        for _ in before..self.active() {
+            if self.queued() as u64 > self.sleep.idle() {
+                self.start_worker();
+            }
+        }
     }
 
     /// Queues a job and sees to it that somebody takes it. From a worker of this pool a job of the
@@ -227,6 +247,14 @@ impl Pool {
         reading
     }
 
+    /// How many tasks have ended on workers until about now.
+    pub fn finished(&self) -> u64 {
+        self.stats
+            .iter()
+            .map(|worker| worker.counts.finished())
+            .sum()
+    }
+
     /// What any thread counts.
     pub fn arrivals(&self) -> &ArrivalStats {
         &self.arrivals
@@ -253,12 +281,12 @@ impl Pool {
     fn announce(self: &Arc<Self>, queued: usize) {
         // While workers are still to be started, one is started unless the idle ones suffice, as
         // ThreadPoolExecutor does: later, whoever searches takes what it finds and wakes the next.
-        if self.unstarted.load(Relaxed) > 0 && queued as u64 > self.sleep.idle() {
+        if self.crew.is_short() && queued as u64 > self.sleep.idle() {
             self.start_worker();
         }
         // A closed pool has let its workers go, but a run that is not over may need one again.
         if self.sleep.notify() == Notified::NobodyIdle
-            && (self.blocked.load(Relaxed) > 0 || self.is_closed())
+            && (self.crew.blocked() > 0 || self.is_closed())
         {
             self.start_worker();
         }
@@ -294,65 +322,43 @@ impl Pool {
 
     /// Lets a spare take the place of a worker that is stuck in its job. Attached.
     pub fn add_spare(self: &Arc<Self>) {
-        self.blocked.fetch_add(1, SeqCst);
+        self.crew.block();
         self.pass_on();
     }
 
     /// The worker that `add_spare` was called for is back.
     pub fn remove_spare(&self) {
-        self.blocked.fetch_sub(1, SeqCst);
+        self.crew.unblock();
     }
 
     /// Whether one more job would find a worker that has nothing to do.
     pub fn wants_work(&self) -> bool {
-        self.sleep.nobody_searches()
-            && (self.sleep.has_sleeper_only() || self.unstarted.load(Relaxed) > 0)
+        self.sleep.nobody_searches() && (self.sleep.has_sleeper_only() || self.crew.is_short())
     }
 
+    /// Calls a parked worker or starts a thread, if one more may work. Attached.
     #[cold]
     fn start_worker(&self) {
-        let index = {
-            let mut threads = self.threads.lock();
-            let spares = self.blocked.load(SeqCst).min(self.settings.max_spares);
-            if threads.count >= self.settings.max_workers + spares {
-                return;
-            }
-            let Some(index) = threads.running.iter().position(|running| !running) else {
-                return;
-            };
-            threads.running[index] = true;
-            threads.count += 1;
-            self.count_unstarted(&threads);
-            index
+        let Some(recruit) = self.crew.recruit() else {
+            return;
         };
         self.sleep.begin_search();
-        if !self.host.spawn(index) {
-            self.worker_gone(index);
-            let _ = self.sleep.end_search();
+        match recruit {
+            Recruit::Call(index) => self.crew.call(index),
+            Recruit::Start(index) => {
+                if !self.host.spawn(index) {
+                    self.crew.leave(index);
+                    let _ = self.sleep.end_search();
+                }
+            }
         }
-    }
-
-    fn count_unstarted(&self, threads: &Threads) {
-        let unstarted = if self.closed.load(SeqCst) {
-            0
-        } else {
-            self.settings.max_workers.saturating_sub(threads.count)
-        };
-        self.unstarted.store(unstarted, Relaxed);
     }
 
     /// A thread that the host had started for `index` will not work after all.
     pub fn worker_failed(&self, index: usize) {
-        self.worker_gone(index);
+        self.crew.leave(index);
         let _ = self.sleep.end_search();
         self.pass_on();
-    }
-
-    fn worker_gone(&self, index: usize) {
-        let mut threads = self.threads.lock();
-        threads.running[index] = false;
-        threads.count -= 1;
-        self.count_unstarted(&threads);
     }
 
     /// Wakes or starts a worker if work is queued that nobody is about to take. Attached.
@@ -365,7 +371,7 @@ impl Pool {
     /// Lets workers leave once nothing is queued and no run is retained. May be called twice.
     pub fn close(&self) {
         self.closed.store(true, SeqCst);
-        self.unstarted.store(0, Relaxed);
+        self.crew.close();
         self.sleep.wake_all();
         self.injector.wake_submitters();
     }

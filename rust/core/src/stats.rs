@@ -126,6 +126,13 @@ counts! {
     cancelled,
 }
 
+impl WorkerCounts {
+    /// Tasks that came to an end here, however they did.
+    pub fn finished(&self) -> u64 {
+        self.done.get() + self.failed.get() + self.cancelled.get() + self.timed_out.get()
+    }
+}
+
 /// One worker's counts and, with timing on, its latency histograms, in ticks.
 #[derive(Default)]
 pub struct WorkerStats {

@@ -366,6 +366,16 @@ impl Pool {
         self.read_stats(py)
     }
 
+    /// Says how many workers may take jobs, between 1 and `max_workers`, spares for blocked ones aside.
+    fn _set_active(&self, count: usize) {
+        self.core().set_active(count);
+    }
+
+    /// What changes from one moment to the next: see `Tally`.
+    fn _tally(&self) -> reading::Tally {
+        self.read_tally()
+    }
+
     /// Why the pool is broken; empty if it is not.
     #[getter]
     fn broken(&self) -> String {

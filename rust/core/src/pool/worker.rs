@@ -1,6 +1,7 @@
 //! A worker: a thread at work for a pool, what it looks at next, and how it sleeps.
 
 use super::Pool;
+use super::crew::Aside;
 use super::pinned::Inbox;
 use crate::job::Job;
 use crate::sleep::{Found, Seek};
@@ -41,7 +42,7 @@ impl Pool {
             return;
         }
         *self.deques[index].lock() = Some(worker.deque);
-        self.worker_gone(index);
+        self.crew.leave(index);
         self.pass_on();
     }
 }
@@ -57,6 +58,11 @@ impl Seek for Worker {
 
     fn closed(&self) -> bool {
         Seek::closed(&*self.pool)
+    }
+
+    fn dismissed(&self) -> bool {
+        // On a closed pool who finds nothing leaves anyhow.
+        self.pool.crew.is_surplus(self.index) && !self.pool.is_closed()
     }
 
     fn before_sleep(&self) {
@@ -186,10 +192,10 @@ impl Worker {
     pub fn blocked<R>(&self, wait: impl FnOnce() -> R) -> R {
         self.flush_late();
         self.pool.close_inbox(self.index);
-        self.pool.blocked.fetch_add(1, SeqCst);
+        self.pool.crew.block();
         self.pool.pass_on();
         let result = wait();
-        self.pool.blocked.fetch_sub(1, SeqCst);
+        self.pool.crew.unblock();
         if !self.may_block.get() {
             self.inbox().open();
         }
@@ -202,13 +208,9 @@ impl Worker {
         if !self.may_block.replace(true) {
             self.flush_late();
             self.pool.close_inbox(self.index);
-            self.pool.blocked.fetch_add(1, SeqCst);
+            self.pool.crew.block();
             self.pool.pass_on();
         }
-    }
-
-    fn is_superfluous(&self) -> bool {
-        self.index >= self.pool.settings.max_workers && self.pool.blocked.load(SeqCst) == 0
     }
 
     /// The next job: urgent ones first, then its own, then the shared queue's, then others'.
@@ -266,8 +268,9 @@ impl Worker {
         // Started for work that is queued, counted as searching by who started it, and attached.
         let mut searching = true;
         loop {
-            let found = self.find();
-            if let Some(job) = found {
+            if !pool.crew.is_surplus(self.index)
+                && let Some(job) = self.find()
+            {
                 if searching {
                     searching = false;
                     if pool.sleep.end_search() {
@@ -282,39 +285,61 @@ impl Worker {
                     return;
                 }
                 if self.may_block.replace(false) {
-                    pool.blocked.fetch_sub(1, SeqCst);
+                    pool.crew.unblock();
                     self.inbox().open();
                 }
-                if !self.is_superfluous() {
-                    continue;
-                }
+                continue;
             }
-            let leaving = self.index >= pool.settings.max_workers;
             self.detach();
             if !searching {
                 // Before the late job: who is woken by it and submits again finds us searching.
                 pool.sleep.begin_search();
+                searching = true;
             }
             self.flush_late();
-            if leaving && pool.sleep.end_search() {
-                self.attach();
-                pool.pass_on();
-                return;
-            }
-            let found = if leaving {
-                Found::Closed
+            let aside = if pool.crew.is_spare(self.index) {
+                Aside::Leave
+            } else if pool.crew.is_surplus(self.index) {
+                pool.crew.park(self.index)
             } else {
-                pool.sleep.search(self)
+                Aside::Stay
+            };
+            let found = match aside {
+                Aside::Stay => pool.sleep.search(self),
+                Aside::Parked => self.stay_parked(),
+                Aside::Leave => {
+                    // What is queued is passed on by `Pool::work`, which is returned to.
+                    let _ = pool.sleep.end_search();
+                    Found::Closed
+                }
             };
             self.inbox().set_asleep(false);
             self.attach();
             match found {
                 Found::Closed => return,
-                Found::Own => {}
+                Found::Own | Found::Dismissed => {}
                 Found::Work => pool.sleep.leave_standby(),
             }
-            searching = true;
         }
+    }
+
+    /// Waits, parked, until called back. Detached; counted as searching before and after.
+    fn stay_parked(&self) -> Found {
+        let pool = &*self.pool;
+        pool.close_inbox(self.index);
+        let _ = pool.sleep.end_search();
+        self.attach();
+        if pool.host.is_untidy() {
+            pool.host.tidy();
+        }
+        pool.pass_on();
+        self.detach();
+        if !pool.crew.wait(self.index) {
+            return Found::Closed;
+        }
+        self.inbox().open();
+        // What its own inbox lacks is found where everybody looks.
+        Found::Own
     }
 
     fn attach(&self) {

@@ -31,6 +31,10 @@ pub trait Seek {
     fn has_work(&self) -> bool;
     /// Whether the pool wants its workers gone once nothing is queued.
     fn closed(&self) -> bool;
+    /// Whether this worker is one too many, and is to look for no more work.
+    fn dismissed(&self) -> bool {
+        false
+    }
     /// Called, counted as searching, before the worker goes to sleep.
     fn before_sleep(&self);
 }
@@ -44,6 +48,8 @@ pub enum Found {
     Own,
     /// There was work. The worker is still counted as searching and holds the standby place.
     Work,
+    /// The worker is one too many. It is still counted as searching and holds no standby place.
+    Dismissed,
     /// The pool is closed and nothing is queued. The worker is no longer counted.
     Closed,
 }
@@ -153,7 +159,7 @@ impl Sleep {
         }
     }
 
-    /// Wakes every sleeper, for closing; to be called after the reason was made visible.
+    /// Wakes every sleeper, for closing or dismissing; to be called after the reason was made visible.
     pub fn wake_all(&self) {
         fence(SeqCst);
         let mut counts = self.counts.load(SeqCst);
@@ -200,6 +206,9 @@ impl Sleep {
                 if seek.has_own() {
                     return Found::Own;
                 }
+                if seek.dismissed() {
+                    return Found::Dismissed;
+                }
                 // Looked at first: what was queued before the closing is then seen by the other.
                 let closed = seek.closed();
                 if seek.has_work() {
@@ -220,7 +229,7 @@ impl Sleep {
             self.counts
                 .fetch_add(SLEEPING.wrapping_sub(SEARCHING), SeqCst);
             fence(SeqCst);
-            let awake = if seek.has_own() {
+            let awake = if seek.has_own() || seek.dismissed() {
                 true
             } else if seek.has_work() {
                 self.standby_is_free()
@@ -257,13 +266,14 @@ impl Sleep {
 
     /// Sleeps until a waker grants a permit; the waker has counted us as searching.
     ///
-    /// Permits are anybody's. A sleeper that is woken for work of its own may find its permit taken
-    /// by another that was woken with it and has gone back to sleep; then it retracts instead. The
-    /// word is read before its own work is looked at, so a grant in between keeps it from sleeping.
+    /// Permits are anybody's. A sleeper that is woken for a reason of its own (its own work, or that it
+    /// is dismissed) may find its permit taken by another that was woken with it and has gone back to
+    /// sleep; then it retracts instead. The word is read before the reason is looked at, so a grant in
+    /// between keeps it from sleeping.
     fn take_permit(&self, seek: &impl Seek) {
         loop {
             let word = self.permits.word.load(SeqCst);
-            if seek.has_own() && self.retract() {
+            if (seek.has_own() || seek.dismissed()) && self.retract() {
                 return;
             }
             if word.is_multiple_of(GRANT) {

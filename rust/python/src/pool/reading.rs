@@ -25,7 +25,23 @@ fn latency(counts: &Counts) -> Latency {
     )
 }
 
+/// Tasks that have ended and tasks that are queued; workers that may take tasks, that are there, that
+/// are parked, that are stuck in a task.
+pub(super) type Tally = (u64, usize, usize, usize, usize, usize);
+
 impl Pool {
+    pub(super) fn read_tally(&self) -> Tally {
+        let core = self.core();
+        (
+            core.finished(),
+            core.queued(),
+            core.active(),
+            core.threads(),
+            core.parked(),
+            core.blocked(),
+        )
+    }
+
     /// What was counted: arrivals and each worker by name, then latencies in queue and execution,
     /// as (count, total, minimum, p50, p99, p999, maximum) in seconds; and the workers now.
     pub(super) fn read_stats<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyTuple>> {
