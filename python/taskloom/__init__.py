@@ -50,6 +50,7 @@ if TYPE_CHECKING:
     from taskloom.executor import worker_index as worker_index
     from taskloom.graph import Graph as Graph
     from taskloom.graph import Group as Group
+    from taskloom.graph import Tree as Tree
     from taskloom.retry import Retry as Retry
     from taskloom.run import Run as Run
     from taskloom.scheduling.resources import Limit as Limit
@@ -119,6 +120,7 @@ _HOME = {
     "Take": "access",
     "Task": "task",
     "WaitStats": "scope.primitives",
+    "Tree": "graph",
     "Write": "access",
     "__version__": "_taskloom",
     "aio": "scope.aio",

@@ -9,10 +9,10 @@ from typing import Any, Literal, NamedTuple, NoReturn, Self, TypeVar, final, ove
 
 from taskloom import _taskloom
 from taskloom._ambient import ambient
-from taskloom._taskloom import Node, Plan
+from taskloom._taskloom import Node, Pack, Plan
 from taskloom.access import Context, given
 from taskloom.errors import OptionError, RunFailed, ValueFreedError
-from taskloom.graph import Graph
+from taskloom.graph import Graph, Group
 from taskloom.plan import Facts
 
 __all__ = ["Reason", "Run"]
@@ -66,8 +66,9 @@ class Reason(NamedTuple):
 class Run(_taskloom.RunCore):
     """One execution of a plan, live or over; made by `taskloom.run` and the methods of executors.
 
-    `run[node]` is the value of a node. While the run goes on, asking for one waits for its end.
-    A run that is dropped goes on; errors of its nodes that nobody asked for are then logged.
+    `run[node]` is the value of a node, `run[group]` the list of a group's values. While the run
+    goes on, asking for one waits for its end. A run that is dropped goes on; errors of its nodes
+    that nobody asked for are then logged.
 
     >>> import taskloom
     >>> g = taskloom.Graph()
@@ -185,7 +186,9 @@ class Run(_taskloom.RunCore):
     @overload
     def __getitem__(self, node: Node[R], /) -> R: ...
     @overload
-    def __getitem__(self, node: str, /) -> Any: ...
+    def __getitem__(self, node: Group[R], /) -> list[R]: ...
+    @overload
+    def __getitem__(self, node: str | Pack, /) -> Any: ...
     def __getitem__(self, node: Any, /) -> Any:
         return super().__getitem__(node)
 
@@ -193,6 +196,8 @@ class Run(_taskloom.RunCore):
         """The value of a node that is not there: waits, looks up a name, or says what is wrong."""
         if isinstance(node, str):
             return self[self.plan.graph.node(node)]
+        if isinstance(node, Pack):
+            return self._packed_value(node._content)
         if not isinstance(node, Node):
             raise TypeError(f"run[...] takes a node or its name, not {node!r}")
         if not self.done():
@@ -214,6 +219,11 @@ class Run(_taskloom.RunCore):
         if status == "failed" and reason.error is not None:
             raise reason.error
         raise concurrent.futures.CancelledError(str(reason)) from reason.error
+
+    def _packed_value(self, content: Any) -> Any:
+        if isinstance(content, (list, tuple)):
+            return type(content)(map(self._packed_value, content))
+        return self[content]
 
     def __await__(self) -> Generator[Any, None, Self]:
         return self._await().__await__()

@@ -23,33 +23,29 @@ def square(number: int) -> int:
     return number * number
 
 
-def values(got: taskloom.Run, group: Group[Any]) -> list[Any]:
-    return [got[node] for node in group]
-
-
 def test_map_goes_through_items(run: Any) -> None:
     g = taskloom.Graph()
     squares = g.map(square, [1, 2, 3])
-    assert values(run(g), squares) == [1, 4, 9]
+    assert run(g)[squares] == [1, 4, 9]
 
 
 def test_map_goes_through_the_outputs_of_a_group(run: Any) -> None:
     g = taskloom.Graph()
     fourth = g.map(square, g.map(square, [1, 2, 3]))
-    assert values(run(g), fourth) == [1, 16, 81]
+    assert run(g)[fourth] == [1, 16, 81]
 
 
 def test_map_goes_through_several_sequences_in_step(run: Any) -> None:
     g = taskloom.Graph()
     sums = g.map(operator.add, g.map(square, [1, 2]), [10, 20])
-    assert values(run(g), sums) == [11, 24]
+    assert run(g)[sums] == [11, 24]
 
 
 def test_map_makes_n_outputs_of_one_input(run: Any) -> None:
     g = taskloom.Graph()
     table = g.add(list, "abc")
     letters = g.map(operator.getitem, table, range(3))
-    assert values(run(g), letters) == ["a", "b", "c"]
+    assert run(g)[letters] == ["a", "b", "c"]
 
 
 def test_the_keywords_of_map_belong_to_the_function(run: Any) -> None:
@@ -59,7 +55,7 @@ def test_the_keywords_of_map_belong_to_the_function(run: Any) -> None:
     g = taskloom.Graph()
     by = g.add(int, "3")
     group = g.map(scaled, range(3), by=by, timeout=1)
-    assert values(run(g), group) == [1, 4, 7]
+    assert run(g)[group] == [1, 4, 7]
 
 
 def test_map_refuses_sequences_of_different_lengths() -> None:
@@ -94,7 +90,7 @@ def test_an_access_mode_around_a_group_holds_for_each_call(run: Any) -> None:
     lists = g.map(list, ["ab", "cd"])
     g.map(list.append, write(lists), "xy")
     texts = g.map("".join, take(lists))
-    assert values(run(g), texts) == ["abx", "cdy"]
+    assert run(g)[texts] == ["abx", "cdy"]
 
 
 def test_an_access_mode_around_a_single_node_holds_for_each_call(run: Any) -> None:
@@ -105,7 +101,7 @@ def test_an_access_mode_around_a_single_node_holds_for_each_call(run: Any) -> No
     last = g.add(tuple, log)
     got = run(g)
     assert got[last] == (0, 1, 2, 3, 4)
-    assert values(got, mine) == [0, 1]
+    assert got[mine] == [0, 1]
 
 
 def test_a_group_is_a_list_of_values_as_an_argument(run: Any) -> None:
@@ -116,6 +112,24 @@ def test_a_group_is_a_list_of_values_as_an_argument(run: Any) -> None:
     got = run(g)
     assert got[listed] == "[0, 1, 4]"
     assert got[nested] == "{'all': [[0, 1, 4], [0]]}"
+
+
+def test_a_run_gives_the_values_of_groups_and_joins() -> None:
+    g = taskloom.Graph()
+    group = g.map(square, range(3))
+    pair = g.depends_on(group[2], group)
+    got = taskloom.run(g.compile(keep=[pair]))
+    g.add(sum, group)
+    assert (got[group], got[pair]) == ([0, 1, 4], (4, [0, 1, 4]))
+
+
+def test_all_of_a_group_may_be_kept() -> None:
+    g = taskloom.Graph()
+    group = g.map(square, range(3))
+    g.add(sum, group)
+    assert taskloom.run(g.compile(keep=[group]))[group] == [0, 1, 4]
+    with pytest.raises(TypeError, match="keep takes nodes"):
+        g.compile(keep=[3])  # type: ignore[list-item]
 
 
 def test_groups_are_sequences_of_nodes() -> None:
@@ -213,7 +227,7 @@ def test_partition_slices_a_value(run: Any) -> None:
     g = taskloom.Graph()
     text = g.add(str, "abcdefg")
     thirds = g.partition(text, 3)
-    assert values(run(g), thirds) == ["ab", "cd", "efg"]
+    assert run(g)[thirds] == ["ab", "cd", "efg"]
 
 
 def test_partition_sorts_items_by_a_function(run: Any) -> None:
@@ -227,7 +241,7 @@ def test_partition_sorts_items_by_a_function(run: Any) -> None:
 def test_partition_of_a_group_lists_its_values(run: Any) -> None:
     g = taskloom.Graph()
     halves = g.partition(g.map(square, range(5)), 2)
-    assert values(run(g), halves) == [[0, 1], [4, 9, 16]]
+    assert run(g)[halves] == [[0, 1], [4, 9, 16]]
 
 
 def test_a_part_that_is_not_there_is_named(run: Any) -> None:

@@ -3,6 +3,7 @@
 builder    Graph: nodes, uses of values, compile
 view       a graph seen through options
 patterns   many nodes at once: map, reduce, partition, concat, depends_on
+trees      nodes with one parent each, whose value flows to them
 kin        the parents and children of nodes
 shapes     what graphs and views have in common
 arity      which calls fit a function
@@ -11,6 +12,7 @@ place      which nodes run outside the run's own loop, and how they are submitte
 
 from taskloom.graph.builder import Graph
 from taskloom.graph.patterns import Group
+from taskloom.graph.trees import Tree
 from taskloom.graph.view import GraphView
 
-__all__ = ["Graph", "GraphView", "Group"]
+__all__ = ["Graph", "GraphView", "Group", "Tree"]

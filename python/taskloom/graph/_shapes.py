@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, TypeVar, final
 
 from taskloom._taskloom import Node, Pack
@@ -12,7 +12,7 @@ from taskloom.task import Options
 if TYPE_CHECKING:
     from taskloom.graph.builder import Graph
 
-__all__ = ["Adder", "Shapes", "checked_window", "node_of"]
+__all__ = ["Adder", "Shapes", "checked_window", "node_of", "nodes_in"]
 
 R = TypeVar("R")
 
@@ -46,6 +46,10 @@ class Adder:
             given = Options(name=given.get("name") + part).over(given)
         return self.graph._add_seen(given, self.window, function, args, kwargs)
 
+    def options(self, options: dict[str, Any]) -> Adder:
+        """The same with options laid over the present ones."""
+        return self.graph._seen(self.given, self.window).options(**options)._adder()
+
     def bare(self) -> Adder:
         """The same without options, but with the window."""
         return Adder(self.graph, Options.EMPTY, self.window)
@@ -75,3 +79,15 @@ def node_of(value: object) -> Node[Any] | None:
     while isinstance(value, Pack):
         value = value._content
     return value if isinstance(value, Node) else None
+
+
+def nodes_in(values: Iterable[object], where: str) -> Iterator[Node[Any]]:
+    """The nodes that these are or stand for; raises `TypeError` for anything else."""
+    for value in values:
+        content = value._content if isinstance(value, Pack) else value
+        if isinstance(content, Node):
+            yield content
+        elif isinstance(value, Pack) and isinstance(content, (Pack, list, tuple)):
+            yield from nodes_in([content] if isinstance(content, Pack) else content, where)
+        else:
+            raise TypeError(f"{where} takes nodes of this graph, not {value!r}")

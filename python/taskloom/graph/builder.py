@@ -25,8 +25,9 @@ from taskloom.errors import GraphError, OptionError
 from taskloom.graph._arity import arity
 from taskloom.graph._kin import Kin
 from taskloom.graph._place import is_deferred, submitting
-from taskloom.graph._shapes import Adder, node_of
+from taskloom.graph._shapes import Adder, node_of, nodes_in
 from taskloom.graph.patterns import Patterns
+from taskloom.graph.trees import Tree, Trees, check_trees
 from taskloom.graph.view import GraphView
 from taskloom.plan import Facts, Usage, check_uses, infer
 from taskloom.retry import retrying
@@ -43,7 +44,7 @@ GRAPH_OPTIONS = ("on_error", "retry")
 
 
 @final
-class Graph(Kin, Patterns):
+class Graph(Kin, Patterns, Trees):
     """A task graph under construction: add nodes, then compile it to a plan or run it.
 
     Parameters
@@ -79,6 +80,7 @@ class Graph(Kin, Patterns):
         self._optioned: dict[int, Options] = {}
         self._uses: dict[int, tuple[Usage, ...]] = {}
         self._resources: dict[str | type, Node[Any]] = {}
+        self._rootless: list[Tree] = []
         self._tokens: list[Token[tuple[Graph, int] | None]] = []
         self._compiled: tuple[tuple[int, int], Plan] | None = None
 
@@ -158,13 +160,13 @@ class Graph(Kin, Patterns):
             node = self._resources[key] = self.add(Lookup(key))
         return node
 
-    def compile(self, *, keep: Iterable[Node[Any]] = (), slots: Slots = "compact") -> Plan:
+    def compile(self, *, keep: Iterable[Node[Any] | Pack] = (), slots: Slots = "compact") -> Plan:
         """Checks the graph and turns it into a plan, which later additions do not change.
 
         Parameters
         ----------
         keep
-            Nodes whose values a run keeps, besides those that no other node reads.
+            Nodes, groups or trees whose values a run keeps, besides those that no other node reads.
         slots
             "compact" frees every other value after its last reader; "one_to_one" keeps all.
 
@@ -181,15 +183,14 @@ class Graph(Kin, Patterns):
         """
         if slots not in ("compact", "one_to_one"):
             raise OptionError(f"slots={slots!r} is none of 'compact', 'one_to_one'")
+        check_trees(self._rootless)
         nodes = self.nodes if self._uses else ()
         resources = {key: node.index for key, node in self._resources.items()}
         facts = infer(nodes, self._uses, resources, self._sources)
         kept: list[int] | None = None
         if slots == "compact":
             kept = []
-            for node in keep:
-                if not isinstance(node, Node):
-                    raise TypeError(f"keep takes nodes of this graph, not {node!r}")
+            for node in nodes_in(keep, "keep"):
                 if node.graph is not self:
                     raise GraphError(f"keep: node {node.name!r} belongs to another graph")
                 if node.index in facts.gone:
@@ -276,7 +277,10 @@ class Graph(Kin, Patterns):
         kwargs: Mapping[str, Any] | None,
     ) -> Node[R]:
         """Adds a node through a view with these options and this window."""
-        return GraphView(self, given, window).add(function, *args, **(kwargs or {}))
+        return self._seen(given, window).add(function, *args, **(kwargs or {}))
+
+    def _seen(self, given: Options, window: int | None) -> GraphView:
+        return GraphView(self, given, window)
 
     def _describe(self, task: Callable[..., Any]) -> _taskloom.Callee:
         """What `add` needs to know about a function; asked once per function."""

@@ -282,7 +282,7 @@ class Patterns(Shapes):
         >>> numbers = g.add(range, 6)
         >>> odd = g.partition(numbers, 2, by=lambda n: n % 2)[1]
         >>> run = taskloom.run(g)
-        >>> [run[part] for part in thirds], run[odd]
+        >>> run[thirds], run[odd]
         (['ab', 'cde', 'fgh'], [1, 3, 5])
         """
         if not isinstance(parts, int) or isinstance(parts, bool) or parts < 1:

@@ -10,6 +10,7 @@ from taskloom.errors import GraphError
 from taskloom.graph._place import check_place
 from taskloom.graph._shapes import Adder, checked_window
 from taskloom.graph.patterns import Patterns
+from taskloom.graph.trees import Trees
 from taskloom.task import Options
 
 if TYPE_CHECKING:
@@ -21,7 +22,7 @@ R = TypeVar("R")
 
 
 @final
-class GraphView(Patterns):
+class GraphView(Patterns, Trees):
     """A graph seen through options: what is added here gets them. Made by `Graph.options`.
 
     >>> import taskloom
