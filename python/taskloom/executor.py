@@ -18,11 +18,12 @@ from taskloom._workers import Workers, is_exiting, register
 from taskloom.access import Context
 from taskloom.errors import OptionError
 from taskloom.graph import Graph
-from taskloom.run import Mode, Run, run_plan, start_plan
+from taskloom.run import Mode, Run, Watch, run_plan, start_plan
 from taskloom.task import Options, Task
 from taskloom.view import ExecutorView
 
 if TYPE_CHECKING:
+    from taskloom.observe.events import NodeEvent
     from taskloom.scheduling.statistics import ExecutorStats, ShutdownReport
 
 __all__ = ["Executor", "Future", "default_executor", "run", "worker_count", "worker_index"]
@@ -284,6 +285,11 @@ class Executor(_taskloom.Pool, ThreadPoolExecutor):
         """
         return ExecutorView(self, Options("options", **options))
 
+    def _timed_options(self, options: dict[str, Any]) -> ExecutorView:
+        """As `options`, and the times of the tasks are recorded."""
+        base = self._base._replace(timing=True)
+        return ExecutorView(self, Options("options", **options), base)
+
     def stats(self) -> ExecutorStats:
         """What the executor has measured since it was made, as a frozen record.
 
@@ -344,6 +350,8 @@ class Executor(_taskloom.Pool, ThreadPoolExecutor):
         mode: Mode = "parallel",
         check: bool = True,
         context: Context | None = None,
+        trace: bool = False,
+        on_event: Callable[[NodeEvent], object] | None = None,
     ) -> Run:
         """Runs a graph or plan on the calling thread and the workers; returns when it is over.
 
@@ -359,6 +367,11 @@ class Executor(_taskloom.Pool, ThreadPoolExecutor):
         context
             The values for `Graph.resource` and `Graph.from_context`, which the run borrows.
             Raises `GraphError` if some are missing, or are there for nothing.
+        trace
+            Whether to note when each node runs and where, for `Run.trace`.
+        on_event
+            Called with a `NodeEvent` as each node starts and ends, on the thread where it does.
+            Its errors are logged.
 
         >>> import taskloom
         >>> g = taskloom.Graph()
@@ -368,7 +381,8 @@ class Executor(_taskloom.Pool, ThreadPoolExecutor):
         3
         """
         self._refuse_if_closed()
-        return run_plan(self, target, mode, check, context=context)
+        watch = Watch(trace, on_event)
+        return run_plan(self, target, mode, check, context=context, watch=watch)
 
     def start(
         self,
@@ -376,6 +390,8 @@ class Executor(_taskloom.Pool, ThreadPoolExecutor):
         *,
         mode: Mode = "parallel",
         context: Context | None = None,
+        trace: bool = False,
+        on_event: Callable[[NodeEvent], object] | None = None,
     ) -> Run:
         """Has the workers run a graph or plan and returns the live run at once.
 
@@ -391,7 +407,7 @@ class Executor(_taskloom.Pool, ThreadPoolExecutor):
         7
         """
         self._refuse_if_closed()
-        return start_plan(self, target, mode, context=context)
+        return start_plan(self, target, mode, context=context, watch=Watch(trace, on_event))
 
     def shutdown(  # type: ignore[override]
         self,
@@ -457,6 +473,8 @@ def run(
     mode: Mode = "parallel",
     check: bool = True,
     context: Context | None = None,
+    trace: bool = False,
+    on_event: Callable[[NodeEvent], object] | None = None,
 ) -> Run:
     """Runs a graph or plan with the default executor; `Executor.run` says the rest.
 
@@ -466,7 +484,9 @@ def run(
     >>> taskloom.run(g)[node]
     6
     """
-    return default_executor().run(target, mode=mode, check=check, context=context)
+    return default_executor().run(
+        target, mode=mode, check=check, context=context, trace=trace, on_event=on_event
+    )
 
 
 _default: Executor | None = None

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import concurrent.futures
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from contextvars import copy_context
-from typing import Any, Literal, NamedTuple, NoReturn, Self, TypeVar, final, overload
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, NoReturn, Self, TypeVar, final, overload
 
 from taskloom import _taskloom
 from taskloom._ambient import ambient
@@ -14,6 +14,10 @@ from taskloom.access import Context, given
 from taskloom.errors import OptionError, RunFailed, ValueFreedError
 from taskloom.graph import Graph, Group
 from taskloom.plan import Facts
+
+if TYPE_CHECKING:
+    from taskloom.observe.events import NodeEvent
+    from taskloom.observe.trace import Trace
 
 __all__ = ["Reason", "Run"]
 
@@ -183,6 +187,22 @@ class Run(_taskloom.RunCore):
         error = self.exceptions().get(chain[-1]) if last == "failed" else None
         return Reason(node, status, tuple(chain), error)
 
+    @property
+    def trace(self) -> Trace:
+        """When each node ran and where, so far; of a run that was started with `trace=True`.
+
+        Raises `OptionError` for any other.
+
+        >>> import taskloom
+        >>> g = taskloom.Graph()
+        >>> _ = g.add(pow, 2, 10)
+        >>> taskloom.run(g, trace=True).trace.records[0].lane
+        'caller'
+        """
+        from taskloom.observe._run_trace import trace_of_run
+
+        return trace_of_run(self)
+
     @overload
     def __getitem__(self, node: Node[R], /) -> R: ...
     @overload
@@ -269,6 +289,53 @@ def _as_plan(target: Graph | Plan) -> Plan:
     raise TypeError(f"only a graph or a plan can be run, not {target!r}")
 
 
+class Watch(NamedTuple):
+    """How closely a run is watched."""
+
+    trace: bool = False
+    on_event: Callable[[NodeEvent], object] | None = None
+
+
+UNWATCHED = Watch()
+
+
+def _made(
+    plan: Plan, executor: _taskloom.Pool, *, shared: bool, band: int, context: Any, watch: Watch
+) -> Run:
+    if watch is UNWATCHED or watch == UNWATCHED:
+        return Run(plan, executor, shared, band, context)
+    told = None
+    if watch.on_event is not None:
+        if not callable(watch.on_event):
+            raise OptionError(f"on_event={watch.on_event!r} must be callable with one event")
+        from taskloom.observe.events import teller
+
+        told = teller(watch.on_event)
+    return Run(
+        plan,
+        executor,
+        shared,
+        band,
+        context,
+        watched=True,
+        on_event=told,
+        submitter=TimedSubmitter(executor),
+    )
+
+
+@final
+class TimedSubmitter:
+    """Stands in for the executor where a watched run submits nodes: their times are recorded."""
+
+    __slots__ = ("_executor",)
+
+    def __init__(self, executor: Any) -> None:
+        self._executor = executor
+
+    def options(self, **options: Any) -> Any:
+        return self._executor._timed_options(options)
+
+
 def _new_run(
     executor: _taskloom.Pool,
     target: Graph | Plan,
@@ -277,6 +344,7 @@ def _new_run(
     shared: bool,
     band: int,
     values: Context | None,
+    watch: Watch,
 ) -> Run:
     if mode not in ("parallel", "serial"):
         raise OptionError(f"mode={mode!r} is none of 'parallel', 'serial'")
@@ -288,7 +356,7 @@ def _new_run(
     plan = _as_plan(target)
     facts: Facts = plan._facts
     if values is None and not facts.resources:
-        return Run(plan, executor, shared, band, context)
+        return _made(plan, executor, shared=shared, band=band, context=context, watch=watch)
     if values is None:
         values = Context()
     found = values.values_for(tuple(facts.resources))
@@ -302,7 +370,7 @@ def _new_run(
     try:
         context = context or copy_context()
         context.run(given.set, lent)
-        run = Run(plan, executor, shared, band, context)
+        run = _made(plan, executor, shared=shared, band=band, context=context, watch=watch)
     except BaseException:
         give_back()
         raise
@@ -318,9 +386,12 @@ def run_plan(
     *,
     band: int = DEFAULT_BAND,
     context: Context | None = None,
+    watch: Watch = UNWATCHED,
 ) -> Run:
     """Runs a graph or plan on this thread and, unless `mode` is "serial", on the workers."""
-    run = _new_run(executor, target, mode, shared=mode != "serial", band=band, values=context)
+    run = _new_run(
+        executor, target, mode, shared=mode != "serial", band=band, values=context, watch=watch
+    )
     if mode == "serial":
         run._run_serial()
     else:
@@ -335,9 +406,10 @@ def start_plan(
     *,
     band: int = DEFAULT_BAND,
     context: Context | None = None,
+    watch: Watch = UNWATCHED,
 ) -> Run:
     """Has the workers run a graph or plan, one of them alone if `mode` is "serial"."""
-    run = _new_run(executor, target, mode, shared=True, band=band, values=context)
+    run = _new_run(executor, target, mode, shared=True, band=band, values=context, watch=watch)
     run._start(mode == "serial")
     return run
 

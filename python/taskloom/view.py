@@ -7,16 +7,17 @@ from typing import TYPE_CHECKING, Any, ParamSpec, Self, TypeVar, final
 
 from taskloom import _taskloom
 from taskloom._mapping import map_ordered
-from taskloom._submission import resolve, resolved_options
+from taskloom._submission import Base, resolve, resolved_options
 from taskloom._taskloom import Future, Plan
 from taskloom.access import Context
 from taskloom.errors import OptionError
 from taskloom.graph import Graph
-from taskloom.run import Mode, Run, run_plan, start_plan
+from taskloom.run import Mode, Run, Watch, run_plan, start_plan
 from taskloom.task import Options, Task
 
 if TYPE_CHECKING:
     from taskloom.executor import Executor
+    from taskloom.observe.events import NodeEvent
 
 __all__ = ["ExecutorView"]
 
@@ -41,8 +42,8 @@ class ExecutorView(_taskloom.Submitter):
     _given: Options
     _cache: dict[Any, _taskloom.TaskOptions]
 
-    def __new__(cls, executor: Executor, given: Options) -> Self:
-        self = super().__new__(cls, executor, resolve(given, executor._base))
+    def __new__(cls, executor: Executor, given: Options, base: Base | None = None) -> Self:
+        self = super().__new__(cls, executor, resolve(given, base or executor._base))
         self._executor = executor
         self._given = given
         self._cache = {}
@@ -113,6 +114,8 @@ class ExecutorView(_taskloom.Submitter):
         mode: Mode = "parallel",
         check: bool = True,
         context: Context | None = None,
+        trace: bool = False,
+        on_event: Callable[[NodeEvent], object] | None = None,
     ) -> Run:
         """As `Executor.run`, the workers' part of it queued with this view's priority.
 
@@ -125,7 +128,15 @@ class ExecutorView(_taskloom.Submitter):
         """
         self._executor._refuse_if_closed()
         self._refuse_for_runs()
-        return run_plan(self._executor, target, mode, check, band=self.chosen.band, context=context)
+        return run_plan(
+            self._executor,
+            target,
+            mode,
+            check,
+            band=self.chosen.band,
+            context=context,
+            watch=Watch(trace, on_event),
+        )
 
     def start(
         self,
@@ -133,6 +144,8 @@ class ExecutorView(_taskloom.Submitter):
         *,
         mode: Mode = "parallel",
         context: Context | None = None,
+        trace: bool = False,
+        on_event: Callable[[NodeEvent], object] | None = None,
     ) -> Run:
         """As `Executor.start`, queued with this view's priority.
 
@@ -145,7 +158,14 @@ class ExecutorView(_taskloom.Submitter):
         """
         self._executor._refuse_if_closed()
         self._refuse_for_runs()
-        return start_plan(self._executor, target, mode, band=self.chosen.band, context=context)
+        return start_plan(
+            self._executor,
+            target,
+            mode,
+            band=self.chosen.band,
+            context=context,
+            watch=Watch(trace, on_event),
+        )
 
     def _refuse_for_runs(self) -> None:
         for name in self._given.as_dict():

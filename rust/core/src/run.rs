@@ -25,7 +25,10 @@ use std::time::Duration;
 use crate::latch::Event;
 use crate::plan::Plan;
 use crate::sync::Wait;
-use crate::sync::atomic::{AtomicBool, Ordering::SeqCst};
+use crate::sync::atomic::{
+    AtomicBool,
+    Ordering::{Relaxed, SeqCst},
+};
 
 /// How a node ended.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -83,7 +86,7 @@ pub unsafe trait NodeExec: Send + Sync + 'static {
     fn order_only(&self, node: u32) -> OrderOnly;
 
     /// Called attached, every [`POLL_EVERY`] nodes of a participant; false asks for the end of the run.
-    fn poll(&self) -> bool;
+    fn poll(&self, scratch: &mut Self::Scratch) -> bool;
 
     /// Called attached: gives the interpreter up until the event is set; false if something else came
     /// first that asks for the end of the run. May return early.
@@ -148,6 +151,14 @@ impl<E: NodeExec> Run<E> {
     /// Whether every node has run, or never will.
     pub fn is_over(&self) -> bool {
         self.ended.load(SeqCst)
+    }
+
+    /// About how many nodes have ended so far, skipped ones included.
+    pub fn ended(&self) -> usize {
+        match self.pool() {
+            Some(_) => self.ended_by_participants(),
+            None => self.sharing.in_order.load(Relaxed),
+        }
     }
 
     /// Waits, detached, for the end of the run.

@@ -4,6 +4,7 @@ mod deferred;
 mod execution;
 mod handle;
 mod taking;
+mod watch;
 mod windows;
 
 pub use handle::RunCore;

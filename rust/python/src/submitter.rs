@@ -1,6 +1,6 @@
 //! An executor seen through options: the native base of `taskloom.view.ExecutorView`.
 
-use crate::future::{self, FutureObject, Object};
+use crate::future::{self, Object};
 use crate::options::TaskOptions;
 use crate::pool::{Pool, add_fast_method, is_task, submit_in_python};
 use crate::timer;
@@ -8,6 +8,8 @@ use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
 use std::ptr::null_mut;
 use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+use taskloom_core::clock;
 use taskloom_core::completion::State;
 use taskloom_core::timer::Expire;
 
@@ -87,7 +89,17 @@ fn _set_on_left(future: &Bound<'_, PyAny>, callable: Py<PyAny>) {
 /// Marks a future that runs elsewhere as running; false if it was cancelled.
 #[pyfunction]
 fn _begin(future: &Bound<'_, PyAny>) -> bool {
-    future::native(future).is_some_and(FutureObject::begin)
+    let Some(native) = future::native(future) else {
+        return false;
+    };
+    let begun = native.begin();
+    if let Some(record) = future::record_of(native)
+        && record.timing
+        && begun
+    {
+        record.started.store(clock::ticks(), Relaxed);
+    }
+    begun
 }
 
 /// Ends a future that runs elsewhere, as "done", "failed" or "cancelled"; false if it is over.
@@ -97,6 +109,11 @@ fn _settle(future: &Bound<'_, PyAny>, end: &str, outcome: Option<Py<PyAny>>) -> 
         return false;
     };
     let py = future.py();
+    if let Some(record) = future::record_of(native)
+        && record.timing
+    {
+        record.finished.store(clock::ticks(), Relaxed);
+    }
     match end {
         "done" => {
             let value = outcome.unwrap_or_else(|| py.None());

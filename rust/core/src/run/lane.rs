@@ -8,7 +8,7 @@
 use std::cell::UnsafeCell;
 
 use crate::sync::atomic::{
-    AtomicBool,
+    AtomicBool, AtomicUsize,
     Ordering::{Acquire, Relaxed, Release},
 };
 use crossbeam_deque::{Steal, Stealer, Worker};
@@ -19,6 +19,8 @@ pub struct Lane {
     stealer: Stealer<u32>,
     stack: UnsafeCell<Vec<u32>>,
     taken: AtomicBool,
+    /// Nodes that its participant has ended and not yet counted with the run.
+    ended: AtomicUsize,
 }
 
 // SAFETY: `own`, which is Send but not Sync, is used only through a `Claim`, of which there is one at a
@@ -34,6 +36,7 @@ impl Lane {
             own,
             stack: UnsafeCell::new(Vec::new()),
             taken: AtomicBool::new(false),
+            ended: AtomicUsize::new(0),
         }
     }
 
@@ -43,6 +46,16 @@ impl Lane {
             return None;
         }
         Some(Claim(self))
+    }
+
+    /// What its participant noted last; 0 if nobody works here.
+    pub fn ended(&self) -> usize {
+        self.ended.load(Relaxed)
+    }
+
+    /// Whether somebody works here.
+    pub fn is_taken(&self) -> bool {
+        self.taken.load(Relaxed)
     }
 
     /// # Safety
@@ -105,6 +118,12 @@ impl Claim<'_> {
                 Steal::Retry => crate::sync::hint::spin_loop(),
             }
         }
+    }
+
+    /// Notes, for those who watch, how many nodes were ended here that the run has not counted.
+    #[inline(always)]
+    pub fn note(&self, ended: usize) {
+        self.0.ended.store(ended, Relaxed);
     }
 
     pub fn is(&self, lane: &Lane) -> bool {

@@ -46,7 +46,8 @@ impl<E: NodeExec> Run<E> {
                     break;
                 }
                 ended += 1;
-                if ended % POLL_EVERY as usize == 0 && !self.exec.poll() {
+                lane.note(ended);
+                if ended % POLL_EVERY as usize == 0 && !self.exec.poll(&mut scratch) {
                     self.state.marks.stop();
                 }
                 match self.release(node, shared, lane) {
@@ -56,6 +57,7 @@ impl<E: NodeExec> Run<E> {
             }
         }
         if ended > 0 {
+            lane.note(0);
             self.count(ended);
         }
     }

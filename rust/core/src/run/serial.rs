@@ -1,6 +1,7 @@
 //! The whole run on one thread, in the plan's static order: no counters, no queues.
 
 use crate::sync::Arc;
+use crate::sync::atomic::Ordering::Relaxed;
 
 use super::{NodeExec, Outcome, POLL_EVERY, Run};
 
@@ -38,8 +39,9 @@ impl<E: NodeExec> Run<E> {
                     }
                 }
                 node += 1;
+                self.sharing.in_order.store(node as usize, Relaxed);
             }
-            if !exec.poll() {
+            if !exec.poll(&mut scratch) {
                 marks.stop();
             }
         }

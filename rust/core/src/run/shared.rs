@@ -24,7 +24,7 @@ use crate::plan::{NODE, Plan};
 use crate::pool::{Pool, Worker};
 use crate::sync::atomic::{
     AtomicU32, AtomicUsize,
-    Ordering::{AcqRel, SeqCst},
+    Ordering::{AcqRel, Acquire, Relaxed, SeqCst},
     fence,
 };
 use crate::sync::{Arc, Mutex};
@@ -56,6 +56,8 @@ pub struct Sharing {
     pub(super) entry: CachePadded<AtomicUsize>,
     /// Nodes that have not ended.
     remaining: CachePadded<AtomicUsize>,
+    /// How far a serial run is.
+    pub(super) in_order: AtomicUsize,
     /// Nodes that became ready on a thread that does not participate, or again, and how many they are.
     pub(super) inbox: Mutex<Vec<u32>>,
     pub(super) inbox_len: AtomicUsize,
@@ -73,6 +75,7 @@ impl Sharing {
             help: CachePadded::new(Help::new(0)),
             entry: CachePadded::new(AtomicUsize::new(0)),
             remaining: CachePadded::new(AtomicUsize::new(0)),
+            in_order: AtomicUsize::new(0),
             inbox: Mutex::new(Vec::new()),
             inbox_len: AtomicUsize::new(0),
             work: Event::new(),
@@ -293,6 +296,23 @@ impl<E: NodeExec> Run<E> {
             // `Run::shared` put it there, and a run made otherwise has no pool to get here by.
             None => unreachable!("a run that is not shared has participants"),
         }
+    }
+
+    /// As `ended`, of a run that is shared: what was counted, and what participants are yet to count.
+    pub(super) fn ended_by_participants(&self) -> usize {
+        let noted = self.state.shared.iter().flat_map(|shared| &shared.lanes);
+        let noted: usize = noted.map(|lane| lane.ended()).sum();
+        let count = self.exec.shape().len();
+        let counted = count.saturating_sub(self.sharing.remaining.load(Acquire));
+        (counted + noted)
+            .max(self.sharing.in_order.load(Relaxed))
+            .min(count)
+    }
+
+    /// How many threads take part now.
+    pub fn participants(&self) -> usize {
+        let lanes = self.state.shared.iter().flat_map(|shared| &shared.lanes);
+        lanes.filter(|lane| lane.is_taken()).count()
     }
 
     /// Takes note of nodes that have ended; ends the run with the last.

@@ -140,7 +140,7 @@ unsafe impl NodeExec for Script {
         self.order_only
     }
 
-    fn poll(&self) -> bool {
+    fn poll(&self, (): &mut ()) -> bool {
         true
     }
 

@@ -22,6 +22,7 @@ struct Follower {
 impl Follower {
     fn __call__(&self, future: &Bound<'_, PyAny>) {
         let outcome = self.run.exec().take_result(self.node, future);
+        self.run.exec().note_elsewhere(self.node, future, outcome);
         self.run.exec().leave_window(self.node);
         self.run.complete(self.node, outcome);
     }

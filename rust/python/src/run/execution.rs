@@ -19,6 +19,8 @@ use crate::call::{self, take_exception};
 use crate::context::Stay;
 use crate::plan::{DEFERRED, PLAIN, Plan, Policy, SLOT, Step, Tables, Values, Window};
 
+use super::watch::{Watch, Watcher};
+
 pub struct Execution {
     plan: Py<Plan>,
     /// The context variables that nodes find.
@@ -33,6 +35,8 @@ pub struct Execution {
     pub run: Weak<Run<Execution>>,
     /// The futures of deferred nodes that have not ended.
     pub pending: Mutex<Vec<(u32, Py<PyAny>)>>,
+    /// There if somebody wants to know when nodes ran, or while they do.
+    pub watch: Option<Box<Watch>>,
     /// What to call when the run is over; None once that is so.
     callbacks: Mutex<Option<Vec<Py<PyAny>>>>,
     /// Of how many nodes at once may run, by the plan's windows.
@@ -93,6 +97,7 @@ impl Execution {
         context: Py<PyAny>,
         values: Values,
         run: &Weak<Run<Execution>>,
+        watch: Option<Box<Watch>>,
     ) -> Self {
         Execution {
             executor,
@@ -103,6 +108,7 @@ impl Execution {
             plan: plan.clone().unbind(),
             values: ManuallyDrop::new(values),
             failures: Mutex::new(Vec::new()),
+            watch,
             callbacks: Mutex::new(Some(Vec::new())),
             windows: (plan.get().tables.windows.limits.iter())
                 .map(|&limit| Window::new(limit))
@@ -126,6 +132,46 @@ impl Execution {
         unsafe { &*self.tables }
     }
 
+    /// Calls a node and keeps what it returns.
+    ///
+    /// # Safety
+    /// As for [`NodeExec::execute`].
+    #[inline(always)]
+    pub(super) unsafe fn call_node<const SERIAL: bool>(
+        &self,
+        node: u32,
+        scratch: &mut Scratch,
+    ) -> Outcome {
+        let tables = self.tables();
+        let step = tables.step(node);
+        let operands = tables.operands_of(step);
+        let called = if step.template == PLAIN {
+            for (index, &operand) in operands.iter().enumerate() {
+                scratch.set(index, self.values.get(operand & SLOT));
+            }
+            // SAFETY: attached, by the caller's promise; the sources' values wait for this node.
+            Called::Value(unsafe { scratch.call(step) })
+        } else {
+            self.call_special(node, step, scratch, SERIAL)
+        };
+        let outcome = match called {
+            Called::Value(value) if value.is_null() => self.failed(node),
+            Called::Value(value) => {
+                self.values.set(node, value);
+                Outcome::Done
+            }
+            Called::Held => return Outcome::Pending,
+            Called::Future(future) if SERIAL => self.await_in_place(node, future),
+            Called::Future(future) => self.follow(node, future),
+        };
+        // SAFETY: attached; this node has read its operands.
+        unsafe { self.values.release::<SERIAL>(tables, operands) };
+        if let Some(context) = &mut scratch.context {
+            context.refresh();
+        }
+        outcome
+    }
+
     /// Calls a node whose arguments hold containers with values, or that is deferred or in a window.
     #[cold]
     fn call_special(&self, node: u32, step: &Step, scratch: &mut Scratch, serial: bool) -> Called {
@@ -143,6 +189,7 @@ impl Execution {
     }
 
     fn call_anyway(&self, node: u32, step: &Step, scratch: &mut Scratch) -> Called {
+        self.begin_watched(node, scratch);
         // SAFETY: nodes are executed attached.
         let py = unsafe { Python::assume_attached() };
         let tables = self.tables();
@@ -196,6 +243,9 @@ impl Execution {
         }
         self.note(py, node, error, fatal);
         if fatal || self.tables().policies[node as usize] == Policy::CancelRun {
+            if let Some(watch) = &self.watch {
+                watch.note_stop();
+            }
             self.cancel_pending(py);
             Outcome::Fatal
         } else {
@@ -226,6 +276,8 @@ pub struct Scratch {
     buffer: Box<[*mut ffi::PyObject]>,
     /// The context that it is in; None if none could be made, which takes no memory at all.
     context: Option<Stay>,
+    /// There if the run is watched.
+    pub watcher: Option<Watcher>,
 }
 
 impl Scratch {
@@ -282,39 +334,19 @@ unsafe impl NodeExec for Execution {
         Scratch {
             buffer: vec![std::ptr::null_mut(); self.tables().widest + 1].into(),
             context,
+            watcher: self.watch.is_some().then(Watcher::new),
         }
     }
 
     #[inline(always)]
     unsafe fn execute<const SERIAL: bool>(&self, node: u32, scratch: &mut Scratch) -> Outcome {
-        let tables = self.tables();
-        let step = tables.step(node);
-        let operands = tables.operands_of(step);
-        let called = if step.template == PLAIN {
-            for (index, &operand) in operands.iter().enumerate() {
-                scratch.set(index, self.values.get(operand & SLOT));
+        // SAFETY: as the caller promises.
+        unsafe {
+            if scratch.watcher.is_some() {
+                return self.call_watched::<SERIAL>(node, scratch);
             }
-            // SAFETY: attached, by the caller's promise; the sources' values wait for this node.
-            Called::Value(unsafe { scratch.call(step) })
-        } else {
-            self.call_special(node, step, scratch, SERIAL)
-        };
-        let outcome = match called {
-            Called::Value(value) if value.is_null() => self.failed(node),
-            Called::Value(value) => {
-                self.values.set(node, value);
-                Outcome::Done
-            }
-            Called::Held => return Outcome::Pending,
-            Called::Future(future) if SERIAL => self.await_in_place(node, future),
-            Called::Future(future) => self.follow(node, future),
-        };
-        // SAFETY: attached; this node has read its operands.
-        unsafe { self.values.release::<SERIAL>(tables, operands) };
-        if let Some(context) = &mut scratch.context {
-            context.refresh();
+            self.call_node::<SERIAL>(node, scratch)
         }
-        outcome
     }
 
     unsafe fn skip<const SERIAL: bool>(&self, node: u32) {
@@ -327,6 +359,7 @@ unsafe impl NodeExec for Execution {
             self.values
                 .release::<SERIAL>(tables, tables.operands_of(tables.step(node)))
         };
+        self.tell_left_out(node);
     }
 
     fn order_only(&self, node: u32) -> OrderOnly {
@@ -336,7 +369,7 @@ unsafe impl NodeExec for Execution {
         }
     }
 
-    fn poll(&self) -> bool {
+    fn poll(&self, scratch: &mut Scratch) -> bool {
         // SAFETY: runs are polled attached.
         let py = unsafe { Python::assume_attached() };
         // Callables that are no Python functions never give the interpreter up by themselves.
@@ -348,7 +381,11 @@ unsafe impl NodeExec for Execution {
         {
             py.detach(|| ());
         }
-        match py.check_signals() {
+        let signals = py.check_signals();
+        if let Some(watcher) = &mut scratch.watcher {
+            watcher.go_on();
+        }
+        match signals {
             Ok(()) => true,
             Err(error) => {
                 self.note(py, NO_NODE, error.into_value(py).into_any(), true);

@@ -7,10 +7,12 @@ use pyo3::PyTraverseError;
 use pyo3::PyVisit;
 use pyo3::exceptions::{PyKeyError, PyRuntimeError};
 use pyo3::prelude::*;
+use taskloom_core::clock;
 use taskloom_core::ready::BANDS;
 use taskloom_core::run::{Mark, Run, State};
 
 use super::execution::{Execution, Failure, NO_NODE, wait_for};
+use super::watch::{Entry, Watch};
 use crate::call;
 use crate::context;
 use crate::plan::{Node, Plan, Values};
@@ -26,7 +28,11 @@ pub struct RunCore {
 impl RunCore {
     /// `executor` takes deferred nodes and, if `shared`, runs all others too, which queue in `band` there.
     #[new]
-    #[pyo3(signature = (plan, executor, shared, band=4, context=None))]
+    /// `watched` keeps a record of when nodes ran; `on_event` is told while they do. `submitter` stands
+    /// in for `executor` where deferred nodes are submitted.
+    #[pyo3(signature = (plan, executor, shared, band=4, context=None, *, watched=false, on_event=None,
+                        submitter=None))]
+    #[expect(clippy::too_many_arguments, reason = "one per setting")]
     fn new(
         py: Python<'_>,
         plan: &Bound<'_, Plan>,
@@ -34,6 +40,9 @@ impl RunCore {
         shared: bool,
         band: usize,
         context: Option<Py<PyAny>>,
+        watched: bool,
+        on_event: Option<Py<PyAny>>,
+        submitter: Option<Py<PyAny>>,
     ) -> PyResult<Self> {
         let context = match context {
             Some(context) => context,
@@ -46,9 +55,11 @@ impl RunCore {
             .take()
             .unwrap_or_else(|| (State::new(&this.shape), Values::new(&this.tables)));
         let pool = executor.get().core();
+        let watch = (watched || on_event.is_some())
+            .then(|| Box::new(Watch::new(this.nodes.len(), on_event)));
         let run = Arc::new_cyclic(|run| {
-            let executor = Some(executor.clone().into_any().unbind());
-            let execution = Execution::new(plan, executor, context, values, run);
+            let submitter = submitter.unwrap_or_else(|| executor.clone().into_any().unbind());
+            let execution = Execution::new(plan, Some(submitter), context, values, run, watch);
             if shared {
                 Run::shared(execution, state, pool, band.min(BANDS - 1))
             } else {
@@ -151,6 +162,9 @@ impl RunCore {
     fn _stop(&self, py: Python<'_>) -> bool {
         if self.run.is_over() {
             return false;
+        }
+        if let Some(watch) = &self.run.exec().watch {
+            watch.note_stop();
         }
         self.run.marks().stop();
         self.run.exec().cancel_pending(py);
@@ -261,6 +275,34 @@ impl RunCore {
         )
     }
 
+    /// What is known of every node that has begun, if the run is watched; None if it is not: the node,
+    /// start and end in seconds, the worker (-1 for a thread from outside, None for elsewhere), status.
+    fn _spans(&self, py: Python<'_>) -> Option<Vec<(Py<Node>, Entry)>> {
+        clock::refine();
+        let exec = self.run.exec();
+        let watch = exec.watch.as_ref()?;
+        let plan = exec.plan();
+        let entry = |position| {
+            let entry = watch.entry(position)?;
+            Some((plan.node_at(position).clone_ref(py), entry))
+        };
+        Some((0..plan.nodes.len() as u32).filter_map(entry).collect())
+    }
+
+    /// When the run was cancelled, in seconds of the monotonic clock, if it is watched and was.
+    fn _stopped_at(&self) -> Option<f64> {
+        self.run.exec().watch.as_ref()?.stopped()
+    }
+
+    /// About how many nodes have ended, and how many threads and tasks are at others.
+    fn _progress(&self) -> (usize, usize) {
+        let at = self.run.participants() + self.run.exec().pending.lock().len();
+        match self.run.is_over() {
+            true => (self.run.exec().plan().nodes.len(), 0),
+            false => (self.run.ended(), at),
+        }
+    }
+
     fn __contains__(&self, node: &Bound<'_, PyAny>) -> bool {
         node.cast_exact::<Node>()
             .is_ok_and(|node| self.position(node).is_ok())
@@ -277,6 +319,9 @@ impl RunCore {
         if self.run.is_over() && Arc::strong_count(&self.run) == 1 {
             visit.call(exec.plan_object())?;
             visit.call(&exec.executor)?;
+            if let Some(on_event) = exec.watch.as_ref().and_then(|watch| watch.on_event()) {
+                visit.call(on_event)?;
+            }
             for &slot in &exec.plan().tables.kept {
                 let value = exec.values.get(slot);
                 if !value.is_null() {
