@@ -94,6 +94,7 @@ _CHECKS: dict[str, Callable[[str, object], object]] = {
     "after": _several,
     "isolate_context": _flag,
     "retry_safe": _flag,
+    "estimated_duration": _seconds,
 }
 
 OPTION_NAMES = tuple(_CHECKS)
@@ -282,7 +283,8 @@ def task(function: Any = None, /, **options: Any) -> Any:
     options
         Any of name, priority (more is more urgent; from -3 to 4, beyond counts as those),
         deadline and timeout (seconds), retry, resources, place, on_error, after, isolate_context,
-        retry_safe (a retry is fine though the task changes or takes an argument).
+        retry_safe (a retry is fine though the task changes or takes an argument), and
+        estimated_duration (seconds; as a node of a graph, see `Graph.options`).
 
     Raises `OptionError` for an unknown option or a wrong value.
 

@@ -43,6 +43,11 @@ class ExecutorView(_taskloom.Submitter):
     _cache: dict[Any, _taskloom.TaskOptions]
 
     def __new__(cls, executor: Executor, given: Options, base: Base | None = None) -> Self:
+        if "estimated_duration" in given:
+            raise OptionError(
+                "estimated_duration= orders the nodes of a graph, not submitted tasks: give those "
+                "a priority= or a deadline="
+            )
         self = super().__new__(cls, executor, resolve(given, base or executor._base))
         self._executor = executor
         self._given = given

@@ -25,12 +25,12 @@ def plan() -> taskloom.Plan:
 def test_a_dump_names_the_access_of_every_edge(plan: taskloom.Plan) -> None:
     assert plan.dump().splitlines() == [
         "plan of 6 nodes and 7 edges, 1 of the nodes waiting for nothing",
-        "  0  numbers",
-        "  1  size  kept  <- numbers (read)",
-        "  2  more  kept  <- numbers (write), size (after read)",
-        "  3  ordered  <- numbers (forward), more (same object)",
-        "  4  text  kept  <- ordered (take)",
-        '  5  a "quoted" <name>  kept  <- text (after)',
+        "  0  numbers  priority 6.83",
+        "  1  size  priority 5.67  kept  <- numbers (read)",
+        "  2  more  priority 4.50  kept  <- numbers (write), size (after read)",
+        "  3  ordered  priority 3.33  <- numbers (forward), more (same object)",
+        "  4  text  priority 2.17  kept  <- ordered (take)",
+        '  5  a "quoted" <name>  priority 1  kept  <- text (after)',
     ]
 
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Mapping
 from contextvars import Token
 from copy import deepcopy
 from types import TracebackType
-from typing import Any, Literal, Self, TypeVar, final
+from typing import Any, Literal, Self, TypeVar, final, get_args
 
 from taskloom import _taskloom
 from taskloom._ambient import ambient
@@ -38,6 +38,7 @@ __all__ = ["Graph"]
 R = TypeVar("R")
 
 Slots = Literal["compact", "one_to_one"]
+Order = Literal["auto", "depth_first", "critical_path", "registration"]
 
 #: What a graph as a whole can set for its nodes.
 GRAPH_OPTIONS = ("on_error", "retry")
@@ -88,9 +89,10 @@ class Graph(Kin, Patterns, Trees):
         """A view of this graph whose `add` gives nodes these options.
 
         Takes name (unique in the graph), priority (of the nodes that are ready the highest goes
-        first; 0 by default), retry, on_error, after (a list of nodes), timeout and deadline
-        (seconds), resources, and place ("thread" or "process"). A node with one of the last four
-        is submitted to the executor that runs the graph.
+        first; 0 by default), estimated_duration (seconds, which decide among equal priorities: the
+        longest way to the end goes first), retry, on_error, after (a list of nodes), timeout and
+        deadline (seconds), resources, and place ("thread" or "process"). A node with one of the
+        last four is submitted to the executor that runs the graph.
 
         Of the nodes that are added through a view with max_concurrency, at most so many run at
         once; as soon as one is done, the next that is ready may start.
@@ -160,7 +162,13 @@ class Graph(Kin, Patterns, Trees):
             node = self._resources[key] = self.add(Lookup(key))
         return node
 
-    def compile(self, *, keep: Iterable[Node[Any] | Pack] = (), slots: Slots = "compact") -> Plan:
+    def compile(
+        self,
+        *,
+        keep: Iterable[Node[Any] | Pack] = (),
+        slots: Slots = "compact",
+        order: Order = "auto",
+    ) -> Plan:
         """Checks the graph and turns it into a plan, which later additions do not change.
 
         Parameters
@@ -169,6 +177,12 @@ class Graph(Kin, Patterns, Trees):
             Nodes, groups or trees whose values a run keeps, besides those that no other node reads.
         slots
             "compact" frees every other value after its last reader; "one_to_one" keeps all.
+        order
+            Which of the nodes that are ready a parallel run prefers. "depth_first" goes on where
+            it is, from the start of the longest path, and keeps few values alive;
+            "critical_path" takes the node of the highest effective priority (`plan.dump()` shows
+            them), "registration" the one that was added first. "auto" is "critical_path" if any
+            node has a priority or an estimated duration, else "depth_first".
 
         Raises `CycleError` if nodes wait for each other, `GraphError` for a node of another graph
         and for uses that contradict each other, and `OptionError` for an option that does not fit.
@@ -183,6 +197,8 @@ class Graph(Kin, Patterns, Trees):
         """
         if slots not in ("compact", "one_to_one"):
             raise OptionError(f"slots={slots!r} is none of 'compact', 'one_to_one'")
+        if order not in get_args(Order):
+            raise OptionError(f"order={order!r} is none of {', '.join(map(repr, get_args(Order)))}")
         check_trees(self._rootless)
         nodes = self.nodes if self._uses else ()
         resources = {key: node.index for key, node in self._resources.items()}
@@ -204,7 +220,17 @@ class Graph(Kin, Patterns, Trees):
         edges = [(before, after, kind) for (before, after), kind in facts.inferred.items()]
         moves = [pair for pair in facts.takes if not self._defers(pair[0])]
         policy = ON_ERROR.index(self._on_error)
-        return self._compile(policy, self._adjusted(facts), kept, edges, moves, facts)
+        adjusted = self._adjusted(facts)
+        return self._compile(
+            policy, adjusted, kept, edges, moves, facts, self._durations(), order
+        )
+
+    def _durations(self) -> list[tuple[int, float]]:
+        """The nodes whose durations were declared, with these, in seconds."""
+        declared = (
+            (index, own.get("estimated_duration")) for index, own in self._optioned.items()
+        )
+        return [(index, seconds) for index, seconds in declared if seconds is not None]
 
     def _defers(self, index: int) -> bool:
         return index in self._optioned and is_deferred(self._optioned[index])
@@ -249,7 +275,9 @@ class Graph(Kin, Patterns, Trees):
                 if copiers and options.get("place") != "process":
                     function = copying(function, copiers)  # A process gets a copy anyway.
             if deferred:
-                given = options.without("name", "after", "on_error", "retry_safe")
+                given = options.without(
+                    "name", "after", "on_error", "retry_safe", "estimated_duration"
+                )
                 function = submitting(function, given)
             elif retry is not None and retry.attempts > 1:
                 function = retrying(function, retry)

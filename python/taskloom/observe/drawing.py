@@ -68,8 +68,8 @@ def dump(plan: Plan) -> str:
     >>> _ = g.add(list.sort, taskloom.forward(words))
     >>> print(dump(g.compile()))
     plan of 2 nodes and 1 edge, 1 of the nodes waiting for nothing
-      0  split#0
-      1  sort#1  kept  <- split#0 (forward)
+      0  split#0  priority 2.50
+      1  sort#1  priority 1  kept  <- split#0 (forward)
     """
     waits: dict[int, list[str]] = {}
     count = 0
@@ -82,13 +82,14 @@ def dump(plan: Plan) -> str:
         f"plan of {len(nodes)} node{'s' * (len(nodes) != 1)} and {count} edge{'s' * (count != 1)}, "
         f"{entries} of the nodes waiting for nothing"
     ]
+    effective = plan._priorities
+    if plan._preference != "depth_first":
+        lines[0] += f", by {plan._preference.replace('_', ' ')}"
     kept = set(plan._kept)
     width = len(str(max(len(nodes) - 1, 0)))
     for place, node in enumerate(nodes):
         line = f"  {place:>{width}}  {node.name}"
-        options = node.options
-        if options is not None and options.get("priority"):
-            line += f"  priority {options.get('priority')}"
+        line += f"  priority {effective[node.index]:.2f}".removesuffix(".00")
         if node.index in kept:
             line += "  kept"
         if node.index in waits:

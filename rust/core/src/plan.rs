@@ -6,7 +6,12 @@
 //!
 //! The static order is depth-first: a finished node is followed by its first successor that became
 //! ready, the other successors wait on a stack. It is the order in which a single participant of a
-//! parallel run would take the nodes, it touches a value while it is warm, and it keeps few values alive.
+//! parallel run takes the nodes unless some are more urgent, it touches a value while it is warm, and it
+//! keeps few values alive. [`Plan::rank`] says which ready node a parallel run prefers; `priority` says why.
+
+mod priority;
+
+pub use priority::{Preference, Urgency};
 
 /// Marks an edge that only orders two nodes: no value flows along it.
 pub const ORDER_ONLY: u32 = 1 << 31;
@@ -45,6 +50,8 @@ pub struct Layout {
     pub order: Vec<u32>,
     /// `position[node]` is the inverse.
     pub position: Vec<u32>,
+    /// The effective priority of each of the caller's nodes.
+    pub effective: Vec<f64>,
 }
 
 /// The shape of a graph; all numbers are positions in the static order.
@@ -53,60 +60,91 @@ pub struct Plan {
     successors: Box<[u32]>,
     joins: Box<[u32]>,
     entries: Box<[u32]>,
+    /// The rank of each node, and the inverse; empty if ranks are positions.
+    ranks: Box<[u32]>,
+    at_rank: Box<[u32]>,
 }
 
 impl Plan {
-    /// Checks and lays out a graph. Linear in nodes and edges. Of several nodes that are ready the one
-    /// with the highest priority goes first, then the one registered first; without any priorities,
-    /// all are the same.
-    pub fn lay_out(dependencies: &Dependencies, priorities: &[i32]) -> Result<Layout, Cycle> {
+    /// Checks and lays out a graph. Linear in nodes and edges, but for sorting by urgency. In the static
+    /// order, of several nodes that are ready the one with the highest user priority goes first, then
+    /// the one registered first.
+    pub fn lay_out(dependencies: &Dependencies, urgency: &Urgency<'_>) -> Result<Layout, Cycle> {
         let count = dependencies.starts.len().saturating_sub(1);
         let (starts, mut successors) = transpose(dependencies, count);
         let mut entries: Vec<u32> = (0..count as u32)
             .filter(|&node| dependencies.of(node as usize).is_empty())
             .collect();
-        if !priorities.is_empty() {
-            let last_first = |edge: &u32| -i64::from(priorities[(edge & NODE) as usize]);
+        if !urgency.priorities.is_empty() {
+            let last_first = |edge: &u32| -i64::from(urgency.priorities[(edge & NODE) as usize]);
             entries.sort_by_key(last_first);
             for range in starts.windows(2) {
                 successors[range[0] as usize..range[1] as usize].sort_by_key(last_first);
             }
         }
-        let order = serial_order(dependencies, &starts, &successors, &entries)?;
+        let (order, waits) = depth_first(dependencies, &starts, &successors, &entries);
+        if order.len() < count {
+            return Err(find_cycle(dependencies, &waits));
+        }
         let mut position = vec![0; count];
         for (place, &node) in order.iter().enumerate() {
             position[node as usize] = place as u32;
         }
+        let effective = priority::effective(&starts, &successors, &order, urgency);
+        let preferred = priority::preferred(
+            dependencies,
+            &starts,
+            &mut successors,
+            &mut entries,
+            &effective,
+            urgency.preference,
+        );
+        let (mut ranks, mut at_rank) = (Vec::new(), Vec::new());
+        if let Some(preferred) = preferred {
+            at_rank.extend(preferred.iter().map(|&node| position[node as usize]));
+            ranks.resize(count, 0);
+            for (rank, &place) in at_rank.iter().enumerate() {
+                ranks[place as usize] = rank as u32;
+            }
+        }
         let mut plan_starts = Vec::with_capacity(count + 1);
-        let mut plan_successors = Vec::with_capacity(successors.len());
+        let mut plan_successors: Vec<u32> = Vec::with_capacity(successors.len());
         let mut joins = Vec::with_capacity(count);
-        let mut entries = Vec::new();
         plan_starts.push(0);
-        for (place, &node) in order.iter().enumerate() {
+        for &node in &order {
             let node = node as usize;
-            let range = starts[node] as usize..starts[node + 1] as usize;
+            let first = plan_successors.len();
             plan_successors.extend(
-                successors[range]
+                successors[starts[node] as usize..starts[node + 1] as usize]
                     .iter()
                     .map(|&edge| position[(edge & NODE) as usize] | (edge & !NODE)),
             );
-            plan_starts.push(plan_successors.len() as u32);
-            let join = dependencies.of(node).len() as u32;
-            joins.push(join);
-            if join == 0 {
-                entries.push(place as u32);
+            if !ranks.is_empty() {
+                plan_successors[first..].sort_by_key(|&edge| ranks[(edge & NODE) as usize]);
             }
+            plan_starts.push(plan_successors.len() as u32);
+            joins.push(dependencies.of(node).len() as u32);
+        }
+        let mut entries: Vec<u32> = entries
+            .iter()
+            .map(|&node| position[node as usize])
+            .collect();
+        if !ranks.is_empty() {
+            entries.sort_by_key(|&place| ranks[place as usize]);
         }
         let plan = Plan {
             starts: plan_starts.into(),
             successors: plan_successors.into(),
             joins: joins.into(),
             entries: entries.into(),
+            ranks: ranks.into(),
+            at_rank: at_rank.into(),
         };
         Ok(Layout {
             plan,
             order,
             position,
+            effective,
         })
     }
 
@@ -119,7 +157,7 @@ impl Plan {
         self.joins.is_empty()
     }
 
-    /// What waits for `node`, in the order in which it should run; flags may be set.
+    /// What waits for `node`, the most preferred first; flags may be set.
     #[inline(always)]
     pub fn successors(&self, node: u32) -> &[u32] {
         debug_assert!((node as usize) < self.len());
@@ -140,9 +178,27 @@ impl Plan {
         unsafe { *self.joins.get_unchecked(node as usize) }
     }
 
-    /// The nodes that wait for nothing, in order.
+    /// The nodes that wait for nothing, the most preferred first.
     pub fn entries(&self) -> &[u32] {
         &self.entries
+    }
+
+    /// Which node a parallel run prefers of several that are ready: that of the lowest rank.
+    #[inline(always)]
+    pub fn rank(&self, node: u32) -> u32 {
+        match self.ranks.is_empty() {
+            true => node,
+            false => self.ranks[node as usize],
+        }
+    }
+
+    /// The node of a rank.
+    #[inline(always)]
+    pub fn at_rank(&self, rank: u32) -> u32 {
+        match self.at_rank.is_empty() {
+            true => rank,
+            false => self.at_rank[rank as usize],
+        }
     }
 }
 
@@ -167,12 +223,14 @@ fn transpose(dependencies: &Dependencies, count: usize) -> (Vec<u32>, Vec<u32>) 
     (starts, successors)
 }
 
-fn serial_order(
+/// The depth-first order, and how many sources each node still waits for: if the order does not hold
+/// every node, there is a cycle among those that wait.
+fn depth_first(
     dependencies: &Dependencies,
     starts: &[u32],
     successors: &[u32],
     entries: &[u32],
-) -> Result<Vec<u32>, Cycle> {
+) -> (Vec<u32>, Vec<u32>) {
     let count = starts.len() - 1;
     let mut waits: Vec<u32> = (0..count)
         .map(|node| dependencies.of(node).len() as u32)
@@ -193,11 +251,7 @@ fn serial_order(
         }
         stack[bottom..].reverse();
     }
-    if order.len() == count {
-        Ok(order)
-    } else {
-        Err(find_cycle(dependencies, &waits))
-    }
+    (order, waits)
 }
 
 /// Walks from any blocked node to one that blocks it until a node comes twice.
@@ -236,7 +290,7 @@ mod tests {
             sources.extend_from_slice(list);
             starts.push(sources.len() as u32);
         }
-        Plan::lay_out(&Dependencies { starts, sources }, &[])
+        Plan::lay_out(&Dependencies { starts, sources }, &Urgency::default())
     }
 
     fn order(waits_for: &[&[u32]]) -> Vec<u32> {
@@ -269,7 +323,11 @@ mod tests {
             starts: vec![0, 0, 0, 1, 2, 3],
             sources: vec![1, 1, 1],
         };
-        let order = Plan::lay_out(&graph, &[0, 5, 0, -1, 3]).map(|layout| layout.order);
+        let urgency = Urgency {
+            priorities: &[0, 5, 0, -1, 3],
+            ..Urgency::default()
+        };
+        let order = Plan::lay_out(&graph, &urgency).map(|layout| layout.order);
         assert_eq!(order.ok(), Some(vec![1, 4, 2, 3, 0]));
     }
 

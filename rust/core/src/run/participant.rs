@@ -1,12 +1,17 @@
 //! What one participant of a shared run does: takes a node, runs it, releases what waited for it.
 //!
-//! A node becomes ready when the last of its sources arrives at its join counter. The participant that
-//! sees this runs the first such successor at once and puts the others on its own lane; it takes from
-//! its lane first, then an entry node that nobody took, then from other lanes. So a participant that
-//! nobody joins takes the nodes in the static order. The counters put themselves back when they reach
-//! zero, and every node passes through, skipped ones too: so they are fit for the next run without
-//! being written again.
+//! A node becomes ready when the last of its sources arrives at its join counter. Where threads exclude
+//! each other, all participants share one `Frontier` of ready nodes, and what is run next is the node of
+//! the lowest rank in it. Elsewhere, the participant that sees it runs the first such successor at once
+//! and puts the others on its own lane; it takes from its lane first, then an entry node that nobody
+//! took, then from other lanes: ranks order the successors of each node and the entries, not the rest.
+//! Either way a participant that nobody joins takes the nodes in the static order unless the plan ranks
+//! them otherwise. The counters put themselves back when they reach zero, and every node passes through,
+//! skipped ones too: so they are fit for the next run without being written again.
 
+use std::cmp::Reverse;
+
+use super::frontier::Frontier;
 use super::lane::Claim;
 use super::shared::Shared;
 use super::{NodeExec, Outcome, POLL_EVERY, Run};
@@ -39,7 +44,12 @@ impl<E: NodeExec> Run<E> {
     unsafe fn work(self: &Arc<Self>, shared: &Shared, lane: &Claim<'_>) {
         let mut scratch = self.exec.scratch();
         let mut ended = 0;
-        while let Some(mut node) = self.find(lane) {
+        let mut found = self.find(lane);
+        if E::EXCLUSIVE && found.is_some() && self.has_work() {
+            // Whoever offered the work called one participant only: this one calls the next.
+            self.offer();
+        }
+        while let Some(mut node) = found {
             loop {
                 // SAFETY: attached; the node was taken from where it stood once.
                 if unsafe { self.run_node(node, &mut scratch) } == Outcome::Pending {
@@ -55,6 +65,7 @@ impl<E: NodeExec> Run<E> {
                     None => break,
                 }
             }
+            found = self.find(lane);
         }
         if ended > 0 {
             lane.note(0);
@@ -91,26 +102,44 @@ impl<E: NodeExec> Run<E> {
         }
     }
 
-    /// Releases what waited for a node: returns the first that is ready, offers the others.
+    /// Releases what waited for a node: returns the one to run next, offers the others.
     #[inline(always)]
     fn release(self: &Arc<Self>, node: u32, shared: &Shared, lane: &Claim<'_>) -> Option<u32> {
+        let plan = self.exec.shape();
         let mut next = None;
         let mut surplus = false;
         // Backwards, so that the first in order is run next and the lane gives the others in order.
-        for &edge in self.exec.shape().successors(node).iter().rev() {
+        for &edge in plan.successors(node).iter().rev() {
             let successor = edge & NODE;
             if self.arrive(successor, shared)
                 && let Some(later) = next.replace(successor)
             {
-                // SAFETY: as in `find`.
-                unsafe { lane.push(later, E::EXCLUSIVE) };
+                self.put(later, shared, lane);
                 surplus = true;
             }
         }
         if surplus {
             self.offer();
         }
+        if E::EXCLUSIVE {
+            // SAFETY: as in `find`.
+            let frontier =
+                |own| unsafe { shared.with_frontier(|frontier| frontier.exchange(plan.rank(own))) };
+            return next.map(|own| plan.at_rank(frontier(own)));
+        }
         next
+    }
+
+    /// Puts a ready node where participants find it.
+    #[inline(always)]
+    fn put(&self, node: u32, shared: &Shared, lane: &Claim<'_>) {
+        if E::EXCLUSIVE {
+            let rank = self.exec.shape().rank(node);
+            // SAFETY: as in `find`.
+            unsafe { shared.with_frontier(|frontier| frontier.insert(rank)) };
+        } else {
+            lane.push(node);
+        }
     }
 
     /// Counts a source of `node` as ended; whether it was the last.
@@ -135,8 +164,15 @@ impl<E: NodeExec> Run<E> {
     /// The next node for a participant, if there is one.
     #[inline(always)]
     fn find(self: &Arc<Self>, lane: &Claim<'_>) -> Option<u32> {
-        // SAFETY: participants are attached: if threads exclude each other, nobody else is here.
-        unsafe { lane.pop(E::EXCLUSIVE) }
+        if E::EXCLUSIVE {
+            let shared = self.shared_state();
+            // SAFETY: participants are attached: if threads exclude each other, nobody else is here.
+            let found = unsafe { shared.with_frontier(Frontier::pop) };
+            return found
+                .map(|rank| self.exec.shape().at_rank(rank))
+                .or_else(|| self.steal(lane));
+        }
+        lane.pop()
             .or_else(|| self.take_entry())
             .or_else(|| self.steal(lane))
     }
@@ -145,13 +181,8 @@ impl<E: NodeExec> Run<E> {
     fn take_entry(&self) -> Option<u32> {
         let entries = self.exec.shape().entries();
         let next = &self.sharing.entry;
-        let found = next.load(Relaxed);
-        if found >= entries.len() {
+        if next.load(Relaxed) >= entries.len() {
             return None;
-        }
-        if E::EXCLUSIVE {
-            next.store(found + 1, Relaxed);
-            return entries.get(found).copied();
         }
         // May pass the end by one for each participant, which the check above keeps from growing.
         entries.get(next.fetch_add(1, Relaxed)).copied()
@@ -169,12 +200,14 @@ impl<E: NodeExec> Run<E> {
     }
 
     fn steal_from_lanes(&self, lane: &Claim<'_>) -> Option<u32> {
+        if E::EXCLUSIVE {
+            return None;
+        }
         let lanes = &self.shared_state().lanes;
         lanes
             .iter()
             .filter(|victim| !lane.is(victim))
-            // SAFETY: as in `find`.
-            .find_map(|victim| unsafe { lane.steal_from(victim, E::EXCLUSIVE) })
+            .find_map(|victim| lane.steal_from(victim))
     }
 
     fn take_inbox(&self, lane: &Claim<'_>) -> Option<u32> {
@@ -182,10 +215,10 @@ impl<E: NodeExec> Run<E> {
             return None;
         }
         let mut inbox = self.sharing.inbox.lock();
+        inbox.sort_unstable_by_key(|&node| Reverse(self.exec.shape().rank(node)));
         let first = inbox.pop();
         for node in inbox.drain(..) {
-            // SAFETY: as in `find`.
-            unsafe { lane.push(node, E::EXCLUSIVE) };
+            self.put(node, self.shared_state(), lane);
         }
         self.sharing.inbox_len.store(0, SeqCst);
         first
@@ -193,14 +226,16 @@ impl<E: NodeExec> Run<E> {
 
     /// Whether there is something that a participant without work could take.
     pub(super) fn has_work(&self) -> bool {
+        if self.sharing.inbox_len.load(SeqCst) > 0 {
+            return true;
+        }
+        let shared = self.shared_state();
+        if E::EXCLUSIVE {
+            // SAFETY: as in `find`; who calls from outside is attached too.
+            return unsafe { shared.with_frontier(|frontier| !frontier.is_empty()) };
+        }
         self.sharing.entry.load(SeqCst) < self.exec.shape().entries().len()
-            || self.sharing.inbox_len.load(SeqCst) > 0
-            || self
-                .shared_state()
-                .lanes
-                .iter()
-                // SAFETY: as in `find`; who calls from outside is attached too.
-                .any(|lane| unsafe { !lane.is_empty(E::EXCLUSIVE) })
+            || shared.lanes.iter().any(|lane| !lane.is_empty())
     }
 }
 

@@ -9,12 +9,13 @@
 //! left to take; whoever brings the count to zero ends the run.
 
 use std::any::Any;
-use std::cell::Cell;
+use std::cell::{Cell, UnsafeCell};
 use std::ptr;
 use std::sync::Weak;
 
 use crossbeam_utils::CachePadded;
 
+use super::frontier::Frontier;
 use super::help::{Call, Help};
 use super::lane::Lane;
 use super::{NodeExec, Outcome, Run, State};
@@ -34,16 +35,31 @@ pub struct Shared {
     /// Sources still to come, for nodes that have more than one.
     pub(super) joins: Box<[AtomicU32]>,
     pub(super) lanes: Box<[CachePadded<Lane>]>,
+    /// The ready nodes, where threads exclude each other; empty between runs.
+    frontier: UnsafeCell<Frontier>,
 }
 
+// SAFETY: `frontier` is used only under the promise of `with_frontier`; the rest is Sync by itself.
+unsafe impl Sync for Shared {}
+
 impl Shared {
-    fn new(plan: &Plan, lanes: usize) -> Self {
+    fn new(plan: &Plan, lanes: usize, exclusive: bool) -> Self {
         Shared {
             joins: (0..plan.len() as u32)
                 .map(|node| AtomicU32::new(plan.join(node)))
                 .collect(),
             lanes: (0..lanes).map(|_| CachePadded::new(Lane::new())).collect(),
+            frontier: UnsafeCell::new(Frontier::new(if exclusive { plan.len() } else { 0 })),
         }
+    }
+
+    /// # Safety
+    /// No other thread is in a run's code while this one is (`NodeExec::EXCLUSIVE`), and `body` lets
+    /// none in.
+    #[inline(always)]
+    pub(super) unsafe fn with_frontier<R>(&self, body: impl FnOnce(&mut Frontier) -> R) -> R {
+        // SAFETY: the contract above; the reference ends with the call.
+        body(unsafe { &mut *self.frontier.get() })
     }
 }
 
@@ -105,7 +121,7 @@ impl<E: NodeExec> Run<E> {
             .as_ref()
             .is_none_or(|shared| shared.lanes.len() < lanes)
         {
-            state.shared = Some(Shared::new(exec.shape(), lanes));
+            state.shared = Some(Shared::new(exec.shape(), lanes, E::EXCLUSIVE));
         }
         let mut run = Run::new(exec, state);
         run.sharing.pool = Some(Arc::clone(pool));
@@ -122,6 +138,7 @@ impl<E: NodeExec> Run<E> {
     /// Attached, once, and only this or [`Run::start`] is called on a run made by [`Run::shared`].
     pub unsafe fn run_shared(self: &Arc<Self>) {
         self.retain();
+        self.enter_entries();
         match self.exec.shape().entries().len() {
             0 => return self.end(),
             1 => {}
@@ -155,11 +172,26 @@ impl<E: NodeExec> Run<E> {
     /// As for [`Run::run_shared`].
     pub unsafe fn start(self: &Arc<Self>) {
         self.retain();
+        self.enter_entries();
         if self.exec.shape().is_empty() {
             self.end();
         } else {
             *self.sharing.goes_on.lock() = Some(Box::new(Arc::clone(self)));
             self.offer();
+        }
+    }
+
+    /// Makes the entry nodes ready. Elsewhere than in a frontier they are so by themselves.
+    fn enter_entries(&self) {
+        if E::EXCLUSIVE {
+            let plan = self.exec.shape();
+            let entries = plan.entries().iter();
+            // SAFETY: attached, as the callers' callers say.
+            unsafe {
+                self.shared_state().with_frontier(|frontier| {
+                    entries.for_each(|&node| frontier.insert(plan.rank(node)));
+                });
+            }
         }
     }
 

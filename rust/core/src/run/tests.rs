@@ -1,5 +1,5 @@
 use super::*;
-use crate::plan::{Dependencies, NODE, ORDER_ONLY, WAIT_ONLY};
+use crate::plan::{Dependencies, NODE, ORDER_ONLY, Preference, Urgency, WAIT_ONLY};
 use crate::pool::{Host, Pool, Settings};
 use crate::sync::Mutex;
 use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering::*};
@@ -66,7 +66,7 @@ impl Drop for Workers {
 }
 
 /// What the nodes of a test do: each notes when it ran; some fail, some end elsewhere.
-struct Script {
+struct Script<const EXCLUSIVE: bool = false> {
     shape: Plan,
     clock: AtomicU32,
     ran_at: Box<[AtomicU32]>,
@@ -78,7 +78,7 @@ struct Script {
     recycled: Arc<Mutex<Option<State>>>,
 }
 
-impl Script {
+impl<const EXCLUSIVE: bool> Script<EXCLUSIVE> {
     fn new(shape: Plan, outcomes: Vec<Outcome>) -> Self {
         let zeros = || (0..shape.len()).map(|_| AtomicU32::new(0)).collect();
         Script {
@@ -103,8 +103,8 @@ impl Script {
 }
 
 // SAFETY: it claims nothing.
-unsafe impl NodeExec for Script {
-    const EXCLUSIVE: bool = false;
+unsafe impl<const EXCLUSIVE: bool> NodeExec for Script<EXCLUSIVE> {
+    const EXCLUSIVE: bool = EXCLUSIVE;
     type Scratch = ();
 
     fn shape(&self) -> &Plan {
@@ -159,13 +159,17 @@ unsafe impl NodeExec for Script {
 }
 
 fn plan(waits_for: &[Vec<u32>]) -> Plan {
+    lay_out(waits_for, &Urgency::default())
+}
+
+fn lay_out(waits_for: &[Vec<u32>], urgency: &Urgency<'_>) -> Plan {
     let mut starts = vec![0];
     let mut sources = Vec::new();
     for list in waits_for {
         sources.extend_from_slice(list);
         starts.push(sources.len() as u32);
     }
-    match Plan::lay_out(&Dependencies { starts, sources }, &[]) {
+    match Plan::lay_out(&Dependencies { starts, sources }, urgency) {
         Ok(layout) => layout.plan,
         Err(cycle) => panic!("{cycle:?}"),
     }
@@ -206,7 +210,7 @@ fn every_node_of_a_shared_run_runs_once_and_after_its_sources() {
     for workers in [1, 3] {
         let workers = Workers::new(workers);
         for seed in 0..40 {
-            let script = Script::new(plan(&random_graph(300, seed)), vec![]);
+            let script: Script = Script::new(plan(&random_graph(300, seed)), vec![]);
             let state = State::new(&script.shape);
             let run = Arc::new(Run::shared(script, state, &workers.pool, 4));
             // SAFETY: nothing has to be attached here, and the run is run once.
@@ -223,7 +227,7 @@ fn every_node_of_a_shared_run_runs_once_and_after_its_sources() {
 fn a_started_run_is_run_by_workers_alone() {
     let workers = Workers::new(2);
     for seed in 0..40 {
-        let script = Script::new(plan(&random_graph(200, seed)), vec![]);
+        let script: Script = Script::new(plan(&random_graph(200, seed)), vec![]);
         let state = State::new(&script.shape);
         let run = Arc::new(Run::shared(script, state, &workers.pool, 4));
         // SAFETY: as above.
@@ -247,7 +251,7 @@ fn a_state_serves_one_run_after_the_other_failures_included() {
         if round % 7 == 0 {
             outcomes[50] = Outcome::Fatal;
         }
-        let script = Script::new(plan(&graph), outcomes.clone());
+        let script: Script = Script::new(plan(&graph), outcomes.clone());
         let recycled = Arc::clone(&script.recycled);
         let fresh = State::new(&script.shape);
         let run = Arc::new(Run::shared(
@@ -294,7 +298,7 @@ fn a_failure_skips_the_same_nodes_however_it_is_run() {
                 }
             })
             .collect();
-        let make = || Script::new(plan(&graph), outcomes.clone());
+        let make = || Script::<false>::new(plan(&graph), outcomes.clone());
         let serial = Arc::new(Run::new(make(), State::new(&plan(&graph))));
         // SAFETY: as above.
         unsafe { serial.run_serial() };
@@ -322,7 +326,7 @@ fn a_failure_does_not_spread_along_an_edge_that_only_waits() {
     let outcomes = vec![Outcome::Failed];
     let shape = || plan(&[vec![], vec![WAIT_ONLY], vec![ORDER_ONLY], vec![1]]);
     let run = Arc::new(Run::new(
-        Script::new(shape(), outcomes),
+        Script::<false>::new(shape(), outcomes),
         State::new(&shape()),
     ));
     // SAFETY: as above.
@@ -342,7 +346,7 @@ fn pending_nodes_are_completed_from_outside() {
                 Outcome::Done
             }
         });
-        let script = Script::new(plan(&random_graph(150, seed)), outcomes.collect());
+        let script: Script = Script::new(plan(&random_graph(150, seed)), outcomes.collect());
         let state = State::new(&script.shape);
         let run = Arc::new(Run::shared(script, state, &workers.pool, 4));
         let completer = Arc::clone(&run);
@@ -366,7 +370,7 @@ fn pending_nodes_are_completed_from_outside() {
 #[test]
 fn a_stopped_run_starts_nothing_more_and_ends() {
     let workers = Workers::new(2);
-    let script = Script::new(plan(&random_graph(100, 3)), vec![]);
+    let script: Script = Script::new(plan(&random_graph(100, 3)), vec![]);
     let state = State::new(&script.shape);
     let run = Arc::new(Run::shared(script, state, &workers.pool, 4));
     run.marks().stop();
@@ -377,31 +381,68 @@ fn a_stopped_run_starts_nothing_more_and_ends() {
     assert_eq!(run.marks().get(0), Mark::Cancelled);
 }
 
-#[test]
-fn one_participant_takes_the_nodes_in_the_static_order() {
+/// The nodes by the time at which one participant alone ran them.
+fn alone<const EXCLUSIVE: bool>(shape: Plan) -> Vec<u32> {
     let workers = Workers::new(1);
-    // Joined by nobody: the only worker is busy elsewhere.
-    let script = Script::new(plan(&random_graph(200, 11)), vec![]);
-    let state = State::new(&script.shape);
-    let run = Run::shared(script, state, &workers.pool, 4);
-    let run = Arc::new(run);
+    let state = State::new(&shape);
+    let script = Script::<EXCLUSIVE>::new(shape, vec![]);
+    let run = Arc::new(Run::shared(script, state, &workers.pool, 4));
+    // Joined by nobody: so threads exclude each other, too.
     run.hold_off_help();
     // SAFETY: as above.
     unsafe { run.run_shared() };
-    let times: Vec<u32> = run
-        .exec()
-        .ran_at
-        .iter()
-        .map(|time| time.load(Acquire))
-        .collect();
-    assert_eq!(times, (1..=200).collect::<Vec<_>>());
+    let time = |node: u32| run.exec().ran_at[node as usize].load(Acquire);
+    let mut nodes: Vec<u32> = (0..run.exec().shape.len() as u32).collect();
+    nodes.sort_by_key(|&node| time(node));
+    nodes
+}
+
+fn by_rank(shape: &Plan) -> Vec<u32> {
+    (0..shape.len() as u32)
+        .map(|rank| shape.at_rank(rank))
+        .collect()
+}
+
+#[test]
+fn one_participant_takes_the_nodes_in_the_order_of_ranks() {
+    for seed in 0..20 {
+        let shape = || plan(&random_graph(200, seed));
+        assert_eq!(alone::<false>(shape()), by_rank(&shape()));
+        assert_eq!(alone::<true>(shape()), by_rank(&shape()));
+    }
+}
+
+#[test]
+fn where_threads_exclude_each_other_the_most_urgent_ready_node_goes_first() {
+    for seed in 0..20 {
+        let graph = random_graph(200, seed);
+        let urgency = Urgency {
+            preference: Preference::MostUrgent,
+            ..Urgency::default()
+        };
+        let shape = lay_out(&graph, &urgency);
+        let mut waits: Vec<u32> = (0..200).map(|node| shape.join(node)).collect();
+        let mut expected = Vec::new();
+        for _ in 0..200 {
+            let ready = (0..200).filter(|&node| waits[node as usize] == 0);
+            let Some(next) = ready.min_by_key(|&node| shape.rank(node)) else {
+                panic!("nothing is ready")
+            };
+            waits[next as usize] = u32::MAX;
+            for &edge in shape.successors(next) {
+                waits[(edge & NODE) as usize] -= 1;
+            }
+            expected.push(next);
+        }
+        assert_eq!(alone::<true>(shape), expected);
+    }
 }
 
 #[test]
 fn a_run_without_nodes_is_over_at_once() {
     let workers = Workers::new(1);
     for started in [false, true] {
-        let script = Script::new(plan(&[]), vec![]);
+        let script: Script = Script::new(plan(&[]), vec![]);
         let state = State::new(&script.shape);
         let run = Arc::new(Run::shared(script, state, &workers.pool, 4));
         // SAFETY: as above.

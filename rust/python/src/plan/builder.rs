@@ -9,6 +9,7 @@ use pyo3::PyVisit;
 use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PySet, PyTuple};
+use taskloom_core::plan::Preference;
 
 use super::access::Use;
 use super::compile::{Extra, Plan, compile};
@@ -228,7 +229,11 @@ impl GraphBuilder {
     }
 
     /// Compiles the nodes so far; see `compile::compile`.
-    #[pyo3(signature = (policy, adjusted, keep, edges, takes, facts))]
+    #[pyo3(signature = (policy, adjusted, keep, edges, takes, facts, durations, preference))]
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "called from one place, by Graph.compile"
+    )]
     fn _compile<'py>(
         slf: &Bound<'py, Self>,
         policy: u8,
@@ -237,12 +242,22 @@ impl GraphBuilder {
         edges: Vec<(u32, u32, u8)>,
         takes: Vec<(u32, u32)>,
         facts: Py<PyAny>,
+        durations: Vec<(u32, f32)>,
+        preference: &str,
     ) -> PyResult<Plan> {
+        let preference = match preference {
+            "depth_first" => Some(Preference::DepthFirst),
+            "critical_path" => Some(Preference::MostUrgent),
+            "registration" => Some(Preference::FirstRegistered),
+            _ => None,
+        };
         let extra = Extra {
             edges,
             takes,
             windows: slf.get().windows(),
             facts,
+            durations,
+            preference,
         };
         compile(slf, policy, adjusted, keep, extra)
     }

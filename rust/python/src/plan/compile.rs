@@ -6,7 +6,9 @@ use pyo3::PyTraverseError;
 use pyo3::PyVisit;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyTuple};
-use taskloom_core::plan::{Cycle, Layout, MAX_NODES, NODE, ORDER_ONLY, WAIT_ONLY};
+use taskloom_core::plan::{
+    Cycle, Layout, MAX_NODES, NODE, ORDER_ONLY, Preference, Urgency, WAIT_ONLY,
+};
 
 use super::assemble::assemble;
 use super::builder::GraphBuilder;
@@ -37,6 +39,9 @@ pub struct Plan {
     /// From registration to position, and back.
     pub position: Box<[u32]>,
     pub order: Box<[u32]>,
+    /// The effective priorities by registration.
+    pub effective: Box<[f64]>,
+    pub preference: Preference,
     /// What Python's half of the compiler found out.
     pub facts: Py<PyAny>,
     /// What earlier runs left for the next one.
@@ -70,15 +75,17 @@ impl Plan {
         self.graph.clone_ref(py)
     }
 
-    /// The plan as text: its nodes in the order of a serial run, and what each of them waits for.
+    /// The plan as text: its nodes in the order of a serial run, their effective priorities, and what each
+    /// of them waits for. A priority is the user's times 1000, plus the length of the longest path from there
+    /// to an end in mean durations, plus a share below 1 for what depends on it.
     ///
     /// >>> import taskloom
     /// >>> g = taskloom.Graph()
     /// >>> _ = g.add(len, g.add(str, 42))
     /// >>> print(g.compile().dump())
     /// plan of 2 nodes and 1 edge, 1 of the nodes waiting for nothing
-    ///   0  str#0
-    ///   1  len#1  kept  <- str#0 (read)
+    ///   0  str#0  priority 2.50
+    ///   1  len#1  priority 1  kept  <- str#0 (read)
     fn dump<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
         let drawing = slf.py().import("taskloom.observe.drawing")?;
         drawing.call_method1("dump", (slf,))
@@ -112,6 +119,22 @@ impl Plan {
     #[getter]
     fn _facts(&self, py: Python<'_>) -> Py<PyAny> {
         self.facts.clone_ref(py)
+    }
+
+    /// The effective priorities by registration.
+    #[getter]
+    fn _priorities(&self) -> Vec<f64> {
+        self.effective.to_vec()
+    }
+
+    /// Which of the ready nodes a parallel run prefers: an `order` of `Graph.compile`.
+    #[getter]
+    fn _preference(&self) -> &'static str {
+        match self.preference {
+            Preference::DepthFirst => "depth_first",
+            Preference::MostUrgent => "critical_path",
+            Preference::FirstRegistered => "registration",
+        }
     }
 
     /// The edges as pairs of registrations, with 0 for a dependency, 1 for an order, 2 for a mere wait.
@@ -159,7 +182,7 @@ impl Plan {
 /// its priority.
 type Adjustment<'py> = (Bound<'py, PyAny>, u8, bool, i32);
 
-/// What the accesses and windows of nodes add to a plan, by registration.
+/// What Python's half of the compiler adds to a plan, by registration.
 pub(super) struct Extra {
     /// `(before, after, kind)` with the kinds of `Plan._edges`.
     pub edges: Vec<(u32, u32, u8)>,
@@ -167,6 +190,10 @@ pub(super) struct Extra {
     pub takes: Vec<(u32, u32)>,
     pub windows: Windows,
     pub facts: Py<PyAny>,
+    /// Seconds that nodes are expected to take.
+    pub durations: Vec<(u32, f32)>,
+    /// Which of the ready nodes a parallel run prefers; None leaves it to what is known of them.
+    pub preference: Option<Preference>,
 }
 
 impl Extra {
@@ -234,7 +261,26 @@ pub(super) fn compile<'py>(
         }
         adjustments.push((index, adjustment));
     }
-    let layout = taskloom_core::plan::Plan::lay_out(&dependencies, &priorities)
+    let mut durations = Vec::new();
+    for &(node, seconds) in &extra.durations {
+        durations.resize(nodes.len(), 0.0);
+        if let Some(duration) = durations.get_mut(node as usize) {
+            *duration = seconds;
+        }
+    }
+    let preference =
+        extra
+            .preference
+            .unwrap_or(match priorities.is_empty() && durations.is_empty() {
+                true => Preference::DepthFirst,
+                false => Preference::MostUrgent,
+            });
+    let urgency = Urgency {
+        priorities: &priorities,
+        durations: &durations,
+        preference,
+    };
+    let layout = taskloom_core::plan::Plan::lay_out(&dependencies, &urgency)
         .map_err(|cycle| cycle_error(py, &nodes, &cycle))?;
     let mut policies = vec![Policy::from_number(policy); nodes.len()];
     let mut callables: Vec<Py<PyAny>> = Vec::with_capacity(nodes.len());
@@ -263,6 +309,7 @@ pub(super) fn compile<'py>(
         plan,
         order,
         position,
+        effective,
     } = layout;
     Ok(Plan {
         shape: Arc::new(plan),
@@ -272,6 +319,8 @@ pub(super) fn compile<'py>(
         nodes: nodes.into(),
         position: position.into(),
         order: order.into(),
+        effective: effective.into(),
+        preference,
         spares: Spares::default(),
     })
 }
