@@ -221,15 +221,11 @@ class Graph(Kin, Patterns, Trees):
         moves = [pair for pair in facts.takes if not self._defers(pair[0])]
         policy = ON_ERROR.index(self._on_error)
         adjusted = self._adjusted(facts)
-        return self._compile(
-            policy, adjusted, kept, edges, moves, facts, self._durations(), order
-        )
+        return self._compile(policy, adjusted, kept, edges, moves, facts, self._durations(), order)
 
     def _durations(self) -> list[tuple[int, float]]:
         """The nodes whose durations were declared, with these, in seconds."""
-        declared = (
-            (index, own.get("estimated_duration")) for index, own in self._optioned.items()
-        )
+        declared = ((index, own.get("estimated_duration")) for index, own in self._optioned.items())
         return [(index, seconds) for index, seconds in declared if seconds is not None]
 
     def _defers(self, index: int) -> bool:

@@ -319,7 +319,7 @@ fn nothing_is_lost_while_the_active_count_changes() {
             });
             pool.submit(outer, DEFAULT_BAND);
             if round % 7 == 0 {
-                pool.set_active(1 + (round as usize * 2_654_435_761 >> 7) % 4);
+                pool.set_active(1 + ((round as usize * 2_654_435_761) >> 7) % 4);
             }
         }
         while sum.load(Relaxed) < 8_000 {
