@@ -205,3 +205,30 @@ with Executor(1) as executor:
 """
     )
     assert out == "-15\n"
+
+
+@turns
+def test_child_can_set_timeouts_whatever_the_timer_was_doing(turn: int) -> None:
+    fork_passes(
+        """
+stop = threading.Event()
+def set_and_take_back():
+    with Executor(1) as other:
+        while not stop.is_set():
+            other.options(timeout=30).submit(int).result()
+churning = threading.Thread(target=set_and_take_back)
+churning.start()
+def child():
+    never = threading.Event()
+    try:
+        executor.options(timeout=0.001).submit(never.wait).result()
+    except TimeoutError:
+        never.set()
+        return
+    raise AssertionError("no timeout in the child")
+for _ in range(2):
+    assert in_child(child) == 0
+stop.set()
+churning.join()
+"""
+    )

@@ -6,7 +6,7 @@
 //! the first deadline. A [`Clock`] without the thread is moved by hand: that is virtual time.
 
 use crate::sync::atomic::Ordering;
-use crate::sync::{Arc, Futex, Mutex, thread};
+use crate::sync::{Arc, Futex, Mutex, MutexGuard, thread};
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, HashMap};
 use std::time::{Duration, Instant};
@@ -224,13 +224,33 @@ impl Clock {
         }
     }
 
+    /// Before a fork: keeps the clock as it is until the answer is dropped, so that the child does
+    /// not inherit a lock whose holder stayed behind.
+    pub fn hold(&self) -> Held<'_> {
+        Held {
+            life: self.life.lock(),
+            heap: self.heap.lock(),
+        }
+    }
+}
+
+/// A clock that nobody can change, while the process forks.
+pub struct Held<'a> {
+    life: MutexGuard<'a, Life>,
+    heap: MutexGuard<'a, Heap>,
+}
+
+impl Held<'_> {
     /// In a forked child: the thread did not come along, and nothing set by the parent is due here.
-    pub fn after_fork(&self) {
-        let mut life = self.life.lock();
-        if let Some(gone) = life.thread.take() {
+    pub fn forget_all(mut self) {
+        if let Some(gone) = self.life.thread.take() {
             std::mem::forget(gone);
         }
-        *self.heap.lock() = Heap::default();
+        let last = self.heap.last;
+        *self.heap = Heap {
+            last,
+            ..Heap::default()
+        };
     }
 }
 
