@@ -20,6 +20,7 @@ PACKAGE = ROOT / "python" / "taskloom"
 PYTHON_LAYERS = (
     "_taskloom",
     "errors",
+    "flow",
     "_bridge",
     "_mapping",
     "_workers",
@@ -27,6 +28,7 @@ PYTHON_LAYERS = (
     "_ambient",
     "retry",
     "task",
+    "catch",
     "access",
     "plan",
     "graph",
@@ -70,6 +72,7 @@ RUST_LAYERS = {
     ),
     "python": (
         "errors",
+        "flow",
         "call",
         "context",
         "handles",

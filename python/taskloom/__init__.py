@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from taskloom.access import read as read
     from taskloom.access import take as take
     from taskloom.access import write as write
+    from taskloom.catch import catch as catch
     from taskloom.channel import Channel as Channel
     from taskloom.channel import ChannelStats as ChannelStats
     from taskloom.channel import Receiver as Receiver
@@ -48,6 +49,9 @@ if TYPE_CHECKING:
     from taskloom.executor import run as run
     from taskloom.executor import worker_count as worker_count
     from taskloom.executor import worker_index as worker_index
+    from taskloom.flow import AbortBranch as AbortBranch
+    from taskloom.flow import AbortRun as AbortRun
+    from taskloom.flow import RetryTask as RetryTask
     from taskloom.graph import Graph as Graph
     from taskloom.graph import Group as Group
     from taskloom.graph import Tree as Tree
@@ -88,6 +92,8 @@ if TYPE_CHECKING:
 
 # Public name: the module that defines it.
 _HOME = {
+    "AbortBranch": "flow",
+    "AbortRun": "flow",
     "CancelScope": "scope.cancellation",
     "Cancelled": "errors",
     "CapacityLimiter": "scope.limits",
@@ -110,6 +116,7 @@ _HOME = {
     "Receiver": "channel",
     "Resources": "scheduling.resources",
     "Retry": "retry",
+    "RetryTask": "flow",
     "Run": "run",
     "Scope": "scope.scope",
     "ScopeOptions": "scope.scope",
@@ -127,6 +134,7 @@ _HOME = {
     "aio_loop": "scope.aio",
     "as_completed": "scope.combinators",
     "cancelled": "scope.cancellation",
+    "catch": "catch",
     "checkpoint": "scope.cancellation",
     "copy": "access",
     "current_task": "current",

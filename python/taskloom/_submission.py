@@ -10,11 +10,14 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any, NamedTuple, final
+from contextvars import copy_context
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, final
 
 from taskloom import _taskloom
 from taskloom._taskloom import Future, TaskOptions
 from taskloom.errors import DeadlineMissed, OptionError
+from taskloom.flow import RetryTask
+from taskloom.retry import Retry, next_attempt
 from taskloom.task import Options, Task
 
 if TYPE_CHECKING:
@@ -75,8 +78,22 @@ def resolve(given: Options, base: Base) -> TaskOptions:
         interrupt=base.interrupt,
         name=given.get("name"),
         retry=given.get("retry"),
-        special=place == "process" or bool(resources) or bool(prerequisites),
+        special=place == "process"
+        or bool(resources)
+        or bool(prerequisites)
+        or _replaces_attempts(given, base.timeout),
         lets_go_on=on_error == "continue",
+    )
+
+
+def _replaces_attempts(given: Options, timeout: float | None) -> bool:
+    """Whether another attempt follows one that ran out of time, whose thread is still in it."""
+    retry = given.get("retry")
+    return (
+        retry is not None
+        and retry.tries_again
+        and given.get("retry_safe", False)
+        and given.get("timeout", timeout) is not None
     )
 
 
@@ -133,14 +150,14 @@ class Desk:
         needs: Resources | None = given.get("resources")
         if needs is not None:
             self.admission.check(needs)
-        if given.get("place") == "process":
-            place = self.process_place()
-            launch: Launch = ProcessLaunch(
+        if given.get("place") == "process" or _replaces_attempts(given, self._timeout):
+            by_process = given.get("place") == "process"
+            launch: Launch = AttemptsLaunch(
                 self,
                 pool,
                 chosen,
                 call,
-                place=place,
+                place=self.process_place() if by_process else _Threads(pool, chosen),
                 timeout=given.get("timeout", self._timeout),
             )
         else:
@@ -316,9 +333,53 @@ class Launch:
             self.left()
 
 
+class _Place(Protocol):
+    """Where attempts of a task run, each with a future of its own."""
+
+    def submit(
+        self,
+        function: Callable[..., Any],
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+        *,
+        timeout: float | None,
+        name: str | None,
+    ) -> StandardFuture[Any]: ...
+
+
 @final
-class ProcessLaunch(Launch):
-    """One task on its way to a worker process."""
+class _Threads:
+    """The workers of a pool: an attempt that is out of time leaves its thread to itself."""
+
+    def __init__(self, pool: _taskloom.Pool, chosen: TaskOptions) -> None:
+        self._pool = pool
+        self._priority = chosen.given.get("priority", 0)
+        self._context = copy_context()
+        self._attempts = 0
+        self.last_error: BaseException | None = None
+
+    def submit(
+        self,
+        function: Callable[..., Any],
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+        *,
+        timeout: float | None,
+        name: str | None,
+    ) -> Future[Any]:
+        chosen = TaskOptions(Options.EMPTY, priority=self._priority, timeout=timeout, name=name)
+        # A copy: an attempt that is out of time may still be in the one before.
+        context = self._context.copy()
+        future: Future[Any] = context.run(self._pool._prepare, chosen, function, args, kwargs)
+        _taskloom._set_attempts(future, self._attempts, self.last_error)
+        self._attempts += 1
+        self._pool._enqueue(future)
+        return future
+
+
+@final
+class AttemptsLaunch(Launch):
+    """One task whose attempts are tasks of their own: in worker processes, or on threads."""
 
     def __init__(
         self,
@@ -327,7 +388,7 @@ class ProcessLaunch(Launch):
         chosen: TaskOptions,
         call: Call,
         *,
-        place: ProcessPlace,
+        place: _Place,
         timeout: float | None,
     ) -> None:
         super().__init__(desk, pool, chosen, call)
@@ -338,8 +399,9 @@ class ProcessLaunch(Launch):
         self._timeout = timeout
         deadline: float | None = given.get("deadline")
         self._deadline = None if deadline is None else time.monotonic() + deadline
-        self._retry = given.get("retry")
-        self._attempt = 0
+        self._retry: Retry | None = given.get("retry")
+        # The attempts that have failed: not those that asked for another.
+        self._failed = 0
         self._backing_off = False
         self._task: StandardFuture[Any] | None = None
         _taskloom._set_canceller(self.future, self._cancel)
@@ -366,7 +428,6 @@ class ProcessLaunch(Launch):
                 return
             if limit is None or left < limit:
                 limit, by_deadline = left, True
-        self._attempt += 1
         function, args, kwargs = self._call
         try:
             task = self._place.submit(function, args, kwargs, timeout=limit, name=self._name)
@@ -388,7 +449,17 @@ class ProcessLaunch(Launch):
         if by_deadline and type(error) is TimeoutError:
             self._end(None, DeadlineMissed(f"deadline: {error}"))
             return
-        wait = self._retry.again(error, self._attempt) if self._retry is not None else None
+        asked = isinstance(error, RetryTask)
+        self._failed += not asked
+        left = None
+        if self._deadline is not None and self.desk.hard_deadlines:
+            left = self._deadline - time.monotonic()
+        try:
+            wait = next_attempt(self._retry, error, self._failed, left)
+        except BaseException as problem:
+            wait, error = None, problem
+        if wait is not None and not asked:
+            self._pass_on(error)
         if wait is None:
             self._end(None, error)
         elif wait > 0:
@@ -396,6 +467,13 @@ class ProcessLaunch(Launch):
             _taskloom._call_later(wait, self._try)
         else:
             self._try()
+
+    def _pass_on(self, error: BaseException) -> None:
+        if isinstance(self._place, _Threads):
+            self._place.last_error = error
+        if self._retry is not None and self._retry.pass_error is not None:
+            function, args, kwargs = self._call
+            self._call = function, args, {**kwargs, self._retry.pass_error: error}
 
     def _end(self, value: object, error: BaseException | None) -> None:
         if error is None:

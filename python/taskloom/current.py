@@ -44,6 +44,11 @@ class CurrentTask:
         return max(1, _taskloom._attempts(self.future))
 
     @property
+    def last_error(self) -> BaseException | None:
+        """The error of the attempt before, if a `Retry` has the task tried again; or None."""
+        return _taskloom._last_error(self.future)
+
+    @property
     def deadline(self) -> float | None:
         """When it should be done, by `time.monotonic()`; None without a deadline."""
         return _taskloom._deadline(self.future)

@@ -119,13 +119,15 @@ class RunFailed(TaskloomError, ExceptionGroup[Exception]):
 
 @final
 class RunAborted(TaskloomError):
-    """A node asked for the end of its run, which has therefore no result.
+    """A node asked for the end of its run, by `AbortRun`; `run` is the run.
 
     >>> import taskloom
     >>> raise taskloom.errors.RunAborted("node 'check' aborted the run")
     Traceback (most recent call last):
     taskloom.errors.RunAborted: node 'check' aborted the run
     """
+
+    run: Run | None = None
 
 
 @final

@@ -182,7 +182,7 @@ def check_uses(node: Node[Any], uses: tuple[Usage, ...], options: Options) -> No
             continue
         does = {"take": "takes"}.get(use.mode, "writes to")
         what = f"node {node.name!r} {does} its argument {use.key!r}"
-        if retry is not None and retry.attempts > 1 and not options.get("retry_safe"):
+        if retry is not None and retry.tries_again and not options.get("retry_safe"):
             raise GraphError(
                 f"{what}, which a retry would find changed: give retry_safe=True if that is "
                 "fine, or use copy(...)"

@@ -11,7 +11,8 @@ from taskloom import _taskloom
 from taskloom._ambient import ambient
 from taskloom._taskloom import Node, Pack, Plan
 from taskloom.access import Context, given
-from taskloom.errors import OptionError, RunFailed, ValueFreedError
+from taskloom.errors import OptionError, RunAborted, RunFailed, ValueFreedError
+from taskloom.flow import AbortBranch, AbortRun
 from taskloom.graph import Graph, Group
 from taskloom.plan import Facts
 
@@ -26,8 +27,18 @@ R = TypeVar("R")
 DEFAULT_BAND = 4
 
 Mode = Literal["parallel", "serial"]
-Status = Literal["running", "done", "failed", "cancelled"]
-NodeStatus = Literal["done", "failed", "skipped", "cancelled"]
+Status = Literal["running", "done", "failed", "aborted", "cancelled"]
+NodeStatus = Literal["done", "failed", "skipped", "cancelled", "ended", "aborted"]
+
+#: How a sentence about a node of this status begins, and what is said of one that was the cause.
+_SAID: dict[NodeStatus, tuple[str, str]] = {
+    "done": ("is done", ""),
+    "failed": ("failed", ", which failed"),
+    "skipped": ("was skipped", ""),
+    "cancelled": ("was cancelled: the run was stopped before its turn", ", which was cancelled"),
+    "ended": ("ended its branch", ", which ended its branch"),
+    "aborted": ("aborted the run", ", which aborted the run"),
+}
 
 
 @final
@@ -35,7 +46,8 @@ class Reason(NamedTuple):
     """Why a node has the status that it has; made by `Run.why`.
 
     `chain` leads from the node to the first cause, each node skipped because of the next; `error`
-    is the error of the last one, if it failed.
+    is the error of the last one, if it failed, and `first` its status. A status is "done",
+    "failed", "skipped", "cancelled", or, after `AbortBranch` or `AbortRun`, "ended" or "aborted".
 
     >>> import taskloom
     >>> g = taskloom.Graph()
@@ -49,18 +61,13 @@ class Reason(NamedTuple):
     status: NodeStatus
     chain: tuple[Node[Any], ...]
     error: BaseException | None
+    first: NodeStatus
 
     def __str__(self) -> str:
-        text = f"node {self.node.name!r} {'is done' if self.status == 'done' else self.status}"
+        text = f"node {self.node.name!r} {_SAID[self.status][0]}"
         if self.status == "skipped":
-            text = f"node {self.node.name!r} was skipped"
             text += "".join(f", because of {cause.name!r}" for cause in self.chain[1:])
-            if self.error is not None:
-                text += ", which failed"
-            elif self.status == "skipped":
-                text += ", which was cancelled"
-        elif self.status == "cancelled":
-            text = f"node {self.node.name!r} was cancelled: the run was stopped before its turn"
+            text += _SAID[self.first][1]
         if self.error is not None:
             text += f": {type(self.error).__name__}: {self.error}"
         return text
@@ -84,7 +91,9 @@ class Run(_taskloom.RunCore):
 
     @property
     def status(self) -> Status:
-        """What the run is at: "running", or how it ended, "done", "failed" or "cancelled".
+        """What the run is at: "running", or how it ended.
+
+        That is "done", "failed", "aborted" (a node raised `AbortRun`) or "cancelled".
 
         >>> import taskloom
         >>> taskloom.run(taskloom.Graph()).status
@@ -94,8 +103,17 @@ class Run(_taskloom.RunCore):
             return "running"
         if self.ok:
             return "done"
+        if self._aborted_by() is not None:
+            return "aborted"
         failed, _, cancelled = self._counts()
         return "failed" if failed or not cancelled else "cancelled"
+
+    def _aborted_by(self) -> tuple[Node[Any], AbortRun] | None:
+        """The first node that aborted the run, with what it raised."""
+        for node, signal in self._signals():
+            if isinstance(signal, AbortRun):
+                return node, signal
+        return None
 
     def wait(self, timeout: float | None = None) -> bool:
         """Waits for the end of the run, at most `timeout` seconds; returns whether it is over.
@@ -119,8 +137,9 @@ class Run(_taskloom.RunCore):
         """Waits, at most `timeout` seconds, and returns the run itself if all of it went well.
 
         Raises `RunFailed`, a group of the nodes' errors, if any failed; the error itself if it is
-        no `Exception`, such as `KeyboardInterrupt`; `concurrent.futures.CancelledError` if the run
-        was cancelled; and `TimeoutError`.
+        no `Exception`, such as `KeyboardInterrupt`; `RunAborted` if a node raised `AbortRun`, with
+        the `RunFailed` of those that failed before as its cause;
+        `concurrent.futures.CancelledError` if the run was cancelled; and `TimeoutError`.
 
         >>> import taskloom
         >>> g = taskloom.Graph()
@@ -138,20 +157,31 @@ class Run(_taskloom.RunCore):
         failures, fatal = self._failures()
         if fatal is not None:
             raise fatal
+        aborted = self._aborted_by()
+        if aborted is not None:
+            node, signal = aborted
+            text = f"node {node.name!r} aborted the run"
+            error = RunAborted(f"{text}: {signal.reason}" if signal.reason else text)
+            error.run = self
+            raise error from (self._failed(failures) if failures else None)
+        if failures:
+            raise self._failed(failures)
+        cancelled = self._counts()[2]
+        raise concurrent.futures.CancelledError(
+            f"the run was cancelled: {cancelled} of {len(self)} nodes did not run"
+        )
+
+    def _failed(self, failures: list[tuple[Node[Any], BaseException]]) -> RunFailed:
         failed, skipped, cancelled = self._counts()
         left_out = [f"{skipped} skipped"] * bool(skipped) + [f"{cancelled} cancelled"] * bool(
             cancelled
         )
-        if failures:
-            first, error = failures[0]
-            text = f"{failed} of {len(self)} nodes failed"
-            text += f" ({', '.join(left_out)})" if left_out else ""
-            text += f", first {first.name!r}: {type(error).__name__}: {error}"
-            raise RunFailed(
-                text, [error for _, error in failures if isinstance(error, Exception)], self
-            )
-        raise concurrent.futures.CancelledError(
-            f"the run was cancelled: {cancelled} of {len(self)} nodes did not run"
+        first, error = failures[0]
+        text = f"{failed} of {len(self)} nodes failed"
+        text += f" ({', '.join(left_out)})" if left_out else ""
+        text += f", first {first.name!r}: {type(error).__name__}: {error}"
+        return RunFailed(
+            text, [error for _, error in failures if isinstance(error, Exception)], self
         )
 
     def exceptions(self, timeout: float | None = None) -> dict[Node[Any], BaseException]:
@@ -185,7 +215,7 @@ class Run(_taskloom.RunCore):
             chain.append(cause)
             last, cause = self._mark(cause)
         error = self.exceptions().get(chain[-1]) if last == "failed" else None
-        return Reason(node, status, tuple(chain), error)
+        return Reason(node, status, tuple(chain), error, last)
 
     @property
     def trace(self) -> Trace:
@@ -234,6 +264,12 @@ class Run(_taskloom.RunCore):
             raise ValueFreedError(
                 f"the value of node {node.name!r} was freed after its last reader: keep it with "
                 f"compile(keep=[node]), or all values with compile(slots='one_to_one')"
+            )
+        if status == "ended":
+            return next(
+                signal.value
+                for other, signal in self._signals()
+                if other is node and isinstance(signal, AbortBranch)
             )
         reason = self.why(node)
         if status == "failed" and reason.error is not None:

@@ -271,11 +271,9 @@ class Graph(Kin, Patterns, Trees):
                 if copiers and options.get("place") != "process":
                     function = copying(function, copiers)  # A process gets a copy anyway.
             if deferred:
-                given = options.without(
-                    "name", "after", "on_error", "retry_safe", "estimated_duration"
-                )
+                given = options.without("name", "after", "on_error", "estimated_duration")
                 function = submitting(function, given)
-            elif retry is not None and retry.attempts > 1:
+            elif retry is not None and retry.tries_again:
                 function = retrying(function, retry)
             for use in uses:
                 if use.mode == "forward":

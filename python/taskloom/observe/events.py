@@ -18,7 +18,8 @@ class NodeEvent(NamedTuple):
     `kind` is "started", "finished" or, for one that will not run, "left_out". `worker` is the
     number of the worker it happens on, -1 for a thread from outside such as the one that called
     `run`, None for a process. `time` is in seconds of `time.monotonic()`. `status` is "done",
-    "failed" or "cancelled" for one that finished, else None.
+    "failed" or "cancelled" for one that finished, or, if it directed the flow, "ended" or "aborted"
+    (or "skipped", for the join of a branch that came to nothing); else None.
 
     >>> import taskloom
     >>> g = taskloom.Graph()
@@ -33,7 +34,7 @@ class NodeEvent(NamedTuple):
     node: Node[Any]
     worker: int | None
     time: float
-    status: Literal["done", "failed", "cancelled"] | None
+    status: Literal["done", "failed", "cancelled", "ended", "aborted", "skipped"] | None
 
 
 def teller(callback: Callable[[NodeEvent], object]) -> Callable[..., None]:

@@ -23,10 +23,34 @@ WIDTH, LEFT, RIGHT, TOP, ROW, BAR, LETTER = 960, 96, 24, 58, 30, 22, 6.6
 #: What is narrower is drawn together with its neighbours.
 NARROW = 0.7
 
-_FILL = {"done": "#7fb3d5", "failed": "#e07a6b", "cancelled": "#c3c7cc", "running": "#f2d377"}
-_STROKE = {"done": "#3f7fa8", "failed": "#a83c2d", "cancelled": "#868c94", "running": "#b08d1e"}
+_FILL = {
+    "done": "#7fb3d5",
+    "failed": "#e07a6b",
+    "cancelled": "#c3c7cc",
+    "running": "#f2d377",
+    "ended": "#b5d6a7",
+    "aborted": "#d9a5d0",
+    "skipped": "#e4e6e9",
+}
+_STROKE = {
+    "done": "#3f7fa8",
+    "failed": "#a83c2d",
+    "cancelled": "#868c94",
+    "running": "#b08d1e",
+    "ended": "#5d8f4a",
+    "aborted": "#8f4a83",
+    "skipped": "#a9adb3",
+}
 _CRITICAL = "#1b2a41"
-_LETTER = {"done": "█", "failed": "x", "cancelled": "/", "running": ">"}
+_LETTER = {
+    "done": "█",
+    "failed": "x",
+    "cancelled": "/",
+    "running": ">",
+    "ended": "|",
+    "aborted": "!",
+    "skipped": "-",
+}
 
 
 class _Bar(NamedTuple):

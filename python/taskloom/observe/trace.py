@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 __all__ = ["LeftOut", "Trace", "TraceRecord"]
 
-Status = Literal["running", "done", "failed", "cancelled"]
+Status = Literal["running", "done", "failed", "cancelled", "ended", "aborted", "skipped"]
 
 
 @final

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from taskloom import _taskloom
 from taskloom._taskloom import Future, Receiver, Sender
 from taskloom.errors import Cancelled
+from taskloom.flow import RetryTask
 from taskloom.scope.cancellation import CancelScope
 
 if TYPE_CHECKING:
@@ -95,6 +96,15 @@ def with_end(fn: Call, end: Sender[Any] | Receiver[Any]) -> Any:
         return fn(end)
 
 
+def _call_while_asked(call: Callable[[], Any]) -> Any:
+    while True:
+        try:
+            return call()
+        except RetryTask as asked:
+            delay = asked.delay or 0.0
+        _taskloom.sleep_blocking(delay)  # raises if the scope is cancelled
+
+
 def run_function(
     child: Child,
     own: CancelScope,
@@ -109,7 +119,7 @@ def run_function(
         with own:
             if own.token.cancelled:
                 raise Cancelled("cancelled before it was started")
-            value = call()
+            value = _call_while_asked(call)
         if own.cancelled_caught:
             value, error = None, Cancelled("the task was cancelled")
     except BaseException as caught:

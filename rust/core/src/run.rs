@@ -41,6 +41,12 @@ pub enum Outcome {
     Fatal,
     /// It was pending, and never started.
     Cancelled,
+    /// It asks for the end of its branch: what depends on it is skipped, and nothing has failed.
+    Ended,
+    /// It asks for the end of the run: nothing more of it is to start, and nothing has failed.
+    Aborted,
+    /// It finds that it has nothing to do, because of the node with this number.
+    Skipped(u32),
     /// It goes on elsewhere, and [`Run::complete`] will tell how it ended; or it waits until
     /// [`Run::again`] has it executed anew. Not in a serial run.
     Pending,

@@ -6,6 +6,7 @@ mod call;
 mod context;
 mod coro;
 mod errors;
+mod flow;
 mod future;
 mod options;
 mod plan;
@@ -21,7 +22,7 @@ mod _taskloom {
     #[pymodule_export]
     use crate::plan::{Callee, GraphBuilder, Node, Pack, Plan, Use};
     #[pymodule_export]
-    use crate::run::RunCore;
+    use crate::run::{_pause, RunCore};
 
     #[pymodule_init]
     fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {

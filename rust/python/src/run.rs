@@ -2,9 +2,11 @@
 
 mod deferred;
 mod execution;
+mod flow;
 mod handle;
 mod taking;
 mod watch;
 mod windows;
 
+pub use flow::_pause;
 pub use handle::RunCore;

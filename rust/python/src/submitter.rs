@@ -177,6 +177,24 @@ fn _attempts(future: &Bound<'_, PyAny>) -> u32 {
     })
 }
 
+/// Has a task that was not begun count these attempts before its own, the last of which ended so.
+#[pyfunction]
+fn _set_attempts(future: &Bound<'_, PyAny>, attempts: u32, last_error: Option<Py<PyAny>>) {
+    if let Some(record) = future::native(future).and_then(future::record_of) {
+        record
+            .attempt
+            .store(attempts, std::sync::atomic::Ordering::Relaxed);
+        record.set_last_error(last_error);
+    }
+}
+
+/// The error of the attempt before, if the task of a future is being tried again.
+#[pyfunction]
+fn _last_error(future: &Bound<'_, PyAny>) -> Option<Py<PyAny>> {
+    let record = future::native(future).and_then(future::record_of)?;
+    record.last_error(future.py())
+}
+
 /// Whether a failure of this future lets those go on that come after it.
 #[pyfunction]
 fn _lets_go_on(future: &Bound<'_, PyAny>) -> bool {
@@ -197,5 +215,7 @@ pub fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(_settle, module)?)?;
     module.add_function(wrap_pyfunction!(_call_later, module)?)?;
     module.add_function(wrap_pyfunction!(_attempts, module)?)?;
+    module.add_function(wrap_pyfunction!(_last_error, module)?)?;
+    module.add_function(wrap_pyfunction!(_set_attempts, module)?)?;
     module.add_function(wrap_pyfunction!(_lets_go_on, module)?)
 }

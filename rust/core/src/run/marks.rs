@@ -1,6 +1,7 @@
 //! What became of the nodes that did not simply run to their end.
 
 use super::{OrderOnly, Outcome};
+use crate::latch::Event;
 use crate::plan::{NODE, ORDER_ONLY, Plan, WAIT_ONLY};
 use crate::sync::atomic::{
     AtomicBool, AtomicU8, AtomicU32,
@@ -16,12 +17,18 @@ pub enum Mark {
     Skipped(u32),
     /// Not run, because the run was stopped before.
     Cancelled,
+    /// It asked for the end of its branch, and those that depend on it were skipped: no failure.
+    Ended,
+    /// It asked for the end of the run.
+    Aborted,
 }
 
 const DONE: u8 = 0;
 const FAILED: u8 = 1;
 const SKIPPED: u8 = 2;
 const CANCELLED: u8 = 3;
+const ENDED: u8 = 4;
+const ABORTED: u8 = 5;
 
 /// The marks of one run.
 pub struct Marks {
@@ -33,6 +40,10 @@ pub struct Marks {
     stopped: AtomicBool,
     /// Some node was marked, as opposed to a stop that came too late to matter.
     marked: AtomicBool,
+    /// Some node failed, was cancelled or asked for the end of the run.
+    unsound: AtomicBool,
+    /// Set when the run is stopped.
+    halt: Event,
 }
 
 impl Marks {
@@ -43,18 +54,31 @@ impl Marks {
             careful: AtomicBool::new(false),
             stopped: AtomicBool::new(false),
             marked: AtomicBool::new(false),
+            unsound: AtomicBool::new(false),
+            halt: Event::new(),
         }
     }
 
-    /// Whether every node that is not marked later ran to its end.
+    /// Whether every node ran to its end.
     pub fn clean(&self) -> bool {
         !self.marked.load(Acquire)
+    }
+
+    /// Whether every node ran to its end, or was left out because one asked for the end of its branch.
+    pub fn sound(&self) -> bool {
+        !self.unsound.load(Acquire)
+    }
+
+    /// Set when the run is told to stop.
+    pub fn halt(&self) -> &Event {
+        &self.halt
     }
 
     /// Starts nothing more.
     pub fn stop(&self) {
         self.stopped.store(true, Relaxed);
         self.careful.store(true, Release);
+        self.halt.set();
     }
 
     pub fn stopped(&self) -> bool {
@@ -67,6 +91,8 @@ impl Marks {
             DONE => Mark::Done,
             FAILED => Mark::Failed,
             SKIPPED => Mark::Skipped(self.causes[node as usize].load(Relaxed)),
+            ENDED => Mark::Ended,
+            ABORTED => Mark::Aborted,
             _ => Mark::Cancelled,
         }
     }
@@ -81,6 +107,8 @@ impl Marks {
         *self.marked.get_mut() = false;
         *self.careful.get_mut() = false;
         *self.stopped.get_mut() = false;
+        *self.unsound.get_mut() = false;
+        self.halt.reset();
     }
 
     #[inline(always)]
@@ -90,6 +118,9 @@ impl Marks {
 
     fn mark(&self, node: u32, mark: u8) {
         self.marks[node as usize].store(mark, Relaxed);
+        if matches!(mark, FAILED | CANCELLED | ABORTED) {
+            self.unsound.store(true, Release);
+        }
         self.marked.store(true, Release);
         self.careful.store(true, Release);
     }
@@ -124,13 +155,18 @@ impl Marks {
         outcome: Outcome,
         order_only: OrderOnly,
     ) {
-        let mark = if outcome == Outcome::Cancelled {
-            CANCELLED
-        } else {
-            FAILED
+        let mark = match outcome {
+            Outcome::Cancelled => CANCELLED,
+            Outcome::Ended => ENDED,
+            Outcome::Aborted => ABORTED,
+            Outcome::Skipped(cause) => {
+                self.causes[node as usize].store(cause, Relaxed);
+                SKIPPED
+            }
+            _ => FAILED,
         };
         self.mark(node, mark);
-        if outcome == Outcome::Fatal {
+        if matches!(outcome, Outcome::Fatal | Outcome::Aborted) {
             self.stop();
         }
         self.spread(plan, node, order_only);

@@ -1,12 +1,12 @@
 //! Running a future's call, and telling the world how it ended.
 
 use super::{FutureObject, MANAGED, Object, PROMISE, family, managed};
-use crate::{call, context, errors};
+use crate::{call, context, errors, flow};
 use pyo3::ffi;
 use pyo3::prelude::*;
 use pyo3::types::PyList;
 use std::cell::RefCell;
-use std::ptr::null;
+use std::ptr::{null, null_mut};
 use taskloom_core::completion::State;
 use taskloom_core::job::Job;
 use taskloom_core::pool::Worker;
@@ -101,7 +101,7 @@ fn run_nested(this: *mut FutureObject, py: Python<'_>) {
             ffi::Py_LeaveRecursiveCall();
             State::Cancelled
         } else {
-            let result = context::run_nested(py, (*this).context, || vectorcall(this));
+            let result = context::run_nested(py, (*this).context, || call_while_asked(this));
             ffi::Py_LeaveRecursiveCall();
             settle(this, result)
         };
@@ -139,7 +139,50 @@ pub unsafe fn vectorcall(this: *mut FutureObject) -> Object {
 #[inline]
 unsafe fn run_call(this: *mut FutureObject) -> State {
     // SAFETY: as the caller promises.
-    unsafe { settle(this, vectorcall(this)) }
+    unsafe { settle(this, call_while_asked(this)) }
+}
+
+/// Calls, and calls again for as long as the task asks for it by `RetryTask`.
+///
+/// # Safety
+/// Attached, claimed by the caller.
+#[inline]
+unsafe fn call_while_asked(this: *mut FutureObject) -> Object {
+    // SAFETY: as the caller promises.
+    unsafe {
+        let result = vectorcall(this);
+        if result.is_null() {
+            return again_if_asked(this);
+        }
+        result
+    }
+}
+
+/// # Safety
+/// As `call_while_asked`, with an exception set; returns null with one set, or what a later call gave.
+#[cold]
+unsafe fn again_if_asked(this: *mut FutureObject) -> Object {
+    // SAFETY: as the caller promises.
+    let py = unsafe { Python::assume_attached() };
+    while let Some(asked) = flow::take_retry(py) {
+        let pause = || -> PyResult<()> {
+            let delay: Option<f64> = asked.getattr("delay")?.extract()?;
+            // Raises if the task is cancelled; without a delay it only looks.
+            py.import("taskloom._taskloom")?
+                .call_method1("sleep_blocking", (delay.unwrap_or(0.0),))
+                .map(drop)
+        };
+        if let Err(error) = pause() {
+            error.restore(py);
+            return null_mut();
+        }
+        // SAFETY: as the caller promises; the inputs are kept until the future is over.
+        let result = unsafe { vectorcall(this) };
+        if !result.is_null() {
+            return result;
+        }
+    }
+    null_mut()
 }
 
 /// Stores how a call ended: its result, or the exception that it left behind.

@@ -10,6 +10,7 @@ use super::{FutureObject, Object, limit};
 use crate::{call, context, errors};
 use pyo3::ffi;
 use pyo3::prelude::*;
+use pyo3::types::{PyList, PyTuple};
 use std::ptr::null_mut;
 use std::sync::atomic::Ordering::Relaxed;
 use taskloom_core::clock;
@@ -59,6 +60,7 @@ pub unsafe fn run(this: *mut FutureObject, py: Python<'_>, outermost: bool) -> O
     // the future running.
     unsafe { FutureObject::clear_call(this) };
     limit::leave(record);
+    record.forget_error();
     if record.timing {
         record.note_end();
     }
@@ -132,12 +134,52 @@ unsafe fn attempt(this: *mut FutureObject, py: Python<'_>, outermost: bool) -> O
     // SAFETY: as the caller promises; the context and inputs are the runner's.
     unsafe {
         if !outermost {
-            return context::run_nested(py, (*this).context, || vectorcall(this));
+            return context::run_nested(py, (*this).context, || vectorcall_again(this, py));
         }
         if !context::enter_outermost((*this).context) {
             return null_mut();
         }
-        vectorcall(this)
+        vectorcall_again(this, py)
+    }
+}
+
+/// As `vectorcall`, with the error of the attempt before where the task wants it by a keyword.
+///
+/// # Safety
+/// As `run`.
+unsafe fn vectorcall_again(this: *mut FutureObject, py: Python<'_>) -> Object {
+    // SAFETY: live, as the caller promises.
+    let passed = record_of(unsafe { &*this }).and_then(|record| record.error_to_pass(py));
+    // SAFETY: as the caller promises.
+    unsafe {
+        let Some((name, error)) = passed else {
+            return vectorcall(this);
+        };
+        let inputs = std::slice::from_raw_parts(
+            FutureObject::inputs(this).cast_const(),
+            usize::from((*this).shape.inputs),
+        );
+        let kwnames = FutureObject::keywords(this);
+        let names = match Bound::from_borrowed_ptr_or_opt(py, kwnames) {
+            Some(names) => names.cast_into_unchecked::<PyTuple>().to_list(),
+            None => PyList::empty(py),
+        };
+        let positional = inputs.len() - names.len();
+        let mut arguments = inputs.to_vec();
+        arguments.push(error.as_ptr());
+        let named = names.append(name).map(|()| names.to_tuple());
+        match named {
+            Ok(named) => ffi::PyObject_Vectorcall(
+                (*this).callable,
+                arguments.as_ptr(),
+                positional,
+                named.as_ptr(),
+            ),
+            Err(error) => {
+                error.restore(py);
+                null_mut()
+            }
+        }
     }
 }
 

@@ -29,6 +29,7 @@ mod shape;
 mod standard;
 
 pub use class::register;
+pub use execute::is_cancellation;
 pub use execute::{as_object, cancel_here, settle_elsewhere as settle};
 pub use execute::{cancel, drop_garbage, execute, fail_with, has_garbage};
 pub use managed::{manage, record_of};

@@ -1,6 +1,7 @@
 //! What a future carries that was asked for beyond a plain call: limits of time, retries, a name.
 
 use super::{Object, limit};
+use crate::flow::{Signal, signal_of};
 use crate::options::TaskOptions;
 use parking_lot::Mutex;
 use pyo3::ffi;
@@ -29,6 +30,8 @@ pub struct Record {
     pub lets_go_on: bool,
     /// How often the task was called.
     pub attempt: AtomicU32,
+    /// How many of these calls asked for another one, which is no failure.
+    asked: AtomicU32,
     /// Whether it still waits for something before it may start.
     pub held: AtomicBool,
     /// Whether it waits for its next attempt.
@@ -56,6 +59,7 @@ struct Linked {
     retry: Option<Py<PyAny>>,
     /// Called when the task has left its slot.
     on_left: Option<Py<PyAny>>,
+    last_error: Option<Py<PyAny>>,
 }
 
 impl Record {
@@ -71,6 +75,7 @@ impl Record {
             timeout: options.timeout,
             lets_go_on: options.lets_go_on,
             attempt: AtomicU32::new(0),
+            asked: AtomicU32::new(0),
             held: AtomicBool::new(false),
             backing_off: AtomicBool::new(false),
             timing: options.timing,
@@ -84,6 +89,7 @@ impl Record {
             linked: Mutex::new(Linked {
                 retry: options.retry.as_ref().map(|retry| retry.clone_ref(py)),
                 on_left: None,
+                last_error: None,
             }),
         }
     }
@@ -105,22 +111,50 @@ impl Record {
     /// Seconds until the next attempt after `error`; None to let the error pass.
     pub fn again(&self, py: Python<'_>, error: &Py<PyAny>) -> PyResult<Option<f64>> {
         let retry = self.linked.lock().retry.as_ref().map(|r| r.clone_ref(py));
-        let Some(retry) = retry else {
+        let asked = matches!(signal_of(error.bind(py)), Some(Signal::Retry));
+        if retry.is_none() && !asked {
             return Ok(None);
-        };
-        let attempt = self.attempt.load(Relaxed);
-        let wait: Option<f64> = retry
-            .call_method1(py, "again", (error, attempt))?
-            .extract(py)?;
-        if wait.is_none() && attempt > 1 {
-            let attempts: u64 = retry.getattr(py, "attempts")?.extract(py)?;
-            error.call_method1(
-                py,
-                "add_note",
-                (format!("attempt {attempt} of {attempts}"),),
-            )?;
+        }
+        if asked {
+            self.asked.fetch_add(1, Relaxed);
+        }
+        let failed = self.attempt.load(Relaxed) - self.asked.load(Relaxed);
+        let left = self
+            .deadline
+            .filter(|_| self.hard)
+            .map(|at| clock::nanos(at.saturating_sub(clock::ticks())) as f64 * 1e-9);
+        let wait: Option<f64> = py
+            .import("taskloom.retry")?
+            .call_method1("next_attempt", (retry, error, failed, left))?
+            .extract()?;
+        if wait.is_some() && !asked {
+            self.set_last_error(Some(error.clone_ref(py)));
         }
         Ok(wait)
+    }
+
+    /// The error of the attempt before, if the last one that failed was tried again.
+    pub fn last_error(&self, py: Python<'_>) -> Option<Py<PyAny>> {
+        let linked = self.linked.lock();
+        linked.last_error.as_ref().map(|error| error.clone_ref(py))
+    }
+
+    pub fn set_last_error(&self, error: Option<Py<PyAny>>) {
+        let before = std::mem::replace(&mut self.linked.lock().last_error, error);
+        drop(before);
+    }
+
+    /// The task is over: nobody asks for that error any more.
+    pub fn forget_error(&self) {
+        self.set_last_error(None);
+    }
+
+    /// The keyword by which the task wants the error of the attempt before, and that error.
+    pub fn error_to_pass(&self, py: Python<'_>) -> Option<(Py<PyAny>, Py<PyAny>)> {
+        let error = self.last_error(py)?;
+        let retry = self.linked.lock().retry.as_ref().map(|r| r.clone_ref(py))?;
+        let name = retry.getattr(py, "pass_error").ok()?;
+        (!name.is_none(py)).then_some((name, error))
     }
 
     /// When it was submitted, began and ended, in seconds of the system's monotonic clock, and the
@@ -187,7 +221,8 @@ impl Record {
 
     pub fn add_referents(&self, objects: &mut Vec<Object>) {
         if let Some(linked) = self.linked.try_lock() {
-            objects.extend(linked.retry.iter().chain(&linked.on_left).map(Py::as_ptr));
+            let own = linked.retry.iter().chain(&linked.on_left);
+            objects.extend(own.chain(&linked.last_error).map(Py::as_ptr));
         }
     }
 

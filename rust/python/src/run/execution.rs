@@ -15,8 +15,11 @@ use taskloom_core::plan::Plan as Shape;
 use taskloom_core::pool::Worker;
 use taskloom_core::run::{NodeExec, OrderOnly, Outcome, Run, State};
 
+use super::flow::{HERE, again_if_asked};
 use crate::call::{self, take_exception};
 use crate::context::Stay;
+use crate::flow::signal_of;
+use crate::future::is_cancellation;
 use crate::plan::{DEFERRED, PLAIN, Plan, Policy, SLOT, Step, Tables, Values, Window};
 
 use super::watch::{Watch, Watcher};
@@ -29,6 +32,8 @@ pub struct Execution {
     tables: *const Tables,
     pub values: ManuallyDrop<Values>,
     pub failures: Mutex<Vec<Failure>>,
+    /// The nodes that asked for the end of their branch or of the run, with the signals that they raised.
+    pub signals: Mutex<Vec<(u32, Py<PyAny>)>>,
     /// Deferred nodes are submitted to it.
     pub executor: Option<Py<PyAny>>,
     /// The run that this is the execution of.
@@ -109,6 +114,7 @@ impl Execution {
             values: ManuallyDrop::new(values),
             failures: Mutex::new(Vec::new()),
             watch,
+            signals: Mutex::new(Vec::new()),
             callbacks: Mutex::new(Some(Vec::new())),
             windows: (plan.get().tables.windows.limits.iter())
                 .map(|&limit| Window::new(limit))
@@ -155,7 +161,7 @@ impl Execution {
             self.call_special(node, step, scratch, SERIAL)
         };
         let outcome = match called {
-            Called::Value(value) if value.is_null() => self.failed(node),
+            Called::Value(value) if value.is_null() => self.failed(node, step, scratch),
             Called::Value(value) => {
                 self.values.set(node, value);
                 Outcome::Done
@@ -217,8 +223,13 @@ impl Execution {
             }
         }
         if !tables.is_deferred(node) {
-            // SAFETY: `filled` keeps the arguments alive over the call.
-            return Called::Value(unsafe { scratch.call(step) });
+            // SAFETY: `filled` keeps the arguments alive over the calls.
+            let value = unsafe { scratch.call(step) };
+            return Called::Value(if value.is_null() {
+                again_if_asked(py, step, scratch)
+            } else {
+                value
+            });
         }
         match self.defer(py, node, step, scratch) {
             Ok(called) => called,
@@ -229,14 +240,31 @@ impl Execution {
         }
     }
 
+    /// What becomes of a node whose call left an exception behind.
     #[cold]
-    fn failed(&self, node: u32) -> Outcome {
+    fn failed(&self, node: u32, step: &Step, scratch: &Scratch) -> Outcome {
         // SAFETY: nodes are executed attached.
         let py = unsafe { Python::assume_attached() };
+        if step.template == PLAIN {
+            // The others were seen to where their arguments were still at hand.
+            let value = again_if_asked(py, step, scratch);
+            if !value.is_null() {
+                self.values.set(node, value);
+                return Outcome::Done;
+            }
+        }
         self.failed_with(py, node, take_exception(py))
     }
 
     pub fn failed_with(&self, py: Python<'_>, node: u32, error: Py<PyAny>) -> Outcome {
+        if let Some(signal) = signal_of(error.bind(py)) {
+            return self.directed(py, node, error, signal);
+        }
+        if is_cancellation(py, &error)
+            && self.run.upgrade().is_some_and(|run| run.marks().stopped())
+        {
+            return Outcome::Cancelled;
+        }
         let fatal = !error.bind(py).is_instance_of::<PyException>();
         if let Ok(name) = self.plan().node_at(node).get().name(py) {
             add_note(error.bind(py), &format!("in node '{name}'"));
@@ -272,12 +300,20 @@ fn add_note(error: &Bound<'_, PyAny>, note: &str) {
 
 /// What a participant keeps to itself.
 pub struct Scratch {
+    /// The execution that this thread was at before.
+    outer: *const Execution,
     /// The arguments of a call, with the free place in front that callees may use.
     buffer: Box<[*mut ffi::PyObject]>,
     /// The context that it is in; None if none could be made, which takes no memory at all.
     context: Option<Stay>,
     /// There if the run is watched.
     pub watcher: Option<Watcher>,
+}
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        HERE.set(self.outer);
+    }
 }
 
 impl Scratch {
@@ -332,6 +368,7 @@ unsafe impl NodeExec for Execution {
             unsafe { ffi::PyErr_Clear() };
         }
         Scratch {
+            outer: HERE.replace(self),
             buffer: vec![std::ptr::null_mut(); self.tables().widest + 1].into(),
             context,
             watcher: self.watch.is_some().then(Watcher::new),

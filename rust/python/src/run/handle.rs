@@ -141,14 +141,14 @@ impl RunCore {
         self.run.is_over()
     }
 
-    /// Whether the run is over and every node has run to its end.
+    /// Whether the run is over and all went well: no node failed, was cancelled or aborted the run.
     ///
     /// >>> import taskloom
     /// >>> taskloom.run(taskloom.Graph()).ok
     /// True
     #[getter]
     fn ok(&self) -> bool {
-        self.run.is_over() && self.run.marks().clean()
+        self.run.is_over() && self.run.marks().sound()
     }
 
     /// Logs the errors that nobody has asked for, if the run is over.
@@ -200,7 +200,8 @@ impl RunCore {
         slf.call_method1("_missing_value", (node,))
     }
 
-    /// What became of a node: 'done', 'failed', 'skipped' or 'cancelled', and which node made it skip.
+    /// What became of a node: 'done', 'failed', 'skipped', 'cancelled', 'ended' or 'aborted', and which
+    /// node made it skip.
     fn _mark(
         &self,
         py: Python<'_>,
@@ -211,6 +212,8 @@ impl RunCore {
             Mark::Done => ("done", None),
             Mark::Failed => ("failed", None),
             Mark::Cancelled => ("cancelled", None),
+            Mark::Ended => ("ended", None),
+            Mark::Aborted => ("aborted", None),
             Mark::Skipped(cause) => (
                 "skipped",
                 Some(self.run.exec().plan().node_at(cause).clone_ref(py)),
@@ -227,7 +230,7 @@ impl RunCore {
         }
         for position in 0..self.run.exec().plan().nodes.len() as u32 {
             match marks.get(position) {
-                Mark::Done => {}
+                Mark::Done | Mark::Ended | Mark::Aborted => {}
                 Mark::Failed => counts.0 += 1,
                 Mark::Skipped(_) => counts.1 += 1,
                 Mark::Cancelled => counts.2 += 1,
@@ -303,6 +306,23 @@ impl RunCore {
         }
     }
 
+    /// The nodes that asked for the end of their branch or of the run, in the plan's order, with the
+    /// signals that they raised.
+    fn _signals(&self, py: Python<'_>) -> Vec<(Py<Node>, Py<PyAny>)> {
+        let exec = self.run.exec();
+        let mut found: Vec<(u32, Py<PyAny>)> = exec
+            .signals
+            .lock()
+            .iter()
+            .map(|(node, signal)| (*node, signal.clone_ref(py)))
+            .collect();
+        found.sort_by_key(|(node, _)| *node);
+        found
+            .into_iter()
+            .map(|(node, signal)| (exec.plan().node_at(node).clone_ref(py), signal))
+            .collect()
+    }
+
     fn __contains__(&self, node: &Bound<'_, PyAny>) -> bool {
         node.cast_exact::<Node>()
             .is_ok_and(|node| self.position(node).is_ok())
@@ -338,6 +358,11 @@ impl RunCore {
                     visit.call(&failure.traceback)?;
                 }
             }
+            if let Some(signals) = exec.signals.try_lock() {
+                for (_, signal) in signals.iter() {
+                    visit.call(signal)?;
+                }
+            }
         }
         Ok(())
     }
@@ -370,5 +395,7 @@ impl RunCore {
         unsafe { exec.values.clear(&exec.plan().tables.kept) };
         let failures = std::mem::take(&mut *exec.failures.lock());
         drop(failures);
+        let signals = std::mem::take(&mut *exec.signals.lock());
+        drop(signals);
     }
 }

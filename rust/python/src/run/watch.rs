@@ -44,6 +44,9 @@ impl Span {
             Outcome::Done => 0,
             Outcome::Failed | Outcome::Fatal => 1,
             Outcome::Cancelled | Outcome::Pending => 2,
+            Outcome::Ended => 3,
+            Outcome::Aborted => 4,
+            Outcome::Skipped(_) => 5,
         };
         self.place.store(place | status << STATUS, Relaxed);
         self.end.store(end, Release);
@@ -134,7 +137,10 @@ impl Watch {
             _ if end == 0 => "running",
             0 => "done",
             1 => "failed",
-            _ => "cancelled",
+            2 => "cancelled",
+            3 => "ended",
+            4 => "aborted",
+            _ => "skipped",
         };
         let worker = worker_of(place & ELSEWHERE);
         Some((
@@ -151,6 +157,9 @@ fn word_for(outcome: Outcome) -> &'static str {
         Outcome::Done => "done",
         Outcome::Failed | Outcome::Fatal => "failed",
         Outcome::Cancelled | Outcome::Pending => "cancelled",
+        Outcome::Ended => "ended",
+        Outcome::Aborted => "aborted",
+        Outcome::Skipped(_) => "skipped",
     }
 }
 
