@@ -2,11 +2,13 @@
 
 import asyncio
 import threading
+from dataclasses import dataclass
 from typing import Any
 
 import pytest
 from taskloom.pregel import Command, entrypoint, interrupt, task
 from taskloom.pregel.checkpoint.memory import InMemorySaver
+from taskloom.pregel.checkpoint.sqlite import SqliteSaver
 
 CONFIG: Any = {"configurable": {"thread_id": "1"}}
 
@@ -146,3 +148,20 @@ def test_generators_are_no_entrypoints() -> None:
         @entrypoint()
         def work(x: int):
             yield x
+
+
+@dataclass
+class Order:
+    name: str
+
+
+def test_the_types_that_a_workflow_declares_may_be_stored() -> None:
+    with SqliteSaver.from_conn_string(":memory:") as saver:
+
+        @entrypoint(checkpointer=saver)
+        def main(order: Order) -> str:
+            return f"{order.name}, {interrupt('sure?')}"
+
+        config = {"configurable": {"thread_id": "1"}}
+        main.invoke(Order("tea"), config)
+        assert main.invoke(Command(resume="yes"), config) == "tea, yes"

@@ -112,3 +112,15 @@ def test_functions_that_need_a_node_say_so_outside() -> None:
     for function in (get_config, get_runtime, get_store):
         with pytest.raises(RuntimeError, match=f"{function.__name__}.. called outside"):
             function()
+
+
+def test_context_and_store_of_a_foreign_runtime_in_the_config_reach_the_node() -> None:
+    class Served:
+        context = "of the server"
+        store = "its store"
+
+    def node(state: Log, runtime: Runtime[str]) -> dict:
+        return {"log": [runtime.context, runtime.store]}
+
+    given = {"configurable": {"__pregel_runtime": Served()}}
+    assert run(node, given) == ["of the server", "its store"]

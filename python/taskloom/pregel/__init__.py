@@ -8,6 +8,7 @@
     program     a graph as flat tables
     loop        the superstep loop; drive_sync and drive_async run it
     checkpoint  where threads are stored
+    store       what is remembered beside threads
 
 Names are imported when they are first used.
 """
@@ -46,6 +47,8 @@ if TYPE_CHECKING:
     from taskloom.pregel.pregel import Pregel as Pregel
     from taskloom.pregel.runtime import RunControl as RunControl
     from taskloom.pregel.runtime import Runtime as Runtime
+    from taskloom.pregel.store import BaseStore as BaseStore
+    from taskloom.pregel.store import InMemoryStore as InMemoryStore
     from taskloom.pregel.types import CachePolicy as CachePolicy
     from taskloom.pregel.types import Command as Command
     from taskloom.pregel.types import Durability as Durability
@@ -82,6 +85,7 @@ _MODULES = {
     "managed": ("IsLastStep", "RemainingSteps"),
     "pregel": ("NodeBuilder", "Pregel"),
     "runtime": ("RunControl", "Runtime"),
+    "store": ("BaseStore", "InMemoryStore"),
     "types": (
         "CachePolicy",
         "Command",

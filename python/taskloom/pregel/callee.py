@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import dis
 import functools
 import inspect
-from collections.abc import Callable
+import types
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
+
+from taskloom.pregel.missing import MISSING
 
 if TYPE_CHECKING:
     from taskloom.pregel.tasks import Task
@@ -183,8 +187,14 @@ def coerce(thing: Any, name: str | None = None, *, skip_first: bool = True) -> C
     return Callee(thing, thing, None, name, injected)
 
 
+def _attribute(held: Any, name: str) -> Any:
+    """An attribute that is there without running any code of the object's class."""
+    found = getattr(held, "__dict__", None)
+    return found.get(name, MISSING) if isinstance(found, dict) else MISSING
+
+
 def _reachable(func: Any) -> list[Any]:
-    """What a function can call: its closure's values and the globals that it names."""
+    """What a function can call: what it closes over, globals that it names, their attributes."""
     func = inspect.unwrap(getattr(func, "__func__", func))
     if isinstance(func, functools.partial):
         return [func.func, *func.args]
@@ -193,22 +203,37 @@ def _reachable(func: Any) -> list[Any]:
         if not inspect.isfunction(call):
             return []
         return [getattr(func, name, None) for name in call.__code__.co_names]
-    values = []
-    for cell in func.__closure__ or ():
+    captured: dict[str, Any] = {}
+    for name, cell in zip(func.__code__.co_freevars, func.__closure__ or (), strict=True):
         try:
-            values.append(cell.cell_contents)
+            captured[name] = cell.cell_contents
         except ValueError:  # not bound yet
             continue
+    values = list(captured.values())
     codes = [func.__code__]
     for code in codes:
-        values += [func.__globals__[n] for n in code.co_names if n in func.__globals__]
+        values += _named(code, captured, func.__globals__)
         codes += [const for const in code.co_consts if inspect.iscode(const)]
-    for value in list(values):
-        attributes = getattr(value, "__dict__", None)
-        plain = not (inspect.isclass(value) or inspect.ismodule(value) or callable(value))
-        if plain and isinstance(attributes, dict):
-            values += [attributes[n] for n in func.__code__.co_names if n in attributes]
     return values
+
+
+def _named(
+    code: types.CodeType, captured: dict[str, Any], global_names: dict[str, Any]
+) -> Iterator[Any]:
+    """What a code object loads by name, and by attributes of that."""
+    held: Any = MISSING
+    for instruction in dis.get_instructions(code):
+        name, operation = instruction.argval, instruction.opname
+        if operation == "LOAD_GLOBAL":
+            held = global_names.get(name, MISSING)
+        elif operation == "LOAD_DEREF":
+            held = captured.get(name, MISSING)
+        elif operation in ("LOAD_ATTR", "LOAD_METHOD"):
+            held = _attribute(held, name)
+        else:
+            held = MISSING
+        if held is not MISSING:
+            yield held
 
 
 def find_subgraph(source: Any) -> Any:

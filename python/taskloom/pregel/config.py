@@ -24,7 +24,15 @@ from taskloom.pregel.types import RunnableConfig as RunnableConfig
 
 KNOWN_KEYS = frozenset(RunnableConfig.__annotations__)
 # Kept in a checkpoint's metadata when they are in `configurable`, so that it can be filtered by.
-_TO_METADATA = ("thread_id", "checkpoint_id", "checkpoint_ns", "task_id", "run_id", "assistant_id")
+_TO_METADATA = (
+    "thread_id",
+    "checkpoint_id",
+    "checkpoint_ns",
+    "task_id",
+    "run_id",
+    "assistant_id",
+    "graph_id",
+)
 
 
 def _refuse(key: str, value: Any) -> None:

@@ -63,6 +63,7 @@ class Frame:
         durability: str = "async",
         context: Any = None,
         control: RunControl | None = None,
+        store: Any = None,
     ) -> None:
         self.graph = graph
         self.program = graph.program
@@ -80,6 +81,8 @@ class Frame:
             control = parent.loop.control
         self._control = control
         self.store: Any = graph.store if parent is None else parent.loop.store
+        if parent is None and store is not None:
+            self.store = store
         self.cache = graph.cache
         if self.cache is None and parent is not None:
             self.cache = parent.loop.cache

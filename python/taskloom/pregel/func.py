@@ -14,6 +14,7 @@ from taskloom.pregel.cached import NAMESPACE, identifier
 from taskloom.pregel.callee import callable_name, is_async
 from taskloom.pregel.calls import CallNode, call
 from taskloom.pregel.channels import EphemeralValue, LastValue
+from taskloom.pregel.checkpoint.serde.declared import allowing
 from taskloom.pregel.constants import END, PREVIOUS, START
 from taskloom.pregel.node import SYNC_TIMEOUT, PregelNode, as_policies
 from taskloom.pregel.policy import CachePolicy, RetryPolicy, TimeoutPolicy
@@ -228,7 +229,7 @@ class entrypoint:
             stream_channels=END,
             stream_mode="updates",
             stream_eager=True,
-            checkpointer=self.checkpointer,
+            checkpointer=allowing(self.checkpointer, [input_type, output_type, save_type]),
             store=self.store,
             cache=self.cache,
             cache_policy=self.cache_policy,

@@ -14,6 +14,7 @@ from taskloom.pregel.channels import (
     AnyValue,
     BaseChannel,
     BinaryOperatorAggregate,
+    DeltaChannel,
     EphemeralValue,
     LastValue,
     LastValueAfterFinish,
@@ -42,6 +43,7 @@ _CONTROL = (BRANCH_TO, "join:", START, TASKS)
 _STEADY = (
     LastValue,
     BinaryOperatorAggregate,
+    DeltaChannel,
     LastValueAfterFinish,
     NamedBarrierValue,
     NamedBarrierValueAfterFinish,

@@ -16,6 +16,7 @@ from taskloom.pregel.constants import (
     DURABILITY_KEY,
     INTERRUPT,
     PARENT_KEY,
+    RUNTIME_KEY,
     THREAD_ID,
 )
 from taskloom.pregel.context import ambient_task
@@ -93,6 +94,9 @@ class Runs(Stateful):
         stored: str = durability or configurable.get(DURABILITY_KEY) or ""
         if not stored:
             stored = "async" if parent is None else parent.loop.durability
+        given = configurable.get(RUNTIME_KEY) if parent is None else None
+        if context is None and given is not None:
+            context = getattr(given, "context", None)
         outer: Stream | None = None
         if parent is not None:
             around = parent.loop.stream
@@ -116,6 +120,7 @@ class Runs(Stateful):
             durability=stored,
             context=self._coerce_context(context),
             control=control,
+            store=getattr(given, "store", None),
         )
         if self.checkpointer is True and parent is not None:
             loop.keep_own_thread()

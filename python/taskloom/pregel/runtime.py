@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from typing import Any, Generic, TypeVar, final
+from typing import Any, Final, Generic, TypeVar, final
 
 from taskloom.pregel.context import get_runtime as get_runtime
 from taskloom.pregel.types import StreamWriter
@@ -157,3 +157,7 @@ class Runtime(Generic[ContextT]):
     def drain_reason(self) -> str | None:
         """Why the run was asked to stop, or None."""
         return None if self.control is None else self.control.drain_reason
+
+
+DEFAULT_RUNTIME: Final[Runtime[Any]] = Runtime()
+"""What code outside of a run is given."""

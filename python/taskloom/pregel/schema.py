@@ -7,7 +7,12 @@ from dataclasses import is_dataclass
 from inspect import Parameter, isclass, signature
 from typing import Any, NotRequired, Required, get_args, get_origin, get_type_hints
 
-from taskloom.pregel.channels import BaseChannel, BinaryOperatorAggregate, LastValue
+from taskloom.pregel.channels import (
+    BaseChannel,
+    BinaryOperatorAggregate,
+    DeltaChannel,
+    LastValue,
+)
 from taskloom.pregel.constants import ROOT
 from taskloom.pregel.managed import ManagedValue, is_managed_value
 
@@ -52,6 +57,8 @@ def _cell(
 
 def _annotated_cell(hint: Any) -> BaseChannel[Any, Any, Any] | None:
     for item in getattr(hint, "__metadata__", ()):
+        if isinstance(item, DeltaChannel):
+            return item.of_type(getattr(hint, "__origin__", hint))
         if isinstance(item, BaseChannel):
             return item
         if isclass(item) and issubclass(item, BaseChannel):

@@ -3,6 +3,7 @@
 from taskloom.pregel.channels.any_value import AnyValue
 from taskloom.pregel.channels.base import BaseChannel
 from taskloom.pregel.channels.binop import BinaryOperatorAggregate
+from taskloom.pregel.channels.delta import DeltaChannel
 from taskloom.pregel.channels.ephemeral_value import EphemeralValue
 from taskloom.pregel.channels.last_value import LastValue, LastValueAfterFinish
 from taskloom.pregel.channels.named_barrier_value import (
@@ -16,6 +17,7 @@ __all__ = (
     "AnyValue",
     "BaseChannel",
     "BinaryOperatorAggregate",
+    "DeltaChannel",
     "EphemeralValue",
     "LastValue",
     "LastValueAfterFinish",

@@ -46,7 +46,8 @@ def unwrap_overwrite(value: Any) -> Any:
     return MISSING
 
 
-def _same(a: Callable[..., Any], b: Callable[..., Any]) -> bool:
+def same_operator(a: Callable[..., Any], b: Callable[..., Any]) -> bool:
+    """Whether two operators pass for one; a lambda does for any, since no two of them are equal."""
     anonymous = "<lambda>"
     return a is b or anonymous in (getattr(a, "__name__", ""), getattr(b, "__name__", ""))
 
@@ -83,7 +84,9 @@ class BinaryOperatorAggregate(SingleValue[Value]):
             return MISSING
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, BinaryOperatorAggregate) and _same(self.operator, other.operator)
+        return isinstance(other, BinaryOperatorAggregate) and same_operator(
+            self.operator, other.operator
+        )
 
     __hash__ = None  # type: ignore[assignment]
 

@@ -1,0 +1,109 @@
+"""The batch-reduced cell: all writes of a superstep are handed to one call of its reducer."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Sequence
+from typing import Any, Self
+
+from taskloom.pregel.channels.base import SingleValue, Value
+from taskloom.pregel.channels.binop import (
+    ONE_OVERWRITE,
+    concrete_type,
+    same_operator,
+    unwrap_overwrite,
+)
+from taskloom.pregel.errors import InvalidUpdateError
+from taskloom.pregel.missing import MISSING
+
+
+class DeltaChannel(SingleValue[Value]):
+    """Holds what a reducer makes of its value and of all writes of a superstep at once.
+
+    It is stored like any other cell. (LangGraph stores the writes and replays them, with a full
+    value now and then; the savers here store a long value as what changed in it, whatever its
+    cell, so that there is nothing to replay.)
+
+    Args:
+        reducer: takes the value so far and a list of writes, and returns the new value.
+        typ: the type of its value; called without arguments for the first one. That of the
+            annotation if it stands in one.
+        snapshot_frequency: LangGraph's, checked and otherwise without effect.
+
+    Raises:
+        ValueError: `snapshot_frequency` is not positive.
+
+    Example:
+        >>> from taskloom.pregel.channels import DeltaChannel
+        >>> seen = DeltaChannel(lambda held, writes: held | set().union(*writes), set)
+        >>> seen.update([{1}, {2, 3}])
+        True
+        >>> assert seen.get() == {1, 2, 3}
+    """
+
+    __slots__ = ("reducer", "snapshot_frequency")
+
+    def __init__(
+        self,
+        reducer: Callable[[Any, Sequence[Any]], Any],
+        typ: Any = list,
+        *,
+        snapshot_frequency: int = 1000,
+    ) -> None:
+        if snapshot_frequency <= 0:
+            raise ValueError(f"snapshot_frequency must be a positive int, got {snapshot_frequency}")
+        super().__init__(list if typ is None else concrete_type(typ))
+        self.reducer = reducer
+        self.snapshot_frequency = snapshot_frequency
+
+    def of_type(self, typ: Any) -> Self:
+        """A cell like this one for values of another type."""
+        cell = self._empty()
+        cell.typ = concrete_type(typ)
+        return cell
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, DeltaChannel):
+            return False
+        if self.snapshot_frequency != other.snapshot_frequency:
+            return False
+        return same_operator(self.reducer, other.reducer)
+
+    __hash__ = None  # type: ignore[assignment]
+
+    def _empty(self) -> Self:
+        cell = self.__class__(self.reducer, self.typ, snapshot_frequency=self.snapshot_frequency)
+        cell.key = self.key
+        return cell
+
+    def from_checkpoint(self, checkpoint: Any) -> Self:
+        """A new cell like this one, with the stored value, or its type's empty one for MISSING."""
+        cell = self._empty()
+        cell.value = self.typ() if checkpoint is MISSING else checkpoint
+        return cell
+
+    def copy(self) -> Self:
+        """A cell with the same value that changes independently, also in place."""
+        cell = super().copy()
+        if cell.value is not MISSING:
+            cell.value = copy.copy(cell.value)
+        return cell
+
+    def update(self, values: Sequence[Any]) -> bool:
+        """Take the writes of one superstep. Returns whether the cell changed."""
+        if not values:
+            return False
+        replacement: Any = MISSING
+        for value in values:
+            new = unwrap_overwrite(value)
+            if new is MISSING:
+                continue
+            if replacement is not MISSING:
+                raise InvalidUpdateError(ONE_OVERWRITE.format(key=self.key))
+            replacement = new
+        if replacement is not MISSING:
+            self.value = self.typ() if replacement is None else copy.copy(replacement)
+        else:
+            base = self.typ() if self.value is MISSING else self.value
+            self.value = self.reducer(base, list(values))
+        return True

@@ -1,0 +1,67 @@
+"""The cell whose reducer takes all writes of a superstep in one call."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, TypedDict
+
+import pytest
+from taskloom.pregel import START, InvalidUpdateError, Overwrite, StateGraph
+from taskloom.pregel.channels import DeltaChannel
+from taskloom.pregel.checkpoint.memory import InMemorySaver
+
+
+def merged(held: dict[str, int], writes: list[dict[str, int]]) -> dict[str, int]:
+    whole = dict(held)
+    for write in writes:
+        whole |= write
+    return {key: value for key, value in whole.items() if value}
+
+
+class State(TypedDict):
+    files: Annotated[dict[str, int], DeltaChannel(merged)]
+
+
+def test_all_writes_of_a_superstep_come_in_one_call() -> None:
+    calls: list[list[Any]] = []
+
+    def reduce(held: list[int], writes: list[list[int]]) -> list[int]:
+        calls.append(writes)
+        return held + [item for write in writes for item in write]
+
+    cell = DeltaChannel(reduce)
+    cell.update([[1], [2, 3]])
+    assert calls == [[[1], [2, 3]]]
+    assert cell.get() == [1, 2, 3]
+
+
+def test_it_begins_with_the_empty_value_of_its_annotations_type_and_is_stored() -> None:
+    builder = StateGraph(State)
+    builder.add_node("one", lambda state: {"files": {"a": 1, "b": 2}})
+    builder.add_node("two", lambda state: {"files": {"a": 0, "c": 3}})
+    builder.add_edge(START, "one")
+    builder.add_edge("one", "two")
+    graph = builder.compile(checkpointer=InMemorySaver())
+    config = {"configurable": {"thread_id": "1"}}
+    assert graph.invoke({}, config) == {"files": {"b": 2, "c": 3}}
+    assert graph.get_state(config).values == {"files": {"b": 2, "c": 3}}
+
+
+def test_an_overwrite_replaces_the_value_and_two_are_refused() -> None:
+    cell = DeltaChannel(merged, dict)
+    cell.update([{"a": 1}, Overwrite({"z": 9})])
+    assert cell.get() == {"z": 9}
+    with pytest.raises(InvalidUpdateError, match="only one Overwrite"):
+        cell.update([Overwrite({}), Overwrite({})])
+
+
+def test_a_copy_changes_independently() -> None:
+    cell = DeltaChannel(merged, dict)
+    cell.update([{"a": 1}])
+    twin = cell.copy()
+    twin.get()["b"] = 2
+    assert cell.get() == {"a": 1}
+
+
+def test_a_snapshot_frequency_that_is_not_positive_is_refused() -> None:
+    with pytest.raises(ValueError, match="positive"):
+        DeltaChannel(merged, snapshot_frequency=0)
