@@ -54,6 +54,7 @@ if TYPE_CHECKING:
     from taskloom.flow import RetryTask as RetryTask
     from taskloom.graph import Graph as Graph
     from taskloom.graph import Group as Group
+    from taskloom.graph import Subgraph as Subgraph
     from taskloom.graph import Tree as Tree
     from taskloom.retry import Retry as Retry
     from taskloom.run import Run as Run
@@ -124,6 +125,7 @@ _HOME = {
     "Semaphore": "scope.limits",
     "Sender": "channel",
     "Stage": "scope.pipeline",
+    "Subgraph": "graph",
     "Take": "access",
     "Task": "task",
     "WaitStats": "scope.primitives",

@@ -54,7 +54,7 @@ def test_svg_is_well_formed_and_draws_each_node_and_edge(plan: taskloom.Plan) ->
     root = ElementTree.fromstring(plan.draw())
     space = "{http://www.w3.org/2000/svg}"
     assert len(root.findall(f"{space}rect")) == 6
-    assert len(root.findall(f"{space}line")) == 7
+    assert len(root.findall(f"{space}polyline")) == 7
 
 
 def test_the_empty_plan_can_be_drawn() -> None:

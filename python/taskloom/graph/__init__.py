@@ -1,18 +1,20 @@
 """Task graphs: nodes, what they read, in which order they must run; compiled to plans.
 
-builder    Graph: nodes, uses of values, compile
-view       a graph seen through options
-patterns   many nodes at once: map, reduce, partition, concat, depends_on
-trees      nodes with one parent each, whose value flows to them
-kin        the parents and children of nodes
-shapes     what graphs and views have in common
-arity      which calls fit a function
-place      which nodes run outside the run's own loop, and how they are submitted
+builder      Graph: nodes, uses of values, compile
+view         a graph seen through options
+patterns     many nodes at once: map, reduce, partition, concat, depends_on
+trees        nodes with one parent each, whose value flows to them
+composition  a graph or plan as part of another graph
+kin          the parents and children of nodes
+shapes       what graphs and views have in common
+arity        which calls fit a function
+place        which nodes run outside the run's own loop, and how they are submitted
 """
 
 from taskloom.graph.builder import Graph
+from taskloom.graph.composition import Subgraph
 from taskloom.graph.patterns import Group
 from taskloom.graph.trees import Tree
 from taskloom.graph.view import GraphView
 
-__all__ = ["Graph", "GraphView", "Group", "Tree"]
+__all__ = ["Graph", "GraphView", "Group", "Subgraph", "Tree"]

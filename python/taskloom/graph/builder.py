@@ -26,6 +26,7 @@ from taskloom.graph._arity import arity
 from taskloom.graph._kin import Kin
 from taskloom.graph._place import is_deferred, submitting
 from taskloom.graph._shapes import Adder, node_of, nodes_in
+from taskloom.graph.composition import Box, Composition
 from taskloom.graph.patterns import Patterns
 from taskloom.graph.trees import Tree, Trees, check_trees
 from taskloom.graph.view import GraphView
@@ -45,7 +46,7 @@ GRAPH_OPTIONS = ("on_error", "retry")
 
 
 @final
-class Graph(Kin, Patterns, Trees):
+class Graph(Kin, Patterns, Trees, Composition):
     """A task graph under construction: add nodes, then compile it to a plan or run it.
 
     Parameters
@@ -82,6 +83,9 @@ class Graph(Kin, Patterns, Trees):
         self._uses: dict[int, tuple[Usage, ...]] = {}
         self._resources: dict[str | type, Node[Any]] = {}
         self._rootless: list[Tree] = []
+        self._boxes: list[Box] = []
+        #: The indices of nodes whose values are kept whether `compile` is told so or not.
+        self._keeping: set[int] = set()
         self._tokens: list[Token[tuple[Graph, int] | None]] = []
         self._compiled: tuple[tuple[int, int], Plan] | None = None
 
@@ -205,7 +209,7 @@ class Graph(Kin, Patterns, Trees):
         facts = infer(nodes, self._uses, resources, self._sources)
         kept: list[int] | None = None
         if slots == "compact":
-            kept = []
+            kept = sorted(self._keeping - facts.gone)
             for node in nodes_in(keep, "keep"):
                 if node.graph is not self:
                     raise GraphError(f"keep: node {node.name!r} belongs to another graph")

@@ -166,7 +166,7 @@ class Tree(_taskloom.Pack):
 
     def __iter__(self) -> Iterator[Tree]:
         """The tree and all that grow from it, depth first."""
-        stack = [self]
+        stack: list[Tree] = [self]
         while stack:
             tree = stack.pop()
             yield tree

@@ -9,6 +9,7 @@ from taskloom._taskloom import Node
 from taskloom.errors import GraphError
 from taskloom.graph._place import check_place
 from taskloom.graph._shapes import Adder, checked_window
+from taskloom.graph.composition import Composition
 from taskloom.graph.patterns import Patterns
 from taskloom.graph.trees import Trees
 from taskloom.task import Options
@@ -22,7 +23,7 @@ R = TypeVar("R")
 
 
 @final
-class GraphView(Patterns, Trees):
+class GraphView(Patterns, Trees, Composition):
     """A graph seen through options: what is added here gets them. Made by `Graph.options`.
 
     >>> import taskloom

@@ -6,12 +6,14 @@ orders two nodes, by `after` or because they use the same object.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from html import escape
 from typing import Any, Literal, NamedTuple, get_args
 
 from taskloom._taskloom import Pack, Plan
 from taskloom.errors import OptionError
+from taskloom.graph.composition import Box
+from taskloom.observe.layered import layered
 
 __all__ = ["draw", "dump"]
 
@@ -19,6 +21,10 @@ Format = Literal["svg", "mermaid", "dot"]
 
 #: Of the drawing, in pixels: a letter's width, a box's height, the gaps between boxes.
 LETTER, HEIGHT, GAP_ACROSS, GAP_DOWN, MARGIN = 7.5, 30, 24, 54, 16
+#: The room for an edge that passes through a row of boxes.
+PASS = 6
+#: The room for the label of a box.
+LABEL = 12
 
 
 class _Edge(NamedTuple):
@@ -121,11 +127,41 @@ def draw(plan: Plan, format: Format = "svg") -> str:
     return _dot(plan) if format == "dot" else _svg(plan)
 
 
+def _boxes(plan: Plan) -> list[Box]:
+    """The plan's subgraphs, which are boxes in a drawing; those around others come first."""
+    return [box for box in plan.graph._boxes if all(index < len(plan) for index in box.members)]
+
+
+def _nested(plan: Plan, open_box: Callable[[int, str], str], close_box: str) -> list[str | int]:
+    """Text that opens and closes boxes, and between it the indices of nodes."""
+    boxes = _boxes(plan)
+    innermost: dict[int, int] = {}
+    for number, box in enumerate(boxes):
+        innermost.update(dict.fromkeys(box.members, number))
+
+    def inside(number: int | None) -> list[str | int]:
+        found: list[str | int] = [
+            node.index for node in plan.nodes if innermost.get(node.index) == number
+        ]
+        for other, box in enumerate(boxes):
+            if box.within == number:
+                found += [open_box(other, box.label), *inside(other), close_box]
+        return found
+
+    return inside(None)
+
+
 def _mermaid(plan: Plan) -> str:
+    def quoted(text: str) -> str:
+        return text.replace("&", "&amp;").replace('"', "&quot;").replace("\n", " ")
+
     lines = ["flowchart TD"]
-    for node in plan.nodes:
-        name = node.name.replace("&", "&amp;").replace('"', "&quot;").replace("\n", " ")
-        lines.append(f'    n{node.index}["{name}"]')
+    depth = 1
+    for item in _nested(plan, lambda n, label: f'subgraph b{n}["{quoted(label)}"]', "end"):
+        depth -= item == "end"
+        text = item if isinstance(item, str) else f'n{item}["{quoted(plan.nodes[item].name)}"]'
+        lines.append(f"{'    ' * depth}{text}")
+        depth += isinstance(item, str) and item != "end"
     for edge in _edges(plan):
         arrow = "-->" if edge.carries else "-.->"
         lines.append(f"    n{edge.before} {arrow}{_mermaid_label(edge)} n{edge.after}")
@@ -137,10 +173,19 @@ def _mermaid_label(edge: _Edge) -> str:
 
 
 def _dot(plan: Plan) -> str:
+    def quoted(text: str) -> str:
+        return text.replace("\\", "\\\\").replace('"', '\\"').replace("\n", " ")
+
     lines = ["digraph plan {", "    node [shape=box]"]
-    for node in plan.nodes:
-        name = node.name.replace("\\", "\\\\").replace('"', '\\"').replace("\n", " ")
-        lines.append(f'    n{node.index} [label="{name}"]')
+    depth = 1
+    start = 'subgraph cluster_{} {{ label="{}"'
+    for item in _nested(plan, lambda n, label: start.format(n, quoted(label)), "}"):
+        depth -= item == "}"
+        text = (
+            item if isinstance(item, str) else f'n{item} [label="{quoted(plan.nodes[item].name)}"]'
+        )
+        lines.append(f"{'    ' * depth}{text}")
+        depth += isinstance(item, str) and item != "}"
     for edge in _edges(plan):
         style = "" if edge.carries else ", style=dashed"
         label = "" if edge.label == "read" else edge.label
@@ -148,47 +193,59 @@ def _dot(plan: Plan) -> str:
     return "\n".join([*lines, "}"])
 
 
+class _Place(NamedTuple):
+    """Where a node stands in a drawing."""
+
+    left: float
+    top: float
+    width: float
+
+    @property
+    def middle(self) -> float:
+        return self.left + self.width / 2
+
+
 def _svg(plan: Plan) -> str:
-    """Nodes stand in rows by their longest way from a node that waits for nothing."""
     edges = list(_edges(plan))
-    before: dict[int, list[int]] = {}
-    for edge in edges:
-        before.setdefault(edge.after, []).append(edge.before)
-    row: dict[int, int] = {}
-    rows: list[list[int]] = []
-    for node in plan.order:
-        place = max((row[source] + 1 for source in before.get(node.index, ())), default=0)
-        row[node.index] = place
-        if place == len(rows):
-            rows.append([])
-        rows[place].append(node.index)
+    box = {index: number for number, box in enumerate(_boxes(plan)) for index in box.members}
+    rows, ways = layered(
+        [node.index for node in plan.order], [(edge.before, edge.after) for edge in edges], box
+    )
+    # What is not a node is where an edge passes through a row.
     widths = [len(node.name) * LETTER + 20 for node in plan.nodes]
-    lengths = [sum(widths[i] for i in own) + GAP_ACROSS * (len(own) - 1) for own in rows]
-    across = max(lengths, default=0) + 2 * MARGIN
-    down = len(rows) * HEIGHT + max(len(rows) - 1, 0) * GAP_DOWN + 2 * MARGIN
-    middle: dict[int, tuple[float, float]] = {}
-    boxes: list[str] = []
-    for place, own in enumerate(rows):
-        left, top = (across - lengths[place]) / 2, MARGIN + place * (HEIGHT + GAP_DOWN)
-        for index in own:
-            width = widths[index]
-            middle[index] = x, y = left + width / 2, top + HEIGHT / 2
-            boxes.append(
-                f'<rect x="{left:.1f}" y="{top}" width="{width:.1f}" height="{HEIGHT}" rx="5" '
-                'fill="#eef3fb" stroke="#4a6fa5"/>'
-                f'<text x="{x:.1f}" y="{y + 4:.1f}" text-anchor="middle">'
-                f"{escape(plan.nodes[index].name)}</text>"
-            )
+    wide = [[widths[i] if i < len(widths) else PASS for i in own] for own in rows]
+    lengths = [sum(own) + GAP_ACROSS * (len(own) - 1) for own in wide]
+    margin = MARGIN + (2 * LABEL if box else 0)
+    across = max(lengths, default=0) + 2 * margin
+    down = len(rows) * HEIGHT + max(len(rows) - 1, 0) * GAP_DOWN + 2 * margin
+    places: dict[int, _Place] = {}
+    for number, own in enumerate(rows):
+        left, top = (across - lengths[number]) / 2, margin + number * (HEIGHT + GAP_DOWN)
+        for index, width in zip(own, wide[number], strict=True):
+            places[index] = _Place(left, top, width)
             left += width + GAP_ACROSS
+    nodes = [
+        f'<rect x="{place.left:.1f}" y="{place.top}" width="{place.width:.1f}" height="{HEIGHT}" '
+        'rx="5" fill="#eef3fb" stroke="#4a6fa5"/>'
+        f'<text x="{place.middle:.1f}" y="{place.top + HEIGHT / 2 + 4:.1f}" '
+        f'text-anchor="middle">{escape(node.name)}</text>'
+        for node in plan.nodes
+        for place in (places[node.index],)
+    ]
     lines = []
     for edge in edges:
-        (x1, y1), (x2, y2) = middle[edge.before], middle[edge.after]
-        y1, y2 = y1 + HEIGHT / 2, y2 - HEIGHT / 2
+        way = [places[index] for index in ways[edge.before, edge.after]]
+        points = [(way[0].middle, way[0].top + HEIGHT)]
+        for place in way[1:-1]:
+            points += [(place.middle, place.top), (place.middle, place.top + HEIGHT)]
+        points.append((way[-1].middle, way[-1].top))
         dashes = "" if edge.carries else ' stroke-dasharray="4 3"'
+        drawn = " ".join(f"{x:.1f},{y:.1f}" for x, y in points)
         lines.append(
-            f'<line x1="{x1:.1f}" y1="{y1:.1f}" x2="{x2:.1f}" y2="{y2:.1f}" stroke="#555"{dashes} '
+            f'<polyline points="{drawn}" fill="none" stroke="#555"{dashes} '
             'marker-end="url(#arrow)"/>'
         )
+        (x1, y1), (x2, y2) = points[:2]
         if edge.label != "read":
             lines.append(
                 f'<text x="{(x1 + x2) / 2 + 4:.1f}" y="{(y1 + y2) / 2:.1f}" fill="#777">'
@@ -200,8 +257,46 @@ def _svg(plan: Plan) -> str:
             'font-family="sans-serif" font-size="12">',
             '<defs><marker id="arrow" viewBox="0 0 8 8" refX="8" refY="4" markerWidth="7" '
             'markerHeight="7" orient="auto"><path d="M0 0L8 4L0 8z" fill="#555"/></marker></defs>',
+            *_outlines(_boxes(plan), places),
             *lines,
-            *boxes,
+            *nodes,
             "</svg>",
         ]
     )
+
+
+def _depth(boxes: list[Box], number: int) -> int:
+    """How many boxes there are in each other within this one."""
+    inner = [_depth(boxes, other) + 1 for other, box in enumerate(boxes) if box.within == number]
+    return max(inner, default=0)
+
+
+def _outlines(boxes: list[Box], places: dict[int, _Place]) -> Iterator[str]:
+    """The boxes of subgraphs, as far as no other node stands among theirs."""
+    for number, box in enumerate(boxes):
+        if not box.members:
+            continue
+        own = [places[index] for index in box.members]
+        deep = _depth(boxes, number)
+        room = 7 + 5 * deep
+        left = min(p.left for p in own) - room
+        top = min(p.top for p in own) - room - 4 - LABEL * deep
+        right = max(p.left + p.width for p in own) + room
+        bottom = max(p.top + HEIGHT for p in own) + room
+        members = set(box.members)
+        if any(
+            place.left < right
+            and place.left + place.width > left
+            and place.top < bottom
+            and place.top + HEIGHT > top
+            for index, place in places.items()
+            if place.width > PASS and index not in members
+        ):
+            continue
+        yield (
+            f'<rect x="{left:.1f}" y="{top:.1f}" width="{right - left:.1f}" '
+            f'height="{bottom - top:.1f}" rx="8" fill="#f7f4ea" stroke="#b59f5b" '
+            'stroke-dasharray="5 3"/>'
+            f'<text x="{left + 6:.1f}" y="{top - 3:.1f}" fill="#8a7433" font-size="11">'
+            f"{escape(box.label)}</text>"
+        )
