@@ -58,6 +58,7 @@ if TYPE_CHECKING:
     from taskloom.graph import Tree as Tree
     from taskloom.retry import Retry as Retry
     from taskloom.run import Run as Run
+    from taskloom.scheduling.config import ExecutorConfig as ExecutorConfig
     from taskloom.scheduling.resources import Limit as Limit
     from taskloom.scheduling.resources import Resources as Resources
     from taskloom.scope.aio import aio as aio
@@ -105,6 +106,7 @@ _HOME = {
     "Copy": "access",
     "Event": "scope.primitives",
     "Executor": "executor",
+    "ExecutorConfig": "scheduling.config",
     "Forward": "access",
     "Future": "_taskloom",
     "Graph": "graph",

@@ -7,9 +7,10 @@ by the engine and not queued before that, and the executor's workers stay as lon
 
 from __future__ import annotations
 
+import functools
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from contextvars import copy_context
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, final
 
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 
     from taskloom.places.process import ProcessPlace
     from taskloom.scheduling.admission import Admission
+    from taskloom.scheduling.config import ExecutorConfig
     from taskloom.scheduling.resources import Resources
 
 __all__ = ["Base", "Desk", "resolve", "resolved_options"]
@@ -117,17 +119,14 @@ class Desk:
     def __init__(
         self,
         max_workers: int,
-        *,
-        amounts: Mapping[str, float],
-        hard_deadlines: bool,
-        exit_timeout: float | None,
-        timeout: float | None,
+        config: ExecutorConfig,
     ) -> None:
-        self._timeout = timeout
-        self.hard_deadlines = hard_deadlines
+        self._timeout = config.default_timeout
+        self.hard_deadlines = config.overdue == "skip"
         self._max_workers = max_workers
-        self._amounts = amounts
-        self._exit_timeout = exit_timeout
+        self._amounts = config.resources
+        self._memory_limit = config.memory_limit
+        self._exit_timeout = config.exit_timeout
         self._lock = threading.Lock()
         self._place: ProcessPlace | None = None
         self._admission: Admission[Launch] | None = None
@@ -190,9 +189,9 @@ class Desk:
         with self._lock:
             if self._place is None:
                 from taskloom.places.process import ProcessPlace
-                from taskloom.scheduling.affinity import usable_cpus
+                from taskloom.scheduling.cpus import cpu_count
 
-                count = min(self._max_workers, len(usable_cpus()))
+                count = min(self._max_workers, cpu_count())
                 self._place = ProcessPlace(count, exit_timeout=self._exit_timeout)
             return self._place
 
@@ -203,7 +202,7 @@ class Desk:
             if self._admission is None:
                 from taskloom.scheduling.admission import Admission
 
-                amounts = {**_machine(), **self._amounts}
+                amounts = {**_machine(self._memory_limit), **self._amounts}
                 self._admission = Admission(amounts, on_admitted=_start_all)
             return self._admission
 
@@ -237,12 +236,15 @@ class Desk:
         self._place = None
 
 
-def _machine() -> dict[str, float]:
+def _machine(limit: int | float | None) -> dict[str, float]:
+    """What tasks with needs share; `limit` is a number of bytes, or a share of the memory."""
     from taskloom.scheduling.monitor import ResourceMonitor
 
     sample = ResourceMonitor().sample()
-    memory = sample.memory_limit
-    return {"cpu": sample.cpus, "memory": float("inf") if memory is None else memory, "io": 1.0}
+    memory = float("inf") if sample.memory_limit is None else float(sample.memory_limit)
+    if limit is not None:
+        memory = limit * memory if isinstance(limit, float) else float(limit)
+    return {"cpu": sample.cpus, "memory": memory, "io": 1.0}
 
 
 def _start_all(launches: list[Launch]) -> None:
@@ -344,6 +346,7 @@ class _Place(Protocol):
         *,
         timeout: float | None,
         name: str | None,
+        on_begin: Callable[[], object],
     ) -> StandardFuture[Any]: ...
 
 
@@ -366,11 +369,15 @@ class _Threads:
         *,
         timeout: float | None,
         name: str | None,
+        on_begin: Callable[[], object],
     ) -> Future[Any]:
+        on_begin()  # from here on the attempt is what counts as queued
         chosen = TaskOptions(Options.EMPTY, priority=self._priority, timeout=timeout, name=name)
         # A copy: an attempt that is out of time may still be in the one before.
         context = self._context.copy()
-        future: Future[Any] = context.run(self._pool._prepare, chosen, function, args, kwargs)
+        future: Future[Any] = context.run(
+            self._pool._prepare, chosen, function, args, kwargs, bounded=False
+        )
         _taskloom._set_attempts(future, self._attempts, self.last_error)
         self._attempts += 1
         self._pool._enqueue(future)
@@ -430,7 +437,14 @@ class AttemptsLaunch(Launch):
                 limit, by_deadline = left, True
         function, args, kwargs = self._call
         try:
-            task = self._place.submit(function, args, kwargs, timeout=limit, name=self._name)
+            task = self._place.submit(
+                function,
+                args,
+                kwargs,
+                timeout=limit,
+                name=self._name,
+                on_begin=functools.partial(self.pool._let_go, self.future),
+            )
         except BaseException as error:
             self._end(None, error)
             return

@@ -259,6 +259,10 @@ class Pool:
         aging: int = 64,
         overdue: str = "skip",
         timing: bool = False,
+        max_spares: int = 64,
+        local_queues: bool = True,
+        local_bound: int | None = None,
+        nearest: tuple[tuple[int, ...], ...] = ...,
     ) -> Any: ...
     def submit(
         self, fn: Callable[_P, _R], /, *args: _P.args, **kwargs: _P.kwargs
@@ -289,8 +293,11 @@ class Pool:
         function: Callable[..., _R],
         args: tuple[Any, ...],
         kwargs: dict[str, Any],
+        *,
+        bounded: bool = True,
     ) -> Future[_R]: ...
     def _enqueue(self, future: Future[Any]) -> None: ...
+    def _let_go(self, future: Future[Any]) -> None: ...
     def _refuse(self, future: Future[Any], error: BaseException) -> None: ...
     def _refuse_if_closed(self) -> None: ...
     @overload

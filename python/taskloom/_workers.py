@@ -59,12 +59,15 @@ class Workers:
         initializer: Callable[..., object] | None,
         initargs: tuple[Any, ...],
         exit_timeout: float | None,
+        prepare: Callable[[int], object] | None = None,
     ) -> None:
         # The end is the standard library's own name, which log filters look for.
         self.prefix = prefix or f"taskloom.ThreadPoolExecutor-{_serial()}"
         self.initializer = initializer
         self.initargs = initargs
         self.exit_timeout = exit_timeout
+        # Called by each thread with its worker's number, before all else.
+        self.prepare = prepare
         self.threads: set[threading.Thread] = set()
         # Held while a thread is started, which any worker may do: until then it cannot be joined.
         self._starting = threading.RLock()
@@ -79,7 +82,7 @@ class Workers:
         After an error the thread may be there all the same, if a signal handler raised it.
         """
         thread = threading.Thread(
-            target=self._main, args=(entry,), name=f"{self.prefix}_{index}", daemon=True
+            target=self._main, args=(index, entry), name=f"{self.prefix}_{index}", daemon=True
         )
         with self._starting:
             # Spares come and go, and some threads never started.
@@ -92,9 +95,11 @@ class Workers:
         with self._starting:
             return [thread for thread in self.threads if thread.is_alive()]
 
-    def _main(self, entry: Entry) -> None:
+    def _main(self, index: int, entry: Entry) -> None:
         if not entry.begin():
             return
+        if self.prepare is not None:
+            self.prepare(index)
         if self.initializer is not None:
             try:
                 self.initializer(*self.initargs)

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import os
 import threading
 import time
 import weakref
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING, Any, Literal, ParamSpec, TypeVar, final
+from typing import TYPE_CHECKING, Any, Literal, ParamSpec, TypeVar, Unpack, final
 
 from taskloom import _taskloom
 from taskloom._mapping import map_ordered
@@ -19,6 +18,7 @@ from taskloom.access import Context
 from taskloom.errors import OptionError
 from taskloom.graph import Graph
 from taskloom.run import Mode, Run, Watch, run_plan, start_plan
+from taskloom.scheduling.config import ExecutorConfig, Settings, settle
 from taskloom.task import Options, Task
 from taskloom.view import ExecutorView
 
@@ -33,13 +33,6 @@ R = TypeVar("R")
 
 worker_index = _taskloom.worker_index
 worker_count = _taskloom.worker_count
-
-
-def _available_cpus() -> int:
-    try:
-        return len(os.sched_getaffinity(0))
-    except AttributeError:  # not on macOS and Windows
-        return os.cpu_count() or 1
 
 
 _taskloom._know_task(Task)
@@ -57,47 +50,24 @@ class Executor(_taskloom.Pool, ThreadPoolExecutor):
     Parameters
     ----------
     max_workers
-        How many tasks run side by side; by default `min(32, CPUs + 4)`, as in the standard library.
-        Threads are started when they are first needed.
-    thread_name_prefix
-        Workers are named `<prefix>_<index>`.
+        How many tasks run side by side; by default `min(32, CPUs + 4)`, as in the standard library,
+        with the CPUs that affinity and the container's quota leave. Threads are started when they
+        are first needed.
+    config
+        An `ExecutorConfig` with settings that are not given here.
     initializer, initargs
         Called as `initializer(*initargs)` by each worker before its first task. If it raises, the
         executor is broken: what is pending and what is submitted later fails with `BrokenExecutor`.
-    inline
-        If true, a thread from outside that waits for a task that was not started runs it itself.
-        Refused together with `initializer`, which that thread would not have run.
-    max_queue_depth
-        How many submitted tasks may wait; None for any number.
-    when_full
-        What a submit to a full queue does: `"block"` waits for room (but raises `QueueFull` on a
-        thread that runs an event loop, and never makes a worker wait), `"reject"` raises
-        `QueueFull`. `"drop_oldest"` gives up the task that waits longest, `"drop_lowest"` the least
-        urgent one, which may be the new one; the future of a dropped task ends with `QueueFull`.
-    overdue
-        What becomes of a task whose deadline passes. `"skip"`: its future ends with
-        `DeadlineMissed`, at once while it runs, in its turn while it is queued. The others run it
-        in spite of it: `"first"` before everything else, `"report"` in its band's turn.
-    deadline_lead
-        Seconds before its deadline from which on a queued task is drawn forward, band by band.
-    aging
-        Every how many starts the task that waits longest goes first, so that low priority does
-        not starve; 0 for never.
-    timing
-        Whether the times of tasks are recorded, for `Future.timing` and `stats()`.
-    default_timeout
-        Seconds per attempt for tasks that say nothing else; None for no limit.
-    cancel
-        How a running task is cancelled. `"cooperative"` sets its token, which `checkpoint()` looks
-        at. `"interrupt"` also raises `Cancelled` in its thread at its next Python instruction; a
-        call into C is not interrupted, and a `finally` block or a lock may be left half-way.
-    exit_timeout
-        Seconds that the interpreter's exit waits for running tasks before it abandons them; None
-        waits until they are done. After ten seconds it says what it waits for.
+    settings
+        Every field of `ExecutorConfig`, which says what each does: `thread_name_prefix`, `inline`,
+        `max_queue_depth`, `when_full`, `overdue`, `timing`, `default_timeout`, `cancel`, ...
+        What is named neither here nor in `config` is looked up in the environment
+        (`TASKLOOM_WORKERS=4`), then in the TOML file that `TASKLOOM_CONFIG` names.
 
     Errors
     ------
-    `ValueError` and `TypeError` for values that make no sense, with the value and what would do.
+    `ValueError` and `TypeError` for values that make no sense, with the value and what would do;
+    `OptionError` for a setting that does not exist, or has no effect together with another.
 
     Example
     -------
@@ -111,6 +81,7 @@ class Executor(_taskloom.Pool, ThreadPoolExecutor):
 
     _workers: Workers
     _max_workers: int
+    _config: ExecutorConfig
     _desk: Desk
     _base: Base
     _born: float
@@ -120,68 +91,56 @@ class Executor(_taskloom.Pool, ThreadPoolExecutor):
         cls,
         max_workers: int | None = None,
         *,
-        thread_name_prefix: str = "",
+        config: ExecutorConfig | None = None,
         initializer: Callable[..., object] | None = None,
         initargs: tuple[Any, ...] = (),
-        inline: bool = False,
-        max_queue_depth: int | None = 10_000,
-        when_full: Literal["block", "reject", "drop_oldest", "drop_lowest"] = "block",
-        overdue: Literal["skip", "first", "report"] = "skip",
-        deadline_lead: float = 0.1,
-        aging: int = 64,
-        timing: bool = False,
-        default_timeout: float | None = None,
-        cancel: Literal["cooperative", "interrupt"] = "cooperative",
-        exit_timeout: float | None = None,
+        **settings: Unpack[Settings],
     ) -> Executor:
-        if max_workers is None:
-            max_workers = min(32, _available_cpus() + 4)
-        if max_workers <= 0:
-            raise ValueError("max_workers must be greater than 0")
+        given: dict[str, Any] = dict(settings)
+        if max_workers is not None:
+            given["max_workers"] = max_workers
+        config = settle(config, given)
         if initializer is not None and not callable(initializer):
             raise TypeError("initializer must be a callable")
-        if inline and initializer is not None:
+        if config.inline and initializer is not None:
             raise OptionError(
                 "inline=True lets threads from outside run tasks, and those have not run the "
                 "initializer; drop one of the two"
             )
-        if max_queue_depth is not None and max_queue_depth < 1:
-            raise ValueError(
-                f"max_queue_depth={max_queue_depth!r} must be at least 1, or None for no bound"
-            )
-        if exit_timeout is not None and exit_timeout < 0:
-            raise ValueError(f"exit_timeout={exit_timeout!r} must be seconds, 0 or more, or None")
-        if cancel not in ("cooperative", "interrupt"):
-            raise OptionError(f"cancel={cancel!r} must be 'cooperative' or 'interrupt'")
-        if default_timeout is not None and not default_timeout > 0:
-            raise ValueError(
-                f"default_timeout={default_timeout!r} must be seconds above 0, or None for no limit"
-            )
-        workers = Workers(thread_name_prefix, initializer, initargs, exit_timeout)
+        max_workers = config.worker_count()
+        prepare: Callable[[int], object] | None = None
+        nearest: tuple[tuple[int, ...], ...] = ()
+        if config.cpu_affinity is not None or config.numa != "none" or config.realtime is not None:
+            from taskloom.scheduling.placement import Placement
+
+            placement = Placement.of(config)
+            prepare, nearest = placement.preparation(), placement.nearest
+        workers = Workers(
+            config.thread_name_prefix, initializer, initargs, config.exit_timeout, prepare
+        )
         self: Executor = super().__new__(
             cls,
             max_workers,
-            max_queue_depth,
-            when_full,
-            inline,
+            config.max_queue_depth,
+            config.when_full,
+            config.inline,
             workers.start,
-            deadline_lead=deadline_lead,
-            aging=aging,
-            overdue=overdue,
-            timing=timing,
+            deadline_lead=config.deadline_lead,
+            aging=config.aging,
+            overdue=config.overdue,
+            timing=config.timing,
+            max_spares=config.spare_workers,
+            local_queues=config.work_stealing,
+            local_bound=config.worker_queue_depth,
+            nearest=nearest,
         )
         workers.executor = weakref.ref(self)
         self._workers = workers
         self._max_workers = max_workers
         self._cache = {}
-        self._desk = Desk(
-            max_workers,
-            amounts={},
-            hard_deadlines=overdue == "skip",
-            exit_timeout=exit_timeout,
-            timeout=default_timeout,
-        )
-        self._base = Base(timing, cancel == "interrupt", default_timeout)
+        self._config = config
+        self._desk = Desk(max_workers, config)
+        self._base = Base(config.timing, config.cancel == "interrupt", config.default_timeout)
         self._born = time.monotonic()
         if self._base != Base():
             self._set_defaults(resolve(Options.EMPTY, self._base))
@@ -191,6 +150,16 @@ class Executor(_taskloom.Pool, ThreadPoolExecutor):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         # Everything was done in __new__; ThreadPoolExecutor's own must not run.
         pass
+
+    @property
+    def config(self) -> ExecutorConfig:
+        """The settings that it was made with, from wherever they came.
+
+        >>> from taskloom import Executor
+        >>> Executor(2, when_full="reject").config
+        ExecutorConfig(max_workers=2, when_full='reject')
+        """
+        return self._config
 
     # What users and tests of ThreadPoolExecutor look at.
     @property

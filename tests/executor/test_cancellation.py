@@ -11,7 +11,6 @@ import pytest
 import taskloom
 from gates import Gate
 from taskloom import Executor, Future
-from taskloom.errors import OptionError
 
 
 @pytest.fixture
@@ -159,7 +158,7 @@ def test_interrupt_ends_the_thread_of_a_task_at_its_timeout() -> None:
 
 
 def test_unknown_way_to_cancel_is_refused() -> None:
-    with pytest.raises(OptionError, match="'cooperative' or 'interrupt'"):
+    with pytest.raises(ValueError, match="expected one of 'cooperative', 'interrupt'"):
         Executor(1, cancel="kill")  # type: ignore[arg-type]
 
 

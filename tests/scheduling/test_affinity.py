@@ -6,7 +6,8 @@ import warnings
 
 import pytest
 from taskloom.scheduling import affinity
-from taskloom.scheduling.affinity import Realtime, pin_thread, usable_cpus
+from taskloom.scheduling.affinity import Realtime, pin_thread
+from taskloom.scheduling.cpus import usable_cpus
 
 needs_affinity = pytest.mark.skipif(
     not hasattr(os, "sched_setaffinity"), reason="this system has no processor affinity"

@@ -13,8 +13,8 @@ from importlib import metadata
 from pathlib import Path
 from typing import NamedTuple
 
-from taskloom.scheduling.affinity import usable_cpus
 from taskloom.scheduling.container import ControlGroup
+from taskloom.scheduling.cpus import cpu_count, usable_cpus
 from taskloom.scheduling.topology import Topology
 
 # Optional packages and what they are for.
@@ -84,7 +84,7 @@ def _cores() -> Iterator[Fact]:
     if quota is not None:
         remark = ""
         if quota < len(usable):
-            remark = f"more than {max(1, int(quota))} busy workers will be throttled"
+            remark = f"more than {cpu_count()} busy workers will be throttled"
         yield Fact("Machine", "CPU limit of the container", f"{quota:g} cores", remark)
     nodes = len(Topology.read().nodes)
     remark = "memory of another node is slower to reach" if nodes > 1 else ""

@@ -31,6 +31,7 @@ from typing import Any, Final, Self, final
 from taskloom.places import wire
 from taskloom.places.manager import Manager
 from taskloom.places.process_task import ProcessTask
+from taskloom.scheduling.cpus import cpu_count
 
 _log = logging.getLogger("taskloom")
 _NAME_AFTER: Final = 10.0  # seconds that an exiting interpreter waits before it says for what
@@ -46,7 +47,7 @@ class ProcessPlace:
     pickled but sent as they are. Errors come back with their type, notes, causes and lines.
 
     Args:
-        max_workers: how many processes at most; the number of usable cores if None.
+        max_workers: how many processes at most; `taskloom.scheduling.cpus.cpu_count()` if None.
         initializer: called once in each process before its first task; if it raises, the place is
             broken and its tasks fail with `BrokenExecutor`.
         initargs: the initializer's arguments.
@@ -77,7 +78,7 @@ class ProcessPlace:
         exit_timeout: float | None = None,
     ) -> None:
         if max_workers is None:
-            max_workers = _usable_cores()
+            max_workers = cpu_count()
         if max_workers < 1:
             raise ValueError(f"max_workers must be at least 1, not {max_workers}")
         if _exiting.is_set():
@@ -99,6 +100,7 @@ class ProcessPlace:
         *,
         timeout: float | None = None,
         name: str | None = None,
+        on_begin: Callable[[], object] | None = None,
     ) -> ProcessTask:
         """Run `function(*args, **kwargs)` in a worker process.
 
@@ -110,6 +112,7 @@ class ProcessPlace:
             timeout: seconds from the task's start after which its process is killed and the future
                 ends with `TimeoutError`; no limit if None.
             name: what errors call the task; the function's name if None.
+            on_begin: called when a process takes the task, with locks held: it must return at once.
 
         Returns:
             A `concurrent.futures.Future` whose `cancel()` also kills a task that is running. If the
@@ -130,7 +133,7 @@ class ProcessPlace:
         if timeout is not None and not timeout > 0:
             raise ValueError(f"timeout must be more than 0 seconds, not {timeout}")
         name = str(name or getattr(function, "__qualname__", None) or repr(function))
-        task = ProcessTask(name, timeout, self._manager.withdraw)
+        task = ProcessTask(name, timeout, self._manager.withdraw, on_begin)
         values = [
             (address, value)
             for address, variable in self._variables
@@ -182,12 +185,6 @@ class ProcessPlace:
         traceback: TracebackType | None,
     ) -> None:
         self.shutdown()
-
-
-def _usable_cores() -> int:
-    if sys.platform == "linux":
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 def _named_variable(

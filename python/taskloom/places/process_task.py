@@ -33,12 +33,17 @@ class ProcessTask(Future[Any]):
     deadline: float | None
 
     def __init__(
-        self, name: str, timeout: float | None, withdraw: Callable[[ProcessTask], None]
+        self,
+        name: str,
+        timeout: float | None,
+        withdraw: Callable[[ProcessTask], None],
+        on_begin: Callable[[], object] | None = None,
     ) -> None:
         super().__init__()
         self.name = name
         self.timeout = timeout
         self._withdraw = withdraw
+        self._on_begin = on_begin
         self.frame = ()
         self.child = None
         self.deadline = None
@@ -67,6 +72,8 @@ class ProcessTask(Future[Any]):
             if self._state != PENDING:
                 return False
             self._state = RUNNING
+            if self._on_begin is not None:
+                self._on_begin()
             return True
 
     def settle(self, value: object, error: BaseException | None = None) -> None:

@@ -12,18 +12,9 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Literal, final
 
-__all__ = ["Realtime", "pin_thread", "usable_cpus"]
+from taskloom.scheduling.cpus import usable_cpus
 
-
-def usable_cpus() -> tuple[int, ...]:
-    """The processors that the calling thread may run on, in ascending order.
-
-    >>> len(usable_cpus()) >= 1
-    True
-    """
-    if hasattr(os, "sched_getaffinity"):
-        return tuple(sorted(os.sched_getaffinity(0)))
-    return tuple(range(os.cpu_count() or 1))
+__all__ = ["Realtime", "pin_thread"]
 
 
 def pin_thread(cpus: Collection[int]) -> bool:

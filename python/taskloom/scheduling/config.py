@@ -1,21 +1,22 @@
 """Every setting of an executor in one frozen record: its default, its check, its documentation.
 
-Nearest wins: what is written in the program, then the environment, then a TOML table, then the
-defaults. A name or a value that makes no sense is refused with what would.
+Nearest wins: a keyword of `Executor`, then a config that it is given, then the environment, then a
+TOML file, then the default. A name or a value that makes no sense is refused with what would do.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, fields, replace
-from typing import Any, Literal, final
+from collections.abc import Callable, Iterable, Mapping
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, Literal, TypedDict, Unpack, final
 
 from taskloom.errors import OptionError
-from taskloom.scheduling.affinity import Realtime, usable_cpus
-from taskloom.scheduling.topology import parse_cpu_list
-from taskloom.scheduling.units import parse_bytes
+from taskloom.scheduling import _checks as checks
 from taskloom.task import _nearest as nearest
+
+if TYPE_CHECKING:
+    from taskloom.scheduling.affinity import Realtime
 
 __all__ = ["ExecutorConfig"]
 
@@ -24,138 +25,95 @@ _ENVIRONMENT = "TASKLOOM_"
 _ALIASES = {"TASKLOOM_WORKERS": "max_workers", "TASKLOOM_QUEUE_DEPTH": "max_queue_depth"}
 _CONFIG_FILE = "TASKLOOM_CONFIG"
 
-_Check = Callable[[Any], Any]
+# Settings that no part acts on yet: an executor refuses them rather than keep quiet.
+_NOT_YET = (
+    "min_workers",
+    "target_latency",
+    "adaptive",
+    "adaptive_interval",
+    "cpu_target",
+    "watchdog",
+)
+
+# Settings by name, in the order in which they are declared.
+SETTINGS: dict[str, _Setting] = {}
 
 
-def _setting(default: Any, check: _Check) -> Any:
-    return field(default=default, metadata={"check": check})
+class _Setting:
+    """One setting of a config: read from the record's values, never set."""
 
+    __slots__ = ("check", "default", "name")
 
-def _refuse(expected: str) -> ValueError:
-    return ValueError(expected)
+    def __init__(self, default: Any, check: Callable[[Any], Any]) -> None:
+        self.default = default
+        self.check = check
 
+    def __set_name__(self, owner: type, name: str) -> None:
+        self.name = name
+        SETTINGS[name] = self
 
-def _flag(value: object) -> bool:
-    if isinstance(value, bool):
-        return value
-    known = {"1": True, "true": True, "yes": True, "on": True}
-    known |= {"0": False, "false": False, "no": False, "off": False}
-    if isinstance(value, str) and value.lower() in known:
-        return known[value.lower()]
-    raise _refuse("true or false")
+    def __get__(self, config: ExecutorConfig | None, owner: type | None = None) -> Any:
+        return self if config is None else config._values[self.name]
 
+    def __set__(self, config: ExecutorConfig, value: object) -> None:
+        raise AttributeError(
+            f"a config is frozen: make another with config.replace({self.name}={value!r})"
+        )
 
-def _number(
-    kind: type[int] | type[float], low: float, high: float = float("inf"), *, above: bool = False
-) -> _Check:
-    """A number from `low` (or just above it) to `high`; text is read, bool is not a number."""
-    noun = "a whole number" if kind is int else "a number"
-    bound = f"above {low:g}" if above else f"of at least {low:g}"
-    expected = f"{noun} {bound}" + (f" and at most {high:g}" if high < float("inf") else "")
-
-    def check(value: object) -> int | float:
-        number: int | float | None = None
-        if isinstance(value, str):
-            try:
-                number = kind(value)
-            except ValueError:
-                number = None
-        elif isinstance(value, kind) and not isinstance(value, bool):
-            number = value
-        elif kind is float and isinstance(value, int) and not isinstance(value, bool):
-            number = float(value)
-        if number is None or not (low < number if above else low <= number) or not number <= high:
-            raise _refuse(expected)
-        return number
-
-    return check
-
-
-def _or_none(check: _Check, word: str = "none") -> _Check:
-    def check_or_none(value: object) -> Any:
-        if value is None or (isinstance(value, str) and value.lower() == word):
-            return None
+    def checked(self, value: object) -> Any:
+        """The kept form of a value; `ValueError` with the setting's name if it makes no sense."""
         try:
-            return check(value)
+            return self.check(value)
         except ValueError as error:
-            raise _refuse(f"{error}, or None") from None
-
-    return check_or_none
+            raise ValueError(f"{self.name}={value!r}: expected {error}") from None
 
 
-def _one_of(*choices: str) -> _Check:
-    def check(value: object) -> str:
-        if isinstance(value, str) and value in choices:
-            return value
-        raise _refuse("one of " + ", ".join(map(repr, choices)))
-
-    return check
+def _setting(default: Any, check: Callable[[Any], Any]) -> Any:
+    return _Setting(default, check)
 
 
-def _text(value: object) -> str:
-    if isinstance(value, str):
-        return value
-    raise _refuse("text")
+class Settings(TypedDict, total=False):
+    """The keywords of `Executor` for its settings; `ExecutorConfig` says what each means."""
+
+    min_workers: int
+    thread_name_prefix: str
+    inline: bool
+    max_queue_depth: int | None
+    worker_queue_depth: int | None
+    when_full: Literal["block", "reject", "drop_oldest", "drop_lowest"]
+    work_stealing: bool
+    timing: bool
+    target_latency: float | None
+    overdue: Literal["first", "skip", "report"]
+    deadline_lead: float
+    aging: int
+    default_timeout: float | None
+    cancel: Literal["cooperative", "interrupt"]
+    spare_workers: int
+    cpu_affinity: Iterable[int] | str | None
+    numa: Literal["none", "spread", "compact"]
+    realtime: Realtime | tuple[str, int] | str | None
+    adaptive: bool
+    adaptive_interval: float
+    cpu_target: float
+    memory_limit: int | float | str | None
+    resources: Mapping[str, float]
+    exit_timeout: float | None
+    watchdog: float | None
 
 
-def _cpus(value: object) -> tuple[int, ...]:
-    expected = "processor numbers, as (0, 2) or '0-3,8'"
-    if isinstance(value, str):
-        try:
-            numbers: tuple[object, ...] = parse_cpu_list(value)
-        except ValueError:
-            raise _refuse(expected) from None
-    elif isinstance(value, (list, tuple, set, frozenset, range)):
-        numbers = tuple(value)
-    else:
-        raise _refuse(expected)
-    cpus = tuple(sorted({n for n in numbers if isinstance(n, int) and not isinstance(n, bool)}))
-    if len(cpus) != len(numbers) or not cpus or cpus[0] < 0:
-        raise _refuse(expected)
-    return cpus
+class AllSettings(Settings, total=False):
+    """`Settings`, and the one that `Executor` also takes by position."""
 
-
-def _memory(value: object) -> int | float:
-    """Bytes as an int, or a share of what there is as a float."""
-    if isinstance(value, str) and value.strip().endswith("%"):
-        share: object = _number(float, 0, 100, above=True)(value.strip()[:-1]) / 100
-    else:
-        share = value
-    if isinstance(share, float) and 0 < share <= 1:
-        return share
-    try:
-        amount = parse_bytes(share)  # type: ignore[arg-type]
-    except (TypeError, ValueError):
-        amount = 0
-    if amount < 1:
-        raise _refuse("an amount of memory such as '2 GiB', or a share such as '80%' or 0.8")
-    return amount
-
-
-def _amounts(value: object) -> dict[str, float]:
-    number = _number(float, 0)
-    if isinstance(value, Mapping):
-        try:
-            return {_text(name): number(amount) for name, amount in value.items()}
-        except ValueError:
-            pass
-    raise _refuse("a mapping of resource names to amounts, as {'gpu': 2}")
-
-
-def _realtime(value: object) -> Realtime:
-    try:
-        return Realtime.parse(value)
-    except ValueError as error:
-        raise _refuse(str(error)) from None
+    max_workers: int | None
 
 
 @final
-@dataclass(frozen=True, slots=True, kw_only=True)
 class ExecutorConfig:
-    """Settings of an executor, checked as one record.
+    """Settings of an executor, checked as one record; `Executor(config=...)` takes it.
 
-    `Executor` does not take such a record yet, and has only some of these settings as keywords:
-    a setting has no effect before it does.
+    Every setting is a keyword here and of `Executor`, and has a variable in the environment. What
+    a config does not name is looked up further: in the environment, then in a TOML file.
 
     Raises `OptionError` for a name that does not exist and `ValueError` for a value that makes no
     sense; both say what would do.
@@ -168,116 +126,138 @@ class ExecutorConfig:
     ValueError: when_full='drop': expected one of 'block', 'reject', 'drop_oldest', 'drop_lowest'
     """
 
-    max_workers: int | None = _setting(None, _or_none(_number(int, 1)))
+    __slots__ = ("_given", "_values")
+
+    _given: Mapping[str, Any]
+    _values: Mapping[str, Any]
+
+    max_workers: int | None = _setting(None, checks.or_none(checks.number(int, 1)))
     """How many tasks run side by side; None for `min(32, processors + 4)`, where processors are
     those that affinity and the container's quota leave."""
 
-    min_workers: int = _setting(1, _number(int, 1))
+    min_workers: int = _setting(1, checks.number(int, 1))
     """How few of them `adaptive` may leave active."""
 
-    thread_name_prefix: str = _setting("", _text)
+    thread_name_prefix: str = _setting("", checks.text)
     """Workers are named `<prefix>_<index>`."""
 
-    inline: bool = _setting(False, _flag)
+    inline: bool = _setting(False, checks.flag)
     """Whether a thread from outside that waits for a task not yet started runs it itself."""
 
-    max_queue_depth: int | None = _setting(10_000, _or_none(_number(int, 1)))
-    """How many submitted tasks may wait; None for any number."""
+    max_queue_depth: int | None = _setting(10_000, checks.or_none(checks.number(int, 1)))
+    """How many submitted tasks may wait, those included that wait for prerequisites, resources or
+    worker processes; None for any number."""
 
     when_full: Literal["block", "reject", "drop_oldest", "drop_lowest"] = _setting(
-        "block", _one_of("block", "reject", "drop_oldest", "drop_lowest")
+        "block", checks.one_of("block", "reject", "drop_oldest", "drop_lowest")
     )
     """What a submit to a full queue does. "block" waits for room; it raises `QueueFull` on a thread
     that runs an event loop, and never makes a worker wait. "reject" raises `QueueFull`.
     "drop_oldest" gives up the task that waits longest, "drop_lowest" the least urgent one, which
     may be the new one; the future of a dropped task ends with `QueueFull`."""
 
-    work_stealing: bool = _setting(True, _flag)
-    """Whether an idle worker takes from the queues of others. Without it the tasks that a task
-    submits are shared out through the common queue."""
+    work_stealing: bool = _setting(True, checks.flag)
+    """Whether a worker keeps the tasks that its tasks submit in a queue of its own, from which idle
+    ones steal. Without it they go to the shared queue, which keeps the order of submission exactly.
+    No effect on a build with the GIL, where the shared queue is all there is."""
 
-    timing: bool = _setting(False, _flag)
+    worker_queue_depth: int | None = _setting(None, checks.or_none(checks.number(int, 1)))
+    """How many tasks that queue of a worker's own may hold; what is more goes to the shared one.
+    None for any number. No effect on a build with the GIL."""
+
+    timing: bool = _setting(False, checks.flag)
     """Whether the times of tasks are recorded, for `Future.timing` and `stats()`."""
 
-    target_latency: float | None = _setting(None, _or_none(_number(float, 0, above=True)))
+    target_latency: float | None = _setting(
+        None, checks.or_none(checks.number(float, 0, above=True))
+    )
     """Seconds that 99 of 100 tasks should wait in the queue at most, over the last ten seconds;
     `is_meeting_latency_target()` tells. Switches `timing` on."""
 
     overdue: Literal["first", "skip", "report"] = _setting(
-        "skip", _one_of("first", "skip", "report")
+        "skip", checks.one_of("first", "skip", "report")
     )
     """What becomes of a task that is still queued when its deadline passes: "first" runs it before
     all others, "skip" ends its future with `DeadlineMissed`, "report" runs it in its turn and
     counts it."""
 
-    deadline_lead: float = _setting(0.1, _number(float, 0))
+    deadline_lead: float = _setting(0.1, checks.number(float, 0))
     """Seconds before its deadline from which on a queued task is drawn forward, band by band."""
 
-    aging: int = _setting(64, _number(int, 0))
+    aging: int = _setting(64, checks.number(int, 0))
     """Every how many starts from the shared queue the oldest task goes first, so that low priority
     does not starve; 0 for never."""
 
-    default_timeout: float | None = _setting(None, _or_none(_number(float, 0, above=True)))
+    default_timeout: float | None = _setting(
+        None, checks.or_none(checks.number(float, 0, above=True))
+    )
     """Seconds per attempt for tasks that say nothing else."""
 
     cancel: Literal["cooperative", "interrupt"] = _setting(
-        "cooperative", _one_of("cooperative", "interrupt")
+        "cooperative", checks.one_of("cooperative", "interrupt")
     )
     """How a running task is cancelled: "cooperative" sets its token, "interrupt" also raises
     `Cancelled` in its thread at the next Python instruction."""
 
-    spare_workers: int = _setting(8, _number(int, 0))
+    spare_workers: int = _setting(64, checks.number(int, 0))
     """How many extra threads may take the place of workers that wait or hang."""
 
-    cpu_affinity: tuple[int, ...] | None = _setting(None, _or_none(_cpus))
-    """Processors that the workers run on, all of them on any of these; None for no restriction."""
+    cpu_affinity: tuple[int, ...] | Literal["spread", "compact"] | None = _setting(
+        None, checks.or_none(checks.cpus)
+    )
+    """Processors that the workers run on. Numbers: all of them on any of these. "spread" ties each
+    to one processor, as far apart as there are, for the most cache and memory bandwidth; "compact"
+    to neighbouring ones, for the least traffic between them. None for no restriction."""
 
     numa: Literal["none", "spread", "compact"] = _setting(
-        "none", _one_of("none", "spread", "compact")
+        "none", checks.one_of("none", "spread", "compact")
     )
     """How workers are tied to memory nodes: "spread" deals them out to the nodes in turn, "compact"
-    fills one node after the other. Each then steals from its nearest neighbours first."""
+    fills one node after the other. Each then steals from its nearest neighbours first, where there
+    is something to steal: on a free-threaded build."""
 
-    realtime: Realtime | None = field(default=None, metadata={"check": _or_none(_realtime)})
+    realtime: Realtime | None = _setting(None, checks.or_none(checks.realtime))
     """The real-time class of the workers: "fifo:10", "rr:5" or a `Realtime`."""
 
-    adaptive: bool = _setting(False, _flag)
+    adaptive: bool = _setting(False, checks.flag)
     """Whether the number of active workers follows the measured throughput, between `min_workers`
     and `max_workers`."""
 
-    adaptive_interval: float = _setting(0.1, _number(float, 0.001))
+    adaptive_interval: float = _setting(0.1, checks.number(float, 0.001))
     """Seconds between two decisions of `adaptive`."""
 
-    cpu_target: float = _setting(0.95, _number(float, 0, 1, above=True))
+    cpu_target: float = _setting(0.95, checks.number(float, 0, 1, above=True))
     """Share of the processors above which `adaptive` tries no more workers."""
 
-    memory_limit: int | float | None = _setting(None, _or_none(_memory))
+    memory_limit: int | float | None = _setting(None, checks.or_none(checks.memory))
     """Memory above which `adaptive` takes workers away and which tasks with memory needs share:
     bytes, text as "2 GiB", or a share of what the container or the machine has. None is 90 % of
     that."""
 
-    resources: Mapping[str, float] = field(default_factory=dict, metadata={"check": _amounts})
+    resources: Mapping[str, float] = _setting(MappingProxyType({}), checks.amounts)
     """Amounts of resources that tasks may need beyond cpu, memory and io, as {"gpu": 2}; or other
     amounts of those three."""
 
-    exit_timeout: float | None = _setting(None, _or_none(_number(float, 0)))
+    exit_timeout: float | None = _setting(None, checks.or_none(checks.number(float, 0)))
     """Seconds that the interpreter's exit waits for running tasks; None until they are done."""
 
-    watchdog: float | None = _setting(None, _or_none(_number(float, 0, above=True)))
+    watchdog: float | None = _setting(None, checks.or_none(checks.number(float, 0, above=True)))
     """Seconds without any progress, while tasks are queued, after which who waits for whom is
     logged; None for never."""
 
-    def __post_init__(self) -> None:
-        for setting in fields(self):
-            value = getattr(self, setting.name)
-            try:
-                checked = setting.metadata["check"](value)
-            except ValueError as error:
-                raise ValueError(f"{setting.name}={value!r}: expected {error}") from None
-            object.__setattr__(self, setting.name, checked)
+    def __init__(self, **settings: Unpack[AllSettings]) -> None:
+        given = {name: _named(name).checked(value) for name, value in settings.items()}
+        values = {name: setting.default for name, setting in SETTINGS.items()} | given
+        self._given = MappingProxyType(given)
+        self._values = MappingProxyType(values)
         if self.max_workers is not None and self.min_workers > self.max_workers:
             raise ValueError(
                 f"min_workers={self.min_workers} is more than max_workers={self.max_workers}"
+            )
+        if isinstance(self.cpu_affinity, str) and self.numa != "none":
+            raise ValueError(
+                f"cpu_affinity={self.cpu_affinity!r} ties each worker to one processor, so that "
+                f"numa={self.numa!r} has nothing left to say: name one of the two"
             )
 
     @classmethod
@@ -288,11 +268,12 @@ class ExecutorConfig:
         Traceback (most recent call last):
         taskloom.errors.OptionError: there is no setting 'max_worker'; did you mean 'max_workers'?
         """
-        _check_names(settings)
         return cls(**settings)
 
     @classmethod
-    def load(cls, environ: Mapping[str, str] | None = None, **settings: Any) -> ExecutorConfig:
+    def load(
+        cls, environ: Mapping[str, str] | None = None, **settings: Unpack[AllSettings]
+    ) -> ExecutorConfig:
         """A config from the settings given here, then the environment, then a file, then defaults.
 
         `environ` is the environment, by default the process's own. `TASKLOOM_WORKERS=4` sets
@@ -302,13 +283,7 @@ class ExecutorConfig:
         >>> ExecutorConfig.load({"TASKLOOM_WORKERS": "4"}, timing=True).max_workers
         4
         """
-        environ = os.environ if environ is None else environ
-        found: dict[str, Any] = {}
-        if path := environ.get(_CONFIG_FILE):
-            found = _table_of(path)
-        found |= _of_environment(environ)
-        _check_names(settings)
-        return cls(**(found | settings))
+        return cls.of(_from_outside(os.environ if environ is None else environ) | settings)
 
     @classmethod
     def from_toml(cls, path: str | os.PathLike[str]) -> ExecutorConfig:
@@ -320,16 +295,23 @@ class ExecutorConfig:
         >>> ExecutorConfig.from_toml(file).when_full
         'reject'
         """
-        return cls(**_table_of(path))
+        return cls.of(_table_of(path))
 
-    def replace(self, **settings: Any) -> ExecutorConfig:
+    def replace(self, **settings: Unpack[AllSettings]) -> ExecutorConfig:
         """A copy with other values for some settings.
 
         >>> ExecutorConfig().replace(aging=0).aging
         0
         """
-        _check_names(settings)
-        return replace(self, **settings)
+        return ExecutorConfig.of({**self._given, **settings})
+
+    def as_dict(self) -> dict[str, Any]:
+        """All settings with their values, as a new dictionary.
+
+        >>> ExecutorConfig(max_workers=4).as_dict()["max_workers"]
+        4
+        """
+        return dict(self._values)
 
     def worker_count(self) -> int:
         """How many workers there may be: `max_workers` with its default worked out.
@@ -339,52 +321,76 @@ class ExecutorConfig:
         """
         if self.max_workers is not None:
             return self.max_workers
-        from taskloom.scheduling.container import ControlGroup
+        from taskloom.scheduling.cpus import cpu_count
 
-        cpus: float = len(self.cpu_affinity or usable_cpus())
-        quota = ControlGroup().cpu_quota()
-        if quota is not None:
-            cpus = min(cpus, max(1.0, quota))
-        return min(32, int(cpus) + 4)
+        tied = None if isinstance(self.cpu_affinity, str) else self.cpu_affinity
+        return min(32, cpu_count(tied) + 4)
+
+    def __eq__(self, other: object) -> bool:
+        return (
+            self._values == other._values if isinstance(other, ExecutorConfig) else NotImplemented
+        )
+
+    def __hash__(self) -> int:
+        return hash(frozenset((name, str(value)) for name, value in self._values.items()))
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        plain = {
+            name: dict(value) if isinstance(value, Mapping) else value
+            for name, value in self._given.items()
+        }
+        return ExecutorConfig.of, (plain,)
+
+    def __repr__(self) -> str:
+        named = {
+            name: dict(value) if isinstance(value, Mapping) else value
+            for name, value in self._values.items()
+            if value != SETTINGS[name].default
+        }
+        return f"ExecutorConfig({', '.join(f'{name}={value!r}' for name, value in named.items())})"
 
 
-def _check_names(settings: Mapping[str, Any]) -> None:
-    known = tuple(setting.name for setting in fields(ExecutorConfig))
-    for name in settings:
-        if name not in known:
-            raise OptionError(f"there is no setting {name!r}; {nearest(name, known)}")
+def settle(config: ExecutorConfig | None, keywords: Mapping[str, Any]) -> ExecutorConfig:
+    """What an executor is made with: its keywords, over a config, over what is set outside."""
+    if not (config is None or isinstance(config, ExecutorConfig)):
+        raise TypeError(f"config={config!r} must be an ExecutorConfig")
+    found = _from_outside(os.environ)
+    if config is not None:
+        found |= config._given
+    settled = ExecutorConfig.of(found | dict(keywords))
+    for name in _NOT_YET:
+        if getattr(settled, name) != SETTINGS[name].default:
+            raise OptionError(f"{name}={getattr(settled, name)!r} has no effect yet: leave it out")
+    return settled
 
 
-def _of_environment(environ: Mapping[str, str]) -> dict[str, Any]:
-    names = {_ENVIRONMENT + setting.name.upper(): setting for setting in fields(ExecutorConfig)}
-    names |= {
-        alias: setting
-        for alias, name in _ALIASES.items()
-        for setting in fields(ExecutorConfig)
-        if setting.name == name
-    }
-    found: dict[str, Any] = {}
-    for variable, text in environ.items():
-        if not variable.startswith(_ENVIRONMENT) or variable == _CONFIG_FILE:
-            continue
-        setting = names.get(variable)
-        if setting is None:
+def _named(name: str) -> _Setting:
+    setting = SETTINGS.get(name)
+    if setting is None:
+        raise OptionError(f"there is no setting {name!r}; {nearest(name, tuple(SETTINGS))}")
+    return setting
+
+
+def _from_outside(environ: Mapping[str, str]) -> dict[str, Any]:
+    """What the environment sets, over the file that it names."""
+    variables = {name: text for name, text in environ.items() if name.startswith(_ENVIRONMENT)}
+    if not variables:
+        return {}
+    path = variables.pop(_CONFIG_FILE, "")
+    found = _table_of(path) if path else {}
+    names = {_ENVIRONMENT + name.upper(): name for name in SETTINGS} | _ALIASES
+    for variable, text in variables.items():
+        if variable not in names:
             raise OptionError(
                 f"environment: there is no setting {variable}; "
                 f"{nearest(variable, (*names, _CONFIG_FILE))}"
             )
+        setting = SETTINGS[names[variable]]
         try:
-            value: object = _pairs(text) if setting.name == "resources" else text
-            found[setting.name] = setting.metadata["check"](value)
+            found[setting.name] = setting.check(text)
         except ValueError as error:
             raise ValueError(f"environment: {variable}={text!r}: expected {error}") from None
     return found
-
-
-def _pairs(text: str) -> dict[str, str]:
-    """The environment's notation for a mapping: gpu=2,licence=5."""
-    pairs = [part.partition("=") for part in text.split(",") if part]
-    return {name.strip(): amount.strip() for name, _, amount in pairs}
 
 
 def _table_of(path: str | os.PathLike[str]) -> dict[str, Any]:
@@ -401,15 +407,9 @@ def _table_of(path: str | os.PathLike[str]) -> dict[str, Any]:
             table = table.get(name) if isinstance(table, dict) else None
         if isinstance(table, dict):
             try:
-                return _checked(table)
+                return {name: _named(name).checked(value) for name, value in table.items()}
             except (OptionError, ValueError) as error:
                 raise type(error)(f"{os.fspath(path)}, [{'.'.join(names)}]: {error}") from None
     raise ValueError(
         f"{os.fspath(path)} has neither a table [executor] nor [tool.taskloom.executor]"
     )
-
-
-def _checked(table: dict[str, Any]) -> dict[str, Any]:
-    _check_names(table)
-    ExecutorConfig(**table)
-    return table

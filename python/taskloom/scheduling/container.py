@@ -7,8 +7,8 @@ may name the group as the host sees it; then the group at the mount point is the
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
-from pathlib import Path
 from typing import final
 
 __all__ = ["ControlGroup"]
@@ -31,31 +31,37 @@ class ControlGroup:
 
     __slots__ = ("_cpu", "_memory", "_pressure", "_usage")
 
-    def __init__(self, root: str | Path = "/") -> None:
-        root = Path(root)
+    def __init__(self, root: str | os.PathLike[str] = "/") -> None:
+        root = os.fspath(root)
         paths = _paths_of_process(root)
-        mount = root / "sys" / "fs" / "cgroup"
-        unified = mount if (mount / "cgroup.controllers").exists() else mount / "unified"
+        mount = os.path.join(root, "sys", "fs", "cgroup")
+        unified = mount
+        if not os.path.exists(os.path.join(mount, "cgroup.controllers")):
+            unified = os.path.join(mount, "unified")
         second = list(_upwards(unified, paths.get("", "/")))
         self._cpu = _Lookup(
-            second, "cpu.max", list(_upwards(mount / "cpu", paths.get("cpu", "/"))), _V1_QUOTA
+            second,
+            "cpu.max",
+            list(_upwards(os.path.join(mount, "cpu"), paths.get("cpu", "/"))),
+            _V1_QUOTA,
         )
         self._memory = _Lookup(
             second,
             "memory.max",
-            list(_upwards(mount / "memory", paths.get("memory", "/"))),
+            list(_upwards(os.path.join(mount, "memory"), paths.get("memory", "/"))),
             "memory.limit_in_bytes",
         )
         self._usage = _Lookup(
             second[:1],
             "cpu.stat",
-            list(_upwards(mount / "cpuacct", paths.get("cpuacct", "/")))[:1],
+            list(_upwards(os.path.join(mount, "cpuacct"), paths.get("cpuacct", "/")))[:1],
             "cpuacct.usage",
         )
-        self._pressure = second[0] if second and (second[0] / "cpu.pressure").exists() else None
+        own = second[0] if second else ""
+        self._pressure = own if os.path.exists(os.path.join(own, "cpu.pressure")) else None
 
     @property
-    def pressure_directory(self) -> Path | None:
+    def pressure_directory(self) -> str | None:
         """Where this group's own pressure-stall files are."""
         return self._pressure
 
@@ -64,10 +70,10 @@ class ControlGroup:
         quotas = []
         for directory in self._cpu.directories:
             if self._cpu.version == 2:
-                quota, _, period = _read(directory / "cpu.max").partition(" ")
+                quota, _, period = _read(directory, "cpu.max").partition(" ")
             else:
-                quota = _read(directory / _V1_QUOTA)
-                period = _read(directory / "cpu.cfs_period_us")
+                quota = _read(directory, _V1_QUOTA)
+                period = _read(directory, "cpu.cfs_period_us")
             # "max" and -1 both say that there is none.
             if quota.isdigit() and period.isdigit() and int(period) > 0:
                 quotas.append(int(quota) / int(period))
@@ -88,10 +94,10 @@ class ControlGroup:
             used, reclaimable = "memory.current", "inactive_file"
         else:
             used, reclaimable = "memory.usage_in_bytes", "total_inactive_file"
-        text = _read(directory / used)
+        text = _read(directory, used)
         if not text.isdigit():
             return None
-        for line in _read(directory / "memory.stat").splitlines():
+        for line in _read(directory, "memory.stat").splitlines():
             name, _, value = line.partition(" ")
             if name == reclaimable and value.isdigit():
                 return max(0, int(text) - int(value))
@@ -101,23 +107,23 @@ class ControlGroup:
         """Seconds of processor time that the group has used since it was made."""
         for directory in self._usage.directories:
             if self._usage.version == 1:
-                text = _read(directory / "cpuacct.usage")
+                text = _read(directory, "cpuacct.usage")
                 return int(text) / 1e9 if text.isdigit() else None
-            for line in _read(directory / "cpu.stat").splitlines():
+            for line in _read(directory, "cpu.stat").splitlines():
                 name, _, value = line.partition(" ")
                 if name == "usage_usec" and value.isdigit():
                     return int(value) / 1e6
         return None
 
-    def _tightest(self) -> tuple[Path, int] | None:
+    def _tightest(self) -> tuple[str, int] | None:
         """The group with the lowest memory limit, and that limit."""
         names = ("memory.max", "memory.high")
         if self._memory.version == 1:
             names = ("memory.limit_in_bytes", "memory.limit_in_bytes")
-        best: tuple[Path, int] | None = None
+        best: tuple[str, int] | None = None
         for directory in self._memory.directories:
             for name in dict.fromkeys(names):
-                text = _read(directory / name)
+                text = _read(directory, name)
                 # From "high" on the kernel stalls the group until it has given memory back.
                 if text.isdigit() and int(text) < min(_UNLIMITED, best[1] if best else _UNLIMITED):
                     best = directory, int(text)
@@ -132,19 +138,19 @@ class _Lookup:
 
     __slots__ = ("directories", "version")
 
-    def __init__(self, second: list[Path], name: str, first: list[Path], first_name: str) -> None:
+    def __init__(self, second: list[str], name: str, first: list[str], first_name: str) -> None:
         self.version = 2
-        self.directories = [path for path in second if (path / name).exists()]
+        self.directories = [path for path in second if os.path.exists(os.path.join(path, name))]
         if not self.directories:
-            found = [path for path in first if (path / first_name).exists()]
+            found = [path for path in first if os.path.exists(os.path.join(path, first_name))]
             if found:
                 self.version, self.directories = 1, found
 
 
-def _paths_of_process(root: Path) -> dict[str, str]:
+def _paths_of_process(root: str) -> dict[str, str]:
     """The path of the process's group by controller, "" for version 2."""
     paths = {}
-    for line in _read(root / "proc" / "self" / "cgroup").splitlines():
+    for line in _read(root, "proc", "self", "cgroup").splitlines():
         _, _, rest = line.partition(":")
         controllers, _, path = rest.partition(":")
         for controller in controllers.split(","):
@@ -152,19 +158,23 @@ def _paths_of_process(root: Path) -> dict[str, str]:
     return paths
 
 
-def _upwards(mount: Path, path: str) -> Iterator[Path]:
+def _upwards(mount: str, path: str) -> Iterator[str]:
     """The directories from a group up to the mount point, as far as they exist."""
-    group = mount / path.lstrip("/")
-    while group != mount and mount in group.parents:
-        if group.is_dir():
+    parts = [part for part in path.split("/") if part]
+    if ".." in parts:  # the group is outside of what is mounted here
+        parts = []
+    while parts:
+        group = os.path.join(mount, *parts)
+        if os.path.isdir(group):
             yield group
-        group = group.parent
-    if mount.is_dir():
+        parts.pop()
+    if os.path.isdir(mount):
         yield mount
 
 
-def _read(path: Path) -> str:
+def _read(*path: str) -> str:
     try:
-        return path.read_text().strip()
+        with open(os.path.join(*path), encoding="utf-8") as file:
+            return file.read().strip()
     except OSError:
         return ""

@@ -16,8 +16,8 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any, final
 
-from taskloom.scheduling.affinity import usable_cpus
 from taskloom.scheduling.container import ControlGroup
+from taskloom.scheduling.cpus import usable_cpus
 
 __all__ = ["ResourceMonitor", "ResourceSample"]
 
@@ -180,7 +180,7 @@ class ResourceMonitor:
     def _stalled(self, resource: str) -> float | None:
         """Seconds in which something of the container, or of the machine, waited for it."""
         group = self._group.pressure_directory
-        path = group / f"{resource}.pressure" if group else self._proc / "pressure" / resource
+        path = Path(group, f"{resource}.pressure") if group else self._proc / "pressure" / resource
         for line in _read(path).splitlines():
             if line.startswith("some "):
                 total = line.rpartition("total=")[2]

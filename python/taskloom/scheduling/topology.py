@@ -174,6 +174,44 @@ class Topology:
             raise ValueError(f"workers are placed 'spread' or 'compact', not {how!r}")
         return tuple(tuple(by_node[node]) for node in chosen)
 
+    def one_each(
+        self, workers: int, how: Literal["spread", "compact"] = "spread"
+    ) -> tuple[int, ...]:
+        """One processor for each of a number of workers.
+
+        "spread" takes in turn what shares least with those taken before: another node, another
+        cache, another core. "compact" takes what shares most with the last. More workers than
+        processors go round again.
+
+        >>> cpus = [Cpu(i, node=i // 4, core=i // 2, cache=i // 4) for i in range(8)]
+        >>> Topology(cpus).one_each(4, "spread"), Topology(cpus).one_each(4, "compact")
+        ((0, 4, 2, 6), (0, 1, 2, 3))
+        """
+        if workers < 1:
+            raise ValueError(f"workers must be at least 1, not {workers}")
+        if how not in ("spread", "compact"):
+            raise ValueError(f"workers are placed 'spread' or 'compact', not {how!r}")
+        left = list(self.cpus)
+        order = [left.pop(0)]
+        while left and len(order) < workers:
+            if how == "spread":
+                following = max(
+                    left, key=lambda cpu: (min(self.distance(cpu, o) for o in order), -cpu.index)
+                )
+            else:
+                last = order[-1]
+                following = min(left, key=lambda cpu: (self.distance(last, cpu), cpu.index))
+            left.remove(following)
+            order.append(following)
+        return tuple(order[worker % len(order)].index for worker in range(workers))
+
+    def restricted(self, allowed: Collection[int]) -> Topology:
+        """The same machine with only these of its processors.
+
+        Raises ValueError if none remains.
+        """
+        return Topology([cpu for cpu in self.cpus if cpu.index in allowed], self._distances)
+
     def steal_order(self, placement: Sequence[Collection[int]]) -> tuple[tuple[int, ...], ...]:
         """For each worker the other workers, nearest first: whom to steal from in which order.
 

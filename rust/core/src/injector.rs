@@ -142,11 +142,19 @@ impl Injector {
         self.space.wake(u32::MAX);
     }
 
-    /// Sleeps until there may be room below `bound`; for the submitter that found none.
-    pub fn wait_for_room(&self, bound: usize, timeout: Option<Duration>) -> Wait {
+    /// The bound that submitters are held to has grown. As in `pop`: a submitter that counted
+    /// itself before is woken here, one that did later reads the bound as it is now.
+    pub fn note_room(&self) {
+        if self.waiting.load(SeqCst) > 0 {
+            self.wake_submitters();
+        }
+    }
+
+    /// Sleeps until there may be room below `bound()`; for the submitter that found none.
+    pub fn wait_for_room(&self, bound: impl FnOnce() -> usize, timeout: Option<Duration>) -> Wait {
         self.waiting.fetch_add(1, SeqCst);
         let seen = self.space.word.load(SeqCst);
-        let full = self.ready.lock().len() >= bound;
+        let full = self.ready.lock().len() >= bound();
         let wait = if full {
             self.space.wait(seen, timeout)
         } else {

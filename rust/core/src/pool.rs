@@ -52,7 +52,12 @@ pub struct Settings {
     /// Whether what a worker submits goes to its own deque. Where one thread runs at a time there
     /// is nothing to gain, and one queue keeps the order of submission exactly.
     pub local_queues: bool,
-    /// How many submitted jobs may be queued; None for any number.
+    /// How many jobs such a deque may hold; what is more goes to the shared queue.
+    pub local_bound: Option<usize>,
+    /// For each regular worker the others in the order in which to steal from them; empty for any
+    /// order.
+    pub nearest: Arc<[Box<[usize]>]>,
+    /// How many submitted jobs may be queued or held; None for any number.
     pub bound: Option<usize>,
     pub order: Order,
     /// Whether latencies are recorded.
@@ -65,6 +70,8 @@ pub struct Pool {
     injector: Injector,
     /// Jobs in the workers' own deques, all together.
     local: AtomicUsize,
+    /// Tasks that were accepted and wait for something else than a worker; they count as queued.
+    held: AtomicUsize,
     deques: Box<[Mutex<Option<Deque<Job>>>]>,
     stealers: Box<[Stealer<Job>]>,
     inboxes: Box<[Inbox]>,
@@ -88,6 +95,7 @@ impl Pool {
             host,
             injector: Injector::new(settings.order, settings.bound),
             local: AtomicUsize::new(0),
+            held: AtomicUsize::new(0),
             deques: deques.into_iter().map(|d| Mutex::new(Some(d))).collect(),
             stealers,
             inboxes: (0..places).map(|_| Inbox::default()).collect(),
@@ -172,6 +180,40 @@ impl Pool {
         let _ = self.injector.push(job, DEFAULT_BAND, None, usize::MAX);
     }
 
+    /// How long the shared queue may be now.
+    #[inline]
+    fn room(&self) -> usize {
+        match self.settings.bound {
+            Some(bound) => bound
+                .saturating_sub(self.local.load(Relaxed))
+                .saturating_sub(self.held.load(SeqCst)),
+            None => usize::MAX,
+        }
+    }
+
+    /// Counts a task that cannot be queued yet, unless the bound refuses it; a worker of this pool
+    /// is never refused, nor is anybody if not `bounded`. Threads that get here at the same moment may pass the bound by one each.
+    pub fn hold(&self, bounded: bool) -> Result<(), Full> {
+        let held = self.held.fetch_add(1, SeqCst);
+        let full = (self.settings.bound).is_some_and(|bound| self.queued() + held >= bound);
+        if bounded && full && !self.is_current() {
+            self.let_go();
+            return Err(Full);
+        }
+        Ok(())
+    }
+
+    /// A task that was held is queued, or will never be.
+    pub fn let_go(&self) {
+        self.held.fetch_sub(1, SeqCst);
+        self.injector.note_room();
+    }
+
+    /// How many tasks are held.
+    pub fn held(&self) -> usize {
+        self.held.load(Acquire)
+    }
+
     /// As `submit`, for a user's job: the bound may refuse it, unless a worker of this pool
     /// submits it (a worker that waited for room could wait for itself). Attached.
     #[inline]
@@ -185,11 +227,7 @@ impl Pool {
             self.announce(1);
             return Ok(());
         }
-        let bound = match self.settings.bound {
-            Some(bound) => bound.saturating_sub(self.local.load(Relaxed)),
-            None => usize::MAX,
-        };
-        let len = match self.injector.push(job, band, deadline, bound) {
+        let len = match self.injector.push(job, band, deadline, self.room()) {
             Ok(len) => len,
             Err(Full) if self.is_current() => {
                 self.injector.push(job, band, deadline, usize::MAX)?
@@ -229,8 +267,7 @@ impl Pool {
 
     /// Queues as many jobs as fit and returns how many. Attached.
     pub fn submit_many(self: &Arc<Self>, jobs: &[Job], band: usize) -> usize {
-        let bound = self.settings.bound.unwrap_or(usize::MAX);
-        let taken = self.injector.push_many(jobs, band, bound);
+        let taken = self.injector.push_many(jobs, band, self.room());
         for _ in 0..taken.min(self.settings.max_workers) {
             self.announce(self.injector.len());
         }
@@ -272,8 +309,7 @@ impl Pool {
 
     /// Sleeps (detached) until the queue may have room again.
     pub fn wait_for_room(&self, timeout: Option<Duration>) -> Wait {
-        let bound = self.settings.bound.unwrap_or(usize::MAX);
-        self.injector.wait_for_room(bound, timeout)
+        self.injector.wait_for_room(|| self.room(), timeout)
     }
 
     /// `queued` jobs are there: wake or start a worker if nobody is about to take them.
@@ -311,6 +347,9 @@ impl Pool {
         }
         Worker::with_current(|worker| match worker {
             Some(worker) if std::ptr::eq(&**worker.pool(), self) => {
+                if (self.settings.local_bound).is_some_and(|bound| worker.deque.len() >= bound) {
+                    return false;
+                }
                 self.local.fetch_add(1, SeqCst);
                 worker.stats().counts.submitted.add(1);
                 worker.deque.push(job);

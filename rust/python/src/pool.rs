@@ -6,7 +6,7 @@ mod overload;
 mod reading;
 mod submit;
 
-use crate::future::{self, FutureObject, Object};
+use crate::future::{self, FutureObject};
 use crate::options::TaskOptions;
 use crate::{call, errors, timer};
 use host::{Handle, Interpreter};
@@ -40,21 +40,15 @@ struct Shared {
 #[pyclass(subclass, frozen, module = "taskloom._taskloom")]
 pub struct Pool {
     shared: AtomicPtr<Shared>,
-    max_workers: usize,
-    bound: Option<usize>,
+    settings: Settings,
     when_full: WhenFull,
     inline: bool,
-    order: Order,
     /// Whether a task that is past its deadline is given up.
     hard_deadlines: bool,
-    timing: bool,
     /// What a submit without options has, if that is more than nothing.
     defaults: PyOnceLock<Py<TaskOptions>>,
     start_thread: Py<PyAny>,
 }
-
-/// How many spares a pool may start while its workers block.
-const MAX_SPARES: usize = 64;
 
 impl Pool {
     #[inline]
@@ -77,27 +71,11 @@ impl Pool {
         Arc::as_ptr(self.core()).cast()
     }
 
-    fn make(
-        max_workers: usize,
-        bound: Option<usize>,
-        order: Order,
-        timing: bool,
-        start_thread: Py<PyAny>,
-    ) -> *mut Shared {
-        let gated = cfg!(not(Py_GIL_DISABLED));
+    fn make(settings: Settings, start_thread: Py<PyAny>) -> *mut Shared {
         let interpreter = Arc::new(Interpreter {
             start_thread,
             core: std::sync::OnceLock::new(),
         });
-        let settings = Settings {
-            max_workers,
-            max_spares: MAX_SPARES,
-            gated,
-            local_queues: !gated && max_workers > 1,
-            bound,
-            order,
-            timing,
-        };
         let core = Core::new(Box::new(Handle(Arc::clone(&interpreter))), settings);
         let _ = interpreter.core.set(Arc::downgrade(&core));
         Box::into_raw(Box::new(Shared {
@@ -131,7 +109,8 @@ impl Pool {
     #[new]
     #[pyo3(signature = (max_workers, bound, when_full, inline, start_thread, *,
                         deadline_lead = 0.1, aging = 64, overdue = "skip",
-                        timing = false))]
+                        timing = false, max_spares = 64, local_queues = true,
+                        local_bound = None, nearest = Vec::new()))]
     #[expect(clippy::too_many_arguments, reason = "one per setting")]
     fn new(
         max_workers: usize,
@@ -143,8 +122,18 @@ impl Pool {
         aging: u32,
         overdue: &str,
         timing: bool,
+        max_spares: usize,
+        local_queues: bool,
+        local_bound: Option<usize>,
+        nearest: Vec<Vec<usize>>,
         py: Python<'_>,
     ) -> PyResult<Self> {
+        let strange = nearest.iter().flatten().any(|other| *other >= max_workers);
+        if strange || nearest.len() > max_workers {
+            return Err(PyValueError::new_err(
+                "nearest must name workers by their numbers, from 0 to below max_workers",
+            ));
+        }
         if max_workers == 0 || max_workers > 10_000 {
             return Err(PyValueError::new_err(
                 "max_workers must be from 1 to 10,000",
@@ -181,29 +170,34 @@ impl Pool {
             aging,
             overdue: late,
         };
-        let shared = Pool::make(
+        let gated = cfg!(not(Py_GIL_DISABLED));
+        let settings = Settings {
             max_workers,
+            max_spares,
+            gated,
+            local_queues: local_queues && !gated && max_workers > 1,
+            local_bound,
+            nearest: nearest.into_iter().map(Vec::into_boxed_slice).collect(),
             bound,
             order,
             timing,
-            start_thread.clone_ref(py),
-        );
+        };
+        let shared = Pool::make(settings.clone(), start_thread.clone_ref(py));
         Ok(Pool {
             shared: AtomicPtr::new(shared),
-            max_workers,
-            bound,
+            settings,
             when_full,
             inline,
-            order,
             hard_deadlines: overdue == "skip",
-            timing,
             defaults: PyOnceLock::new(),
             start_thread,
         })
     }
 
     /// Makes a future that is not queued yet, for `_enqueue` to start: one that must first wait for
-    /// something else. Workers stay until then.
+    /// something else. Workers stay until then, and the bound counts it as queued; unless `bounded`
+    /// it is never refused.
+    #[pyo3(signature = (options, function, args, kwargs, *, bounded = true))]
     fn _prepare<'py>(
         &self,
         py: Python<'py>,
@@ -211,32 +205,22 @@ impl Pool {
         function: &Bound<'py, PyAny>,
         args: &Bound<'py, PyTuple>,
         kwargs: &Bound<'py, PyDict>,
+        bounded: bool,
     ) -> PyResult<Bound<'py, PyAny>> {
         self._refuse_if_closed(py)?;
-        let mut call = vec![function.clone()];
-        call.extend(args.iter());
-        let count = call.len();
-        call.extend(kwargs.iter().map(|(_, value)| value));
-        let names = PyTuple::new(py, kwargs.keys())?;
-        let kwnames = if names.is_empty() {
-            null_mut()
-        } else {
-            names.as_ptr()
-        };
-        let pointers: Vec<Object> = call.iter().map(Bound::as_ptr).collect();
-        // SAFETY: live references, as many as said; the new future is nobody else's.
-        unsafe {
-            let future = self.new_future(pointers.as_ptr(), count, kwnames);
-            if !future.is_null() {
-                self.manage(future, options);
-                if let Some(record) = future::record_of(&*future) {
-                    record.held.store(true, Relaxed);
+        let accepted = self.hold(py, options.band, bounded)?;
+        let future = self.prepare(py, options, function, args, kwargs);
+        match (&future, accepted) {
+            (Ok(future), true) => {
+                if let Some(record) = future::native(future).and_then(future::record_of) {
+                    record.held.store(true, SeqCst);
                 }
-                self.core().retain();
-                self.core().ensure_worker();
             }
-            Bound::from_owned_ptr_or_err(py, future.cast())
+            (Ok(future), false) => self._refuse(future, self.no_room(py)),
+            (Err(_), true) => self.core().let_go(),
+            (Err(_), false) => {}
         }
+        future
     }
 
     /// Queues a future that `_prepare` made; one that is over by now only lets the workers go.
@@ -244,10 +228,10 @@ impl Pool {
         let Some(native) = future::native(future) else {
             return;
         };
+        self._let_go(future);
         if let Some(record) = future::record_of(native)
             && !native.is_over()
         {
-            record.held.store(false, Relaxed);
             // SAFETY: the queue's own reference, which `execute` drops.
             unsafe { ffi::Py_INCREF(future.as_ptr()) };
             // SAFETY: a future, with the job's own reference.
@@ -256,6 +240,15 @@ impl Pool {
                 .submit_accepted(job, record.band, record.deadline);
         }
         self.core().release();
+    }
+
+    /// A future that `_prepare` made waits no longer: it is queued, begins elsewhere, or is over.
+    fn _let_go(&self, future: &Bound<'_, PyAny>) {
+        if let Some(record) = future::native(future).and_then(future::record_of)
+            && record.held.swap(false, SeqCst)
+        {
+            self.core().let_go();
+        }
     }
 
     /// Ends a future that was prepared and will not be queued with an error.
@@ -331,13 +324,7 @@ impl Pool {
     /// threads, which may have held its locks, are gone.
     fn renew_after_fork(&self, py: Python<'_>) {
         let flags = self.shared().flags.load(Relaxed);
-        let fresh = Pool::make(
-            self.max_workers,
-            self.bound,
-            self.order,
-            self.timing,
-            self.start_thread.clone_ref(py),
-        );
+        let fresh = Pool::make(self.settings.clone(), self.start_thread.clone_ref(py));
         self.shared.swap(fresh, AcqRel);
         self.shared().flags.store(flags & CLOSED, Relaxed);
     }

@@ -31,19 +31,26 @@ impl Host for Arc<Threads> {
 }
 
 fn start(max_workers: usize, gated: bool, bound: Option<usize>) -> (Arc<Pool>, Arc<Threads>) {
+    start_with(settings(max_workers, gated, bound))
+}
+
+fn settings(max_workers: usize, gated: bool, bound: Option<usize>) -> Settings {
+    Settings {
+        max_workers,
+        max_spares: 4,
+        local_bound: None,
+        nearest: Arc::default(),
+        gated,
+        local_queues: !gated,
+        bound,
+        order: Order::default(),
+        timing: false,
+    }
+}
+
+fn start_with(settings: Settings) -> (Arc<Pool>, Arc<Threads>) {
     let threads = Arc::new(Threads::default());
-    let pool = Pool::new(
-        Box::new(Arc::clone(&threads)),
-        Settings {
-            max_workers,
-            max_spares: 4,
-            gated,
-            local_queues: !gated,
-            bound,
-            order: Order::default(),
-            timing: false,
-        },
-    );
+    let pool = Pool::new(Box::new(Arc::clone(&threads)), settings);
     assert!(threads.pool.set(Arc::downgrade(&pool)).is_ok());
     (pool, threads)
 }
@@ -374,4 +381,67 @@ fn pools_start_and_stop_a_thousand_times() {
         join(&pool, &threads);
         assert_eq!(ran.load(Relaxed), 4);
     }
+}
+
+#[test]
+fn a_worker_steals_from_its_nearest_neighbours_first() {
+    // Workers 0 and 2 share a node, and so do 1 and 3.
+    let nearest: [Box<[usize]>; 4] = [[2, 1, 3], [3, 2, 0], [0, 3, 1], [1, 0, 2]].map(Box::from);
+    let (pool, _threads) = start_with(Settings {
+        nearest: Arc::from(nearest),
+        ..settings(4, false, None)
+    });
+    let robbed = Arc::new(Mutex::new(Vec::new()));
+    for victim in 0..4 {
+        let robbed = Arc::clone(&robbed);
+        let deques = &pool.deques;
+        if let Some(deque) = &*deques[victim].lock() {
+            deque.push(job(move |_| robbed.lock().push(victim)));
+        }
+        pool.local.fetch_add(1, SeqCst);
+    }
+    let thief = Worker::new(Arc::clone(&pool), 3, Deque::new_fifo());
+    while let Some(job) = thief.steal() {
+        // SAFETY: stolen, so executed once.
+        unsafe { job.execute(&thief) };
+    }
+    assert_eq!(*robbed.lock(), [1, 0, 2]);
+}
+
+#[test]
+fn what_a_full_deque_does_not_take_goes_to_the_shared_queue() {
+    let (pool, threads) = start_with(Settings {
+        local_bound: Some(2),
+        ..settings(1, false, None)
+    });
+    let done = Arc::new(Event::new());
+    let seen = Arc::new(Mutex::new((0, 0)));
+    let (finished, noted) = (Arc::clone(&done), Arc::clone(&seen));
+    pool.submit(
+        job(move |worker| {
+            for _ in 0..5 {
+                worker.pool().submit(job(|_| {}), DEFAULT_BAND);
+            }
+            let pool = worker.pool();
+            *noted.lock() = (pool.local.load(SeqCst), pool.injector.len());
+            finished.set();
+        }),
+        DEFAULT_BAND,
+    );
+    let _ = done.wait(None);
+    assert_eq!(*seen.lock(), (2, 3));
+    join(&pool, &threads);
+}
+
+#[test]
+fn held_tasks_take_places_of_the_queue_until_they_are_let_go() {
+    let (pool, _threads) = start(0, true, Some(2));
+    assert_eq!(pool.hold(true), Ok(()));
+    let submit = || pool.submit_bounded(job(|_| {}), DEFAULT_BAND, None);
+    assert_eq!(submit(), Ok(()));
+    assert_eq!(pool.hold(true), Err(Full));
+    assert_eq!(submit(), Err(Full));
+    pool.let_go();
+    assert_eq!(submit(), Ok(()));
+    assert_eq!(pool.held(), 0);
 }

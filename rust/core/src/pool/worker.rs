@@ -19,18 +19,7 @@ impl Pool {
             // The host started a thread that it was not asked for.
             return;
         };
-        let worker = Worker {
-            pool: Arc::clone(self),
-            index,
-            deque,
-            late: Cell::new(None),
-            attached: Cell::new(true),
-            ticks: Cell::new(0),
-            steal_from: Cell::new(index),
-            may_block: Cell::new(false),
-            orphaned: Cell::new(false),
-            current: Cell::new(std::ptr::null()),
-        };
+        let worker = Worker::new(Arc::clone(self), index, deque);
         CURRENT.with(|current| current.set(&worker));
         self.inboxes[index].open();
         worker.run();
@@ -105,6 +94,21 @@ pub struct Worker {
 }
 
 impl Worker {
+    pub(super) fn new(pool: Arc<Pool>, index: usize, deque: Deque<Job>) -> Self {
+        Worker {
+            pool,
+            index,
+            deque,
+            late: Cell::new(None),
+            attached: Cell::new(true),
+            ticks: Cell::new(0),
+            steal_from: Cell::new(index),
+            may_block: Cell::new(false),
+            orphaned: Cell::new(false),
+            current: Cell::new(std::ptr::null()),
+        }
+    }
+
     /// Calls `f` with the worker that this thread is, if it is one.
     #[inline]
     pub fn with_current<R>(f: impl FnOnce(Option<&Worker>) -> R) -> R {
@@ -247,20 +251,30 @@ impl Worker {
         self.steal()
     }
 
-    fn steal(&self) -> Option<Job> {
+    /// A job of another worker: the nearest that has one, or from where the last was found.
+    pub(super) fn steal(&self) -> Option<Job> {
         let stealers = &self.pool.stealers;
-        let start = self.steal_from.get();
-        for offset in 1..=stealers.len() {
-            let victim = (start + offset) % stealers.len();
-            self.stats().counts.steal_attempts.add(1);
-            if let Some(job) = steal(&stealers[victim]) {
-                self.stats().counts.stolen.add(1);
-                self.steal_from.set(victim + stealers.len() - 1);
-                self.pool.local.fetch_sub(1, SeqCst);
-                return Some(job);
-            }
+        if let Some(nearest) = self.pool.settings.nearest.get(self.index) {
+            // Spares stand behind the regular workers; they are nobody's neighbours.
+            let spares = self.pool.max_workers()..stealers.len();
+            return (nearest.iter().copied().chain(spares)).find_map(|victim| self.rob(victim));
         }
-        None
+        let start = self.steal_from.get();
+        (1..=stealers.len()).find_map(|offset| {
+            let victim = (start + offset) % stealers.len();
+            let job = self.rob(victim)?;
+            self.steal_from.set(victim + stealers.len() - 1);
+            Some(job)
+        })
+    }
+
+    /// Takes a job from the deque of another.
+    fn rob(&self, victim: usize) -> Option<Job> {
+        self.stats().counts.steal_attempts.add(1);
+        let job = steal(&self.pool.stealers[victim])?;
+        self.stats().counts.stolen.add(1);
+        self.pool.local.fetch_sub(1, SeqCst);
+        Some(job)
     }
 
     fn run(&self) {

@@ -44,6 +44,8 @@ impl Workers {
         let settings = Settings {
             max_workers: count,
             max_spares: 0,
+            local_bound: None,
+            nearest: Arc::default(),
             gated: false,
             local_queues: true,
             bound: None,

@@ -46,6 +46,20 @@ impl Pool {
         }
     }
 
+    /// Counts a task of `band` that will be queued later, when there is room for it; false if it is
+    /// the one to be given up.
+    pub(super) fn hold(&self, py: Python<'_>, band: usize, bounded: bool) -> PyResult<bool> {
+        while self.core().hold(bounded).is_err() {
+            let drops = matches!(self.when_full, WhenFull::DropOldest | WhenFull::DropLowest);
+            if !drops {
+                self.wait_for_room(py)?;
+            } else if !self.drop_one(py, band) {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
     /// Makes room for a job of `band`; false if nothing may go for it.
     pub(super) fn drop_one(&self, py: Python<'_>, band: usize) -> bool {
         let mut tickets = Vec::new();
@@ -71,17 +85,23 @@ impl Pool {
 
     /// Ends a task for which there is no room.
     pub(super) fn give_up(&self, py: Python<'_>, job: Job) {
+        refuse(job, self.no_room(py).bind(py));
+    }
+
+    /// Counts a task as dropped and makes the error that it ends with.
+    pub(super) fn no_room(&self, py: Python<'_>) -> Py<PyAny> {
         self.core().arrivals().dropped.add(1);
-        let bound = self.bound.unwrap_or(usize::MAX);
-        let error = errors::queue_full(
+        let bound = self.settings.bound.unwrap_or(usize::MAX);
+        errors::queue_full(
             py,
             &format!("given up to make room: {bound} tasks wait (max_queue_depth={bound})"),
-        );
-        refuse(job, &error.value(py).clone().into_any());
+        )
+        .into_value(py)
+        .into_any()
     }
 
     pub(super) fn wait_for_room(&self, py: Python<'_>) -> PyResult<()> {
-        let bound = self.bound.unwrap_or(usize::MAX);
+        let bound = self.settings.bound.unwrap_or(usize::MAX);
         if self.when_full == WhenFull::Reject || has_running_loop(py) {
             self.core().arrivals().rejected.add(1);
         }

@@ -7,7 +7,7 @@ use crate::options::TaskOptions;
 use pyo3::exceptions::PyTypeError;
 use pyo3::ffi;
 use pyo3::prelude::*;
-use pyo3::types::PyType;
+use pyo3::types::{PyDict, PyTuple, PyType};
 use std::ptr::null_mut;
 use std::sync::atomic::AtomicPtr;
 use std::sync::atomic::Ordering::Relaxed;
@@ -110,6 +110,38 @@ impl Pool {
             let deadline = record.deadline;
             future::manage(future, record);
             deadline
+        }
+    }
+
+    /// Makes a future that is not queued yet, and keeps the workers for it.
+    pub(super) fn prepare<'py>(
+        &self,
+        py: Python<'py>,
+        options: &TaskOptions,
+        function: &Bound<'py, PyAny>,
+        args: &Bound<'py, PyTuple>,
+        kwargs: &Bound<'py, PyDict>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        let mut call = vec![function.clone()];
+        call.extend(args.iter());
+        let count = call.len();
+        call.extend(kwargs.iter().map(|(_, value)| value));
+        let names = PyTuple::new(py, kwargs.keys())?;
+        let kwnames = if names.is_empty() {
+            null_mut()
+        } else {
+            names.as_ptr()
+        };
+        let pointers: Vec<Object> = call.iter().map(Bound::as_ptr).collect();
+        // SAFETY: live references, as many as said; the new future is nobody else's.
+        unsafe {
+            let future = self.new_future(pointers.as_ptr(), count, kwnames);
+            if !future.is_null() {
+                self.manage(future, options);
+                self.core().retain();
+                self.core().ensure_worker();
+            }
+            Bound::from_owned_ptr_or_err(py, future.cast())
         }
     }
 

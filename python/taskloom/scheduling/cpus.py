@@ -1,0 +1,39 @@
+"""How many processors this process may use: the one count that everything is sized by."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Collection
+
+__all__ = ["cpu_count", "usable_cpus"]
+
+
+def usable_cpus() -> tuple[int, ...]:
+    """The processors that the calling thread may run on, in ascending order.
+
+    >>> len(usable_cpus()) >= 1
+    True
+    """
+    if hasattr(os, "sched_getaffinity"):
+        return tuple(sorted(os.sched_getaffinity(0)))
+    return tuple(range(os.cpu_count() or 1))
+
+
+def cpu_count(among: Collection[int] | None = None) -> int:
+    """How many processors' worth of time there is: those usable, or the container's quota if less.
+
+    Parameters
+    ----------
+    among
+        Processor numbers to count in place of those that the calling thread may run on.
+
+    Returns at least 1. A quota is rounded down, so that no more threads are busy than it feeds.
+
+    >>> 1 <= cpu_count() <= len(usable_cpus())
+    True
+    """
+    from taskloom.scheduling.container import ControlGroup
+
+    count = len(usable_cpus() if among is None else among)
+    quota = ControlGroup().cpu_quota()
+    return max(1, count if quota is None else min(count, int(quota)))

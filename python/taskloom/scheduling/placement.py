@@ -1,0 +1,77 @@
+"""Where the workers of an executor run and from whom they steal, as its config asks.
+
+On a machine of several memory nodes a worker that stays on its node finds its data near, and one
+that steals from its nearest neighbours moves what they have in their caches the shortest way.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal, final
+
+from taskloom.scheduling.affinity import Realtime, pin_thread
+from taskloom.scheduling.config import ExecutorConfig
+from taskloom.scheduling.topology import Topology
+
+__all__ = ["Placement"]
+
+
+@final
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Placement:
+    """What each worker asks of the system when it starts.
+
+    `cpus` has the processors of each regular worker, or is empty where they may run on any;
+    `nearest` has for each the others, nearest first, or is empty where there is no difference.
+
+    >>> from taskloom.scheduling.topology import Cpu
+    >>> machine = Topology([Cpu(i, node=i // 2, core=i, cache=i // 2) for i in range(4)])
+    >>> placement = Placement.of(ExecutorConfig(max_workers=2, numa="spread"), machine)
+    >>> placement.cpus, placement.nearest
+    (((0, 1), (2, 3)), ((1,), (0,)))
+    """
+
+    cpus: tuple[tuple[int, ...], ...] = ()
+    nearest: tuple[tuple[int, ...], ...] = ()
+    realtime: Realtime | None = None
+
+    @classmethod
+    def of(cls, config: ExecutorConfig, topology: Topology | None = None) -> Placement:
+        """The placement that a config asks for, by default on this machine."""
+        workers, wanted = config.worker_count(), config.cpu_affinity
+        cpus: tuple[tuple[int, ...], ...] = ()
+        nearest: tuple[tuple[int, ...], ...] = ()
+        numbers = wanted if isinstance(wanted, tuple) else None
+        if config.numa != "none" or isinstance(wanted, str):
+            if topology is None:
+                topology = Topology.read(allowed=numbers)
+            elif numbers is not None:
+                topology = topology.restricted(numbers)
+            how: Literal["spread", "compact"]
+            if config.numa != "none":
+                how = config.numa
+                cpus = topology.place(workers, how)
+            else:
+                how = "compact" if wanted == "compact" else "spread"
+                cpus = tuple((cpu,) for cpu in topology.one_each(workers, how))
+            nearest = topology.steal_order(cpus)
+        elif numbers is not None:
+            cpus = (numbers,) * workers
+        return cls(cpus=cpus, nearest=nearest, realtime=config.realtime)
+
+    def preparation(self) -> Callable[[int], object] | None:
+        """What each worker's thread calls with its number when it starts; None for nothing.
+
+        A spare goes where the worker is that it may stand in for, one after the other.
+        """
+        if not self.cpus and self.realtime is None:
+            return None
+
+        def prepare(index: int) -> None:
+            if self.cpus:
+                pin_thread(self.cpus[index % len(self.cpus)])
+            if self.realtime is not None:
+                self.realtime.apply()
+
+        return prepare
