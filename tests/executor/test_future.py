@@ -395,3 +395,17 @@ def test_futures_leave_no_reference_to_their_class_behind(executor: Executor) ->
 
     turn()
     assert abs(turn() - turn()) < 10
+
+
+def test_attributes_and_inputs_of_a_future_lie_apart(executor: Executor) -> None:
+    gate = threading.Event()
+    executor.submit(gate.wait)
+    executor.submit(gate.wait)
+    futures = [executor.submit(max, number, -1, -2, -3) for number in range(200)]
+    for number, future in enumerate(futures):
+        future.note = [number]  # type: ignore[attr-defined]
+        vars(future)["other"] = future
+    gc.collect()
+    gate.set()
+    assert [future.result() for future in futures] == list(range(200))
+    assert [future.note for future in futures] == [[number] for number in range(200)]  # type: ignore[attr-defined]

@@ -288,6 +288,7 @@ def test_cancelling_the_awaiting_task_cancels_the_run(executor: taskloom.Executo
     async def main() -> taskloom.Run:
         run = executor.start(g)
         waiting = asyncio.ensure_future(run)
+        await asyncio.sleep(0)  # a task that is cancelled before its first step awaits nothing
         await asyncio.to_thread(gate.reached.wait, 60)
         waiting.cancel()
         with pytest.raises(asyncio.CancelledError):

@@ -9,11 +9,14 @@ use pyo3::ffi;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyTuple};
 use std::ffi::{CStr, c_void};
-use std::os::raw::c_int;
+use std::os::raw::{c_int, c_ulong};
 use std::ptr::{null, null_mut};
 #[cfg(Py_GIL_DISABLED)]
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::atomic::Ordering::Release;
+
+/// `Py_TPFLAGS_INLINE_VALUES`, which the bindings do not name.
+const INLINE_VALUES: c_ulong = 1 << 2;
 
 /// `Future()`: a promise, pending until its owner sets its outcome.
 unsafe extern "C" fn tp_new(_: *mut ffi::PyTypeObject, args: Object, kwargs: Object) -> Object {
@@ -208,18 +211,19 @@ pub fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add("Future", &class)?;
     let class = CLASS.get_or_init(py, || class.unbind());
     CLASS_POINTER.store(class.as_ptr().cast(), Release);
-    // From here on, nobody makes a subclass of the class or puts attributes on it.
+    // From here on, nobody makes a subclass of the class or puts attributes on it. Attributes of its
+    // objects are in a dictionary of their own: from 3.14 on they would be kept inline, right behind
+    // the object, where the inputs are.
+    let unwanted = ffi::Py_TPFLAGS_BASETYPE | INLINE_VALUES;
     let type_object = class.as_ptr().cast::<ffi::PyTypeObject>();
-    // SAFETY: our own class, not yet known to anybody else.
+    // SAFETY: our own class, of which there is no object yet.
     unsafe {
         #[cfg(not(Py_GIL_DISABLED))]
         {
-            (*type_object).tp_flags &= !ffi::Py_TPFLAGS_BASETYPE;
+            (*type_object).tp_flags &= !unwanted;
         }
         #[cfg(Py_GIL_DISABLED)]
-        (*type_object)
-            .tp_flags
-            .fetch_and(!ffi::Py_TPFLAGS_BASETYPE, Relaxed);
+        (*type_object).tp_flags.fetch_and(!unwanted, Relaxed);
     }
     Ok(())
 }
