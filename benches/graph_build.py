@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import time
+from collections.abc import Callable
 from graphlib import TopologicalSorter
 
 import taskloom
@@ -89,3 +90,74 @@ def compile_graphlib() -> Contender:
         return (time.perf_counter() - began) / NODES
 
     yield order_fresh
+
+
+def touch(value: object, *_: object) -> None:
+    """A node that is told to write to its argument."""
+
+
+def compile_seconds(make: Callable[[], taskloom.Graph]) -> Callable[[], float]:
+    def compile_fresh() -> float:
+        graph = make()
+        gc.collect()
+        began = time.perf_counter()
+        plan = graph.compile()
+        spent = time.perf_counter() - began
+        del plan
+        return spent
+
+    return compile_fresh
+
+
+def writes() -> taskloom.Graph:
+    """Each node writes to one of 1,000 resources, and comes after the node before it."""
+    graph = taskloom.Graph()
+    resources = [graph.resource(f"r{index}") for index in range(1_000)]
+    last = None
+    for index in range(NODES):
+        node = graph.add(touch, taskloom.write(resources[index % 1_000]))
+        if last is not None:
+            node.after(last)
+        last = node
+    return graph
+
+
+def reads_and_writes() -> taskloom.Graph:
+    """Of each resource one writer, then three readers, and so on."""
+    graph = taskloom.Graph()
+    resources = [graph.resource(f"r{index}") for index in range(1_000)]
+    for index in range(NODES):
+        resource = resources[index % 1_000]
+        graph.add(touch, taskloom.write(resource) if index // 1_000 % 4 == 0 else resource)
+    return graph
+
+
+def reads() -> taskloom.Graph:
+    graph = taskloom.Graph()
+    resources = [graph.resource(f"r{index}") for index in range(1_000)]
+    for index in range(NODES):
+        graph.add(touch, resources[index % 1_000])
+    return graph
+
+
+inferring = Workload(
+    "graph-infer",
+    "compile 100,000 nodes with `after` and access modes, by 1,000 resources",
+    unit="ms",
+    aim=100,
+)
+
+
+@inferring.contender("each writes, and comes after another")
+def infer_writes() -> Contender:
+    yield compile_seconds(writes)
+
+
+@inferring.contender("one writes, three read, and so on")
+def infer_reads_and_writes() -> Contender:
+    yield compile_seconds(reads_and_writes)
+
+
+@inferring.contender("all read")
+def infer_reads() -> Contender:
+    yield compile_seconds(reads)

@@ -1,19 +1,16 @@
-"""What the access modes of nodes mean to their order: the compiler's half that is per graph."""
+"""What access modes mean to a plan: the engine infers the edges, here are the words for them."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple, final
 
-from taskloom._taskloom import Node
+from taskloom._taskloom import GraphBuilder, Inferred, Node
 from taskloom.access import EXCLUSIVE
 from taskloom.errors import GraphError
 from taskloom.task import Options
 
 __all__ = ["Facts", "Usage", "check_uses", "infer"]
-
-#: Kinds of edges, as `Plan._edges` numbers them.
-DEPENDENCY, ORDER, WAIT = 0, 1, 2
 
 
 @final
@@ -41,8 +38,6 @@ class Facts(NamedTuple):
     """
 
     uses: Mapping[int, tuple[Usage, ...]]
-    #: The kinds of the edges that access modes made, by (before, after).
-    inferred: Mapping[tuple[int, int], int]
     #: The keys of the context values, and the indices of their nodes.
     resources: Mapping[str | type, int]
     #: Whether the plan changes a value of its context.
@@ -53,106 +48,61 @@ class Facts(NamedTuple):
     gone: frozenset[int]
 
 
-class _Uses(NamedTuple):
-    """The users of one object so far."""
-
-    readers: list[int]
-    writers: list[int]
-
-
 def infer(
-    nodes: Sequence[Node[Any]],
+    graph: GraphBuilder,
     uses: Mapping[int, tuple[Usage, ...]],
     resources: Mapping[str | type, int],
-    read_sources: Callable[[], tuple[list[int], list[int]]],
-) -> Facts:
-    """The edges that follow from access modes; raises `GraphError` for uses that do not fit.
+) -> tuple[Facts, Inferred]:
+    """What follows from access modes; raises `GraphError` for uses that do not fit.
 
     Readers of an object come after its last writer and depend on it; a writer comes after all
     readers since the last writer, but a failed reader does not keep it from running.
 
+    >>> import taskloom
     >>> from taskloom.plan import infer
-    >>> infer((), {}, {}, lambda: ([0], [])).inferred
-    {}
+    >>> infer(taskloom.Graph(), {}, {})[0].takes
+    ()
     """
-    root, contested = _contested(uses)
-    if not contested:
-        return Facts(dict(uses), {}, dict(resources), False, (), frozenset())
-
-    starts, sources = read_sources()
-    so_far: dict[int, _Uses] = {thing: _Uses([], []) for thing in contested}
-    stands_for = {thing: thing for thing in contested}
-    taken: dict[int, int] = {}
-    edges: dict[tuple[int, int], int] = {}
-    takes: list[tuple[int, int]] = []
-    for index in range(len(starts) - 1):
-        modes: dict[int | None, str] | None = None
-        touched: dict[int, tuple[int, str]] = {}
-        for source in sources[starts[index] : starts[index + 1]]:
-            thing = root.get(source, source)
-            if thing not in contested:
-                continue
-            if modes is None:
-                modes = {use.source: use.mode for use in uses.get(index, ())}
-            mode = modes.get(source, "read")
-            if thing in taken:
-                raise GraphError(_after_take(nodes, index, source, mode, taken[thing]))
-            if thing in touched:
-                other, other_mode = touched[thing]
-                if mode in EXCLUSIVE or other_mode in EXCLUSIVE:
-                    raise GraphError(
-                        f"node {nodes[index].name!r} is to use the same object twice, {other_mode} "
-                        f"through {nodes[other].name!r} and {mode} through {nodes[source].name!r}: "
-                        "pass it once, or as copy(...)"
-                    )
-            touched[thing] = source, mode
-            known = so_far[thing]
-            if known.writers:
-                edges[known.writers[-1], index] = DEPENDENCY
-            if mode not in EXCLUSIVE:
-                known.readers.append(index)
-                continue
-            if stands_for[thing] != source:
-                now = nodes[stands_for[thing]].name
-                raise GraphError(
-                    f"node {nodes[index].name!r} is to {mode} the value of {nodes[source].name!r}, "
-                    f"but {now!r} stands for that object since it was forwarded to it: "
-                    f"use {mode}({now})"
-                )
-            for reader in known.readers:
-                edges.setdefault((reader, index), WAIT)
-            known.readers.clear()
-            known.writers.append(index)
-            if mode == "forward":
-                stands_for[thing] = index
-            elif mode == "take":
-                if thing in resources.values():
-                    raise GraphError(
-                        f"node {nodes[index].name!r} is to take the value of "
-                        f"{nodes[thing].name!r}, which belongs to who gave the context: "
-                        "use write(...) or copy(...)"
-                    )
-                taken[thing] = index
-                takes.append((index, source))
-    given = set(resources.values())
-    gone = {alias for alias, thing in root.items() if thing in taken} | set(taken)
-    return Facts(
-        dict(uses), edges, dict(resources), bool(contested & given), tuple(takes), frozenset(gone)
+    given = list(resources.values())
+    found = graph._infer(given)
+    if isinstance(found, tuple):
+        raise GraphError(_conflict(graph.nodes, uses, found))
+    writes_context = not set(given).isdisjoint(found.contested)
+    facts = Facts(
+        dict(uses), dict(resources), writes_context, tuple(found.takes), frozenset(found.gone)
     )
+    return facts, found
 
 
-def _contested(uses: Mapping[int, tuple[Usage, ...]]) -> tuple[dict[int, int], set[int]]:
-    """Which object forwarding nodes stand for, and the objects that somebody needs for himself."""
-    root: dict[int, int] = {}
-    contested: set[int] = set()
-    for index, own in uses.items():
-        for use in own:
-            if use.mode in EXCLUSIVE and use.source is not None:
-                thing = root.get(use.source, use.source)
-                contested.add(thing)
-                if use.mode == "forward":
-                    root[index] = thing
-    return root, contested
+def _conflict(
+    nodes: Sequence[Node[Any]],
+    uses: Mapping[int, tuple[Usage, ...]],
+    found: tuple[str, int, int, int],
+) -> str:
+    """The words for what the engine found wrong with a node's use of a source."""
+    what, node, source, other = found
+
+    def mode_of(source: int) -> str:
+        return next((use.mode for use in uses.get(node, ()) if use.source == source), "read")
+
+    name, value, mode = nodes[node].name, nodes[source].name, mode_of(source)
+    if what == "after take":
+        return _after_take(nodes, node, source, mode, other)
+    if what == "twice":
+        return (
+            f"node {name!r} is to use the same object twice, {mode_of(other)} through "
+            f"{nodes[other].name!r} and {mode} through {value!r}: pass it once, or as copy(...)"
+        )
+    if what == "superseded":
+        now = nodes[other].name
+        return (
+            f"node {name!r} is to {mode} the value of {value!r}, but {now!r} stands for that "
+            f"object since it was forwarded to it: use {mode}({now})"
+        )
+    return (
+        f"node {name!r} is to take the value of {value!r}, which belongs to who gave the context: "
+        "use write(...) or copy(...)"
+    )
 
 
 def _after_take(nodes: Sequence[Node[Any]], index: int, source: int, mode: str, taker: int) -> str:

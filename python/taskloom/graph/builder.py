@@ -81,6 +81,8 @@ class Graph(Kin, Patterns, Trees, Composition):
         self._names: dict[str, Node[Any]] = {}
         self._optioned: dict[int, Options] = {}
         self._uses: dict[int, tuple[Usage, ...]] = {}
+        # The nodes with uses that need more than to be ordered.
+        self._wrapped: list[int] = []
         self._resources: dict[str | type, Node[Any]] = {}
         self._rootless: list[Tree] = []
         self._boxes: list[Box] = []
@@ -204,9 +206,8 @@ class Graph(Kin, Patterns, Trees, Composition):
         if order not in get_args(Order):
             raise OptionError(f"order={order!r} is none of {', '.join(map(repr, get_args(Order)))}")
         check_trees(self._rootless)
-        nodes = self.nodes if self._uses else ()
         resources = {key: node.index for key, node in self._resources.items()}
-        facts = infer(nodes, self._uses, resources, self._sources)
+        facts, inferred = infer(self, self._uses, resources)
         kept: list[int] | None = None
         if slots == "compact":
             kept = sorted(self._keeping - facts.gone)
@@ -220,12 +221,13 @@ class Graph(Kin, Patterns, Trees, Composition):
                     )
                 kept.append(node.index)
         elif facts.gone:
-            kept = [index for index in range(len(nodes)) if index not in facts.gone]
-        edges = [(before, after, kind) for (before, after), kind in facts.inferred.items()]
+            kept = [index for index in range(len(self)) if index not in facts.gone]
         moves = [pair for pair in facts.takes if not self._defers(pair[0])]
         policy = ON_ERROR.index(self._on_error)
         adjusted = self._adjusted(facts)
-        return self._compile(policy, adjusted, kept, edges, moves, facts, self._durations(), order)
+        return self._compile(
+            policy, adjusted, kept, inferred, moves, facts, self._durations(), order
+        )
 
     def _durations(self) -> list[tuple[int, float]]:
         """The nodes whose durations were declared, with these, in seconds."""
@@ -254,12 +256,7 @@ class Graph(Kin, Patterns, Trees, Composition):
         if "retry" in self._defaults:
             optioned = {node.index: node.options or Options.EMPTY for node in self.nodes}
         elif facts.uses:
-            wrapped = [
-                index
-                for index, uses in facts.uses.items()
-                if index not in optioned and any(use.mode != "write" for use in uses)
-            ]
-            optioned = {**optioned, **dict.fromkeys(wrapped, Options.EMPTY)}
+            optioned = {**dict.fromkeys(self._wrapped, Options.EMPTY), **optioned}
         nodes = self.nodes if optioned else ()
         adjusted = {}
         for index, own in optioned.items():
@@ -375,8 +372,17 @@ class Graph(Kin, Patterns, Trees, Composition):
             raise GraphError("a node stands for one object: only one argument can be forward(...)")
         node: Node[R] = self._add_plain(function, tuple(plain), named, options)
         if uses:
-            self._uses[node.index] = tuple(uses)
+            self._set_uses(node.index, tuple(uses))
         return node
+
+    def _set_uses(self, index: int, uses: tuple[Usage, ...]) -> None:
+        """Notes how a node uses its arguments, once for each node, and tells the engine."""
+        self._uses[index] = uses
+        for use in uses:
+            if use.source is not None:
+                self._note_use(index, use.source, use.mode)
+        if any(use.mode != "write" for use in uses):
+            self._wrapped.append(index)
 
     def _check(
         self, function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]

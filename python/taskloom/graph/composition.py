@@ -299,7 +299,7 @@ class _Inlining:
         kwargs = {key: self.translated(value) for key, value in node.kwargs.items()}
         made: Node[Any] = self.outer._add_plain(node.function, args, kwargs, options or None)
         if uses:
-            self.outer._uses[made.index] = tuple(uses)
+            self.outer._set_uses(made.index, tuple(uses))
         if options:
             self.outer._optioned[made.index] = options
         if name is not None:

@@ -35,12 +35,12 @@ class _Edge(NamedTuple):
 
 
 def _edges(plan: Plan) -> Iterator[_Edge]:
-    facts = plan._facts
+    facts, inferred = plan._facts, plan._inferred
     for before, after, kind in plan._edges:
         modes = [use.mode for use in facts.uses.get(after, ()) if use.source == before]
         if modes:
             yield _Edge(before, after, modes[0], True)
-        elif kind == 0 and (before, after) in facts.inferred and not _reads(plan, before, after):
+        elif kind == 0 and (before, after) in inferred and not _reads(plan, before, after):
             yield _Edge(before, after, "same object", False)
         elif kind == 0:
             yield _Edge(before, after, "read", True)

@@ -9,6 +9,7 @@
 //! parallel run takes the nodes unless some are more urgent, it touches a value while it is warm, and it
 //! keeps few values alive. [`Plan::rank`] says which ready node a parallel run prefers; `priority` says why.
 
+pub mod access;
 mod priority;
 
 pub use priority::{Preference, Urgency};

@@ -20,7 +20,7 @@ mod _taskloom {
     use super::*;
 
     #[pymodule_export]
-    use crate::plan::{Callee, GraphBuilder, Node, Pack, Plan, Use};
+    use crate::plan::{Callee, GraphBuilder, Inferred, Node, Pack, Plan, Use};
     #[pymodule_export]
     use crate::run::{_pause, RunCore};
 

@@ -10,9 +10,11 @@ use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PySet, PyTuple};
 use taskloom_core::plan::Preference;
+use taskloom_core::plan::access::Exclusive;
 
 use super::access::Use;
 use super::compile::{Extra, Plan, compile};
+use super::infer::{Finding, Inferred, infer, mode_of};
 use super::node::Node;
 use super::reader::Reader;
 use super::window::Windows;
@@ -95,6 +97,8 @@ pub struct GraphBuilder {
     callees: Py<PyDict>,
     /// Pairs of indices: the second node runs after the first.
     order: Mutex<Vec<(u32, u32)>>,
+    /// The uses of values that share them with nobody.
+    exclusive: Mutex<Vec<Exclusive>>,
     windows: Mutex<Windows>,
 }
 
@@ -111,6 +115,7 @@ impl GraphBuilder {
             nodes: Mutex::new(Vec::new()),
             callees: PyDict::new(py).unbind(),
             order: Mutex::new(Vec::new()),
+            exclusive: Mutex::new(Vec::new()),
             windows: Mutex::default(),
         }
     }
@@ -158,6 +163,19 @@ impl GraphBuilder {
         options: Option<Bound<'py, PyAny>>,
     ) -> PyResult<Bound<'py, Node>> {
         Self::place(slf, function, args, kwargs, options, true)
+    }
+
+    /// Notes that a node needs the value of a source for itself; other modes are passed over.
+    fn _note_use(&self, node: u32, source: u32, mode: &str) {
+        if let Some(mode) = mode_of(mode) {
+            self.exclusive.lock().push(Exclusive { node, source, mode });
+        }
+    }
+
+    /// What follows from the uses that were noted, or `(what, node, source, other)` if they do not fit.
+    fn _infer(slf: &Bound<'_, Self>, lent: Vec<u32>) -> PyResult<Finding> {
+        let exclusive = slf.get().exclusive.lock().clone();
+        infer(slf, exclusive, &lent)
     }
 
     /// Whose values each node reads: `sources[starts[i]:starts[i + 1]]`, each at most once.
@@ -229,7 +247,7 @@ impl GraphBuilder {
     }
 
     /// Compiles the nodes so far; see `compile::compile`.
-    #[pyo3(signature = (policy, adjusted, keep, edges, takes, facts, durations, preference))]
+    #[pyo3(signature = (policy, adjusted, keep, inferred, takes, facts, durations, preference))]
     #[expect(
         clippy::too_many_arguments,
         reason = "called from one place, by Graph.compile"
@@ -239,7 +257,7 @@ impl GraphBuilder {
         policy: u8,
         adjusted: &Bound<'py, PyDict>,
         keep: Option<Vec<u32>>,
-        edges: Vec<(u32, u32, u8)>,
+        inferred: Py<Inferred>,
         takes: Vec<(u32, u32)>,
         facts: Py<PyAny>,
         durations: Vec<(u32, f32)>,
@@ -252,7 +270,7 @@ impl GraphBuilder {
             _ => None,
         };
         let extra = Extra {
-            edges,
+            inferred,
             takes,
             windows: slf.get().windows(),
             facts,

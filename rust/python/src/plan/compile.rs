@@ -1,17 +1,20 @@
 //! From a builder to a plan, and what a plan is to Python.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use pyo3::PyTraverseError;
 use pyo3::PyVisit;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyTuple};
+use taskloom_core::plan::access;
 use taskloom_core::plan::{
     Cycle, Layout, MAX_NODES, NODE, ORDER_ONLY, Preference, Urgency, WAIT_ONLY,
 };
 
 use super::assemble::assemble;
 use super::builder::GraphBuilder;
+use super::infer::Inferred;
 use super::node::Node;
 use super::reader::Reader;
 use super::table::{Policy, Tables};
@@ -44,6 +47,8 @@ pub struct Plan {
     pub preference: Preference,
     /// What Python's half of the compiler found out.
     pub facts: Py<PyAny>,
+    /// The edges that follow from accesses.
+    inferred: Py<Inferred>,
     /// What earlier runs left for the next one.
     pub spares: Spares,
 }
@@ -154,6 +159,15 @@ impl Plan {
         edges
     }
 
+    /// The pairs of registrations that accesses order.
+    #[getter]
+    fn _inferred(&self) -> HashSet<(u32, u32)> {
+        let edges = self.inferred.get().0.edges.iter();
+        edges
+            .map(|&(after, before)| (before & NODE, after))
+            .collect()
+    }
+
     fn __repr__(&self) -> String {
         format!("<plan of {} nodes>", self.nodes.len())
     }
@@ -184,8 +198,8 @@ type Adjustment<'py> = (Bound<'py, PyAny>, u8, bool, i32);
 
 /// What Python's half of the compiler adds to a plan, by registration.
 pub(super) struct Extra {
-    /// `(before, after, kind)` with the kinds of `Plan._edges`.
-    pub edges: Vec<(u32, u32, u8)>,
+    /// The edges that follow from accesses.
+    pub inferred: Py<Inferred>,
     /// `(node, source)` where a node takes a source's value.
     pub takes: Vec<(u32, u32)>,
     pub windows: Windows,
@@ -196,26 +210,23 @@ pub(super) struct Extra {
     pub preference: Option<Preference>,
 }
 
-impl Extra {
-    /// These edges and the graph's ordering ones as `Reader::dependencies` wants them.
-    fn edges_with(&self, order: &[(u32, u32)]) -> Vec<(u32, u32)> {
-        let ordered = order.iter().map(|&(before, after)| (after, before, 1));
-        let own = self
-            .edges
-            .iter()
-            .map(|&(before, after, kind)| (after, before, kind));
-        let mut edges: Vec<(u32, u32, u8)> = own.chain(ordered).collect();
-        edges.sort_unstable();
-        edges.dedup_by_key(|&mut (after, before, _)| (after, before));
-        edges
-            .into_iter()
-            .map(|(after, before, kind)| match kind {
-                0 => (after, before),
-                1 => (after, before | ORDER_ONLY),
-                _ => (after, before | WAIT_ONLY),
-            })
-            .collect()
-    }
+/// These edges and the graph's ordering ones as `Reader::dependencies` wants them: by node, and of the
+/// edges of one pair the strongest.
+fn edges_with(inferred: &access::Inferred, order: &[(u32, u32)], count: usize) -> Vec<(u32, u32)> {
+    let ordered = order
+        .iter()
+        .map(|&(before, after)| (after, before | ORDER_ONLY));
+    let mut edges: Vec<(u32, u32)> = inferred.edges.iter().copied().chain(ordered).collect();
+    // Nodes that other threads are adding meanwhile are not part of this plan.
+    edges.retain(|&(after, before)| (after.max(before & NODE) as usize) < count);
+    let strength = |edge: u32| match edge & !NODE {
+        0 => 0u8,
+        ORDER_ONLY => 1,
+        _ => 2,
+    };
+    edges.sort_unstable_by_key(|&(after, before)| (after, before & NODE, strength(before)));
+    edges.dedup_by_key(|&mut (after, before)| (after, before & NODE));
+    edges
 }
 
 /// Compiles the nodes so far.
@@ -242,14 +253,12 @@ pub(super) fn compile<'py>(
     for node in &nodes {
         reader.read(node.bind(py))?;
     }
-    // Nodes that other threads are adding meanwhile are not part of this plan.
-    let known = |&(before, after): &(u32, u32)| (before.max(after) as usize) < nodes.len();
-    let order: Vec<(u32, u32)> = graph.get().order_list().into_iter().filter(known).collect();
+    let order = graph.get().order_list();
     extra
-        .edges
-        .retain(|&(before, after, _)| known(&(before, after)));
-    extra.takes.retain(known);
-    let dependencies = reader.dependencies(&extra.edges_with(&order), nodes.len());
+        .takes
+        .retain(|&(node, source)| (node.max(source) as usize) < nodes.len());
+    let edges = edges_with(&extra.inferred.get().0, &order, nodes.len());
+    let dependencies = reader.dependencies(&edges, nodes.len());
     let mut adjustments: Vec<(usize, Adjustment<'py>)> = Vec::with_capacity(adjusted.len());
     let mut priorities = Vec::new();
     for (index, adjustment) in adjusted.iter() {
@@ -316,6 +325,7 @@ pub(super) fn compile<'py>(
         tables,
         graph: graph.clone().into_any().unbind(),
         facts: extra.facts,
+        inferred: extra.inferred,
         nodes: nodes.into(),
         position: position.into(),
         order: order.into(),
