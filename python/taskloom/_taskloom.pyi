@@ -113,7 +113,7 @@ class GraphBuilder:
     def _compile(
         self,
         policy: int,
-        adjusted: dict[int, tuple[Callable[..., Any], int, bool, int]],
+        adjusted: dict[int, tuple[Callable[..., Any], int, int, int]],
         keep: list[int] | None,
         inferred: Inferred,
         takes: list[tuple[int, int]],

@@ -22,6 +22,7 @@ __all__ = [
     "DeadlineMissed",
     "EndOfStream",
     "GraphError",
+    "LoopLimitError",
     "OptionError",
     "ProcessDied",
     "QueueFull",
@@ -67,6 +68,21 @@ class CycleError(GraphError):
     """
 
     nodes: tuple[object, ...] = ()
+
+
+@final
+class LoopLimitError(TaskloomError, RuntimeError):
+    """A loop of a graph was not over after its last iteration; `state` is what that one gave.
+
+    >>> import taskloom
+    >>> g = taskloom.Graph()
+    >>> node = g.loop(abs, 1, until=lambda state: False, max_iterations=3)
+    >>> error = taskloom.run(g, check=False).exceptions()[node]
+    >>> error, error.state
+    (LoopLimitError('the loop was not over after max_iterations=3 iterations'), 1)
+    """
+
+    state: object = None
 
 
 @final

@@ -6,10 +6,7 @@ place that asks and the engine swallows it.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, ClassVar, final
-
-if TYPE_CHECKING:
-    from taskloom._taskloom import Node
+from typing import Any, ClassVar, final
 
 __all__ = ["AbortBranch", "AbortRun", "FlowSignal", "Passed", "RetryTask"]
 
@@ -137,15 +134,17 @@ class AbortRun(FlowSignal):
 
 @final
 class Passed(FlowSignal):
-    """Raised by a node of the library's own that has nothing to do because of another node.
+    """Raised by a node of the library that has nothing to do because of one of its arguments.
+
+    `cause` is the place of that argument, whose node has given no value.
 
     >>> from taskloom.flow import Passed
-    >>> Passed(None).cause is None
-    True
+    >>> Passed(1).cause
+    1
     """
 
     _kind = 3
 
-    def __init__(self, cause: Node[Any] | None) -> None:
+    def __init__(self, cause: int) -> None:
         super().__init__(cause)
         self.cause = cause

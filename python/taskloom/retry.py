@@ -9,7 +9,7 @@ from typing import Any, NamedTuple, final
 
 from taskloom import _taskloom
 from taskloom.errors import DeadlineMissed, OptionError
-from taskloom.flow import RetryTask
+from taskloom.flow import FlowSignal, RetryTask
 
 __all__ = ["Hands", "Retry", "asked_again", "hands", "next_attempt", "retrying"]
 
@@ -264,7 +264,7 @@ def next_attempt(
             wait = error.delay
         else:
             wait = retry._delay_after(max(attempt, 1)) if retry is not None else 0.0
-    elif retry is None:
+    elif retry is None or isinstance(error, FlowSignal):
         return None
     else:
         wait = retry.again(error, attempt)

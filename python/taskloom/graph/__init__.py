@@ -5,6 +5,7 @@ view         a graph seen through options
 patterns     many nodes at once: map, reduce, partition, concat, depends_on
 trees        nodes with one parent each, whose value flows to them
 composition  a graph or plan as part of another graph
+flow         branches and loops
 kin          the parents and children of nodes
 shapes       what graphs and views have in common
 arity        which calls fit a function

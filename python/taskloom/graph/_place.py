@@ -8,7 +8,11 @@ from typing import Any
 from taskloom.errors import OptionError
 from taskloom.task import Options
 
-__all__ = ["check_place", "is_deferred", "submitting"]
+__all__ = ["CALLER", "DEFERRED", "JOIN", "ORDINARY", "check_place", "kind_of", "submitting"]
+
+#: Kinds of nodes, as the engine numbers them: called by whoever has its turn, submitted in place of
+#: being called, called by the thread that called `run`, or the join of a branch.
+ORDINARY, DEFERRED, CALLER, JOIN = 0, 1, 2, 3
 
 #: Options that take a node out of the run's own loop: it is submitted to the executor with them.
 DEFERRING = ("timeout", "deadline", "resources")
@@ -23,10 +27,12 @@ def check_place(options: Options) -> None:
         )
 
 
-def is_deferred(options: Options) -> bool:
-    return options.get("place") == "process" or any(
+def kind_of(options: Options) -> int:
+    if options.get("place") == "process" or any(
         options.get(name) is not None for name in DEFERRING
-    )
+    ):
+        return DEFERRED
+    return CALLER if options.get("place") == "caller" else ORDINARY
 
 
 def submitting(function: Callable[..., Any], options: Options) -> Callable[..., Any]:

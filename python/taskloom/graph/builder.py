@@ -23,8 +23,9 @@ from taskloom.access import (
 )
 from taskloom.errors import GraphError, OptionError
 from taskloom.graph._arity import arity
+from taskloom.graph._flow import Flows
 from taskloom.graph._kin import Kin
-from taskloom.graph._place import is_deferred, submitting
+from taskloom.graph._place import DEFERRED, JOIN, kind_of, submitting
 from taskloom.graph._shapes import Adder, node_of, nodes_in
 from taskloom.graph.composition import Box, Composition
 from taskloom.graph.patterns import Patterns
@@ -46,7 +47,7 @@ GRAPH_OPTIONS = ("on_error", "retry")
 
 
 @final
-class Graph(Kin, Patterns, Trees, Composition):
+class Graph(Kin, Patterns, Trees, Composition, Flows):
     """A task graph under construction: add nodes, then compile it to a plan or run it.
 
     Parameters
@@ -235,7 +236,7 @@ class Graph(Kin, Patterns, Trees, Composition):
         return [(index, seconds) for index, seconds in declared if seconds is not None]
 
     def _defers(self, index: int) -> bool:
-        return index in self._optioned and is_deferred(self._optioned[index])
+        return index in self._optioned and kind_of(self._optioned[index]) == DEFERRED
 
     @property
     def _on_error(self) -> str:
@@ -249,9 +250,9 @@ class Graph(Kin, Patterns, Trees, Composition):
             self._compiled = (version, self.compile())
         return self._compiled[1]
 
-    def _adjusted(self, facts: Facts) -> dict[int, tuple[Callable[..., Any], int, bool, int]]:
+    def _adjusted(self, facts: Facts) -> dict[int, tuple[Callable[..., Any], int, int, int]]:
         """What nodes with options or access modes call in place of their function, their policy,
-        whether that returns a future, and their priority."""
+        their kind, and their priority."""
         optioned = self._optioned
         if "retry" in self._defaults:
             optioned = {node.index: node.options or Options.EMPTY for node in self.nodes}
@@ -264,8 +265,11 @@ class Graph(Kin, Patterns, Trees, Composition):
             function = nodes[index].function
             policy = ON_ERROR.index(options.get("on_error", ON_ERROR[0]))
             retry = options.get("retry")
-            deferred = is_deferred(options)
+            kind = kind_of(options)
+            deferred = kind == DEFERRED
             uses = facts.uses.get(index, ())
+            if any(use.mode == "join" for use in uses):
+                kind, deferred = JOIN, False
             if uses:
                 check_uses(nodes[index], uses, options)
                 copiers = {use.key: use.copier or deepcopy for use in uses if use.mode == "copy"}
@@ -282,7 +286,7 @@ class Graph(Kin, Patterns, Trees, Composition):
             if not deferred and any(use.mode == "take" for use in uses):
                 function = taking(function, len(nodes[index].args), tuple(nodes[index].kwargs))
             priority = max(-100, min(100, options.get("priority", 0)))
-            adjusted[index] = function, policy, deferred, priority
+            adjusted[index] = function, policy, kind, priority
         return adjusted
 
     def _add_task(

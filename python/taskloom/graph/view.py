@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, final
 
 from taskloom._taskloom import Node
 from taskloom.errors import GraphError
+from taskloom.graph._flow import Flows
 from taskloom.graph._place import check_place
 from taskloom.graph._shapes import Adder, checked_window
 from taskloom.graph.composition import Composition
@@ -23,7 +24,7 @@ R = TypeVar("R")
 
 
 @final
-class GraphView(Patterns, Trees, Composition):
+class GraphView(Patterns, Trees, Composition, Flows):
     """A graph seen through options: what is added here gets them. Made by `Graph.options`.
 
     >>> import taskloom

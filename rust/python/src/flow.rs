@@ -11,8 +11,8 @@ pub enum Signal {
     Retry,
     EndBranch,
     EndRun,
-    /// To be skipped, because of this node.
-    Skip(Py<PyAny>),
+    /// To be skipped, because of the source that is its argument at this place.
+    Skip(usize),
 }
 
 static BASE: PyOnceLock<Py<PyType>> = PyOnceLock::new();
@@ -33,7 +33,7 @@ pub fn signal_of(error: &Bound<'_, PyAny>) -> Option<Signal> {
         0 => Some(Signal::Retry),
         1 => Some(Signal::EndBranch),
         2 => Some(Signal::EndRun),
-        _ => Some(Signal::Skip(error.getattr("cause").ok()?.unbind())),
+        _ => Some(Signal::Skip(error.getattr("cause").ok()?.extract().ok()?)),
     }
 }
 

@@ -19,6 +19,6 @@ pub use compile::Plan;
 pub use infer::Inferred;
 pub use node::Node;
 pub use pack::Pack;
-pub use table::{DEFERRED, PLAIN, Policy, SLOT, Step, Tables};
+pub use table::{DEFERRED, Kind, PLAIN, Policy, SLOT, Step, Tables};
 pub use values::Values;
 pub use window::Window;

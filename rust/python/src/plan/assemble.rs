@@ -8,7 +8,7 @@ use taskloom_core::plan::Layout;
 
 use super::compile::Extra;
 use super::reader::{CONSTANT, Reader};
-use super::table::{COUNTED, DEFERRED, LAST, PLAIN, Policy, SLOT, SOLE, Step, Tables};
+use super::table::{COUNTED, DEFERRED, Kind, LAST, PLAIN, Policy, SLOT, SOLE, Step, Tables};
 use super::template::Template;
 
 pub(super) fn assemble(
@@ -16,7 +16,7 @@ pub(super) fn assemble(
     layout: &Layout,
     callables: Vec<Py<PyAny>>,
     policies: Vec<Policy>,
-    deferred: Vec<bool>,
+    kinds: Vec<Kind>,
     extra: &Extra,
     keep: Option<Vec<u32>>,
 ) -> Tables {
@@ -107,10 +107,10 @@ pub(super) fn assemble(
             };
             operands.push((slot & SLOT) | flags);
         }
-        let is_deferred = deferred.get(place).copied().unwrap_or(false);
+        let is_ordinary = kinds.get(place).is_none_or(|kind| *kind == Kind::Ordinary);
         let place = place as u32;
         let is_special =
-            is_deferred || takes.contains_key(&place) || windows.members.contains_key(&place);
+            !is_ordinary || takes.contains_key(&place) || windows.members.contains_key(&place);
         let plain = if is_special { DEFERRED } else { PLAIN };
         let template = match template_of.get(node) {
             Some(&template) if template != PLAIN => template,
@@ -141,7 +141,7 @@ pub(super) fn assemble(
         operands: operands.into(),
         templates: templates.into(),
         policies: policies.into(),
-        deferred: deferred.into(),
+        kinds: kinds.into(),
         takes,
         windows,
         readers: readers.into(),

@@ -17,7 +17,7 @@ use super::builder::GraphBuilder;
 use super::infer::Inferred;
 use super::node::Node;
 use super::reader::Reader;
-use super::table::{Policy, Tables};
+use super::table::{Kind, Policy, Tables};
 use super::values::Spares;
 use super::window::Windows;
 use crate::errors;
@@ -192,9 +192,9 @@ impl Plan {
     }
 }
 
-/// What a node calls in place of its function, what happens when it fails, whether it is deferred, and
-/// its priority.
-type Adjustment<'py> = (Bound<'py, PyAny>, u8, bool, i32);
+/// What a node calls in place of its function, what happens when it fails, the number of its [`Kind`],
+/// and its priority.
+type Adjustment<'py> = (Bound<'py, PyAny>, u8, u8, i32);
 
 /// What Python's half of the compiler adds to a plan, by registration.
 pub(super) struct Extra {
@@ -257,8 +257,7 @@ pub(super) fn compile<'py>(
     extra
         .takes
         .retain(|&(node, source)| (node.max(source) as usize) < nodes.len());
-    let edges = edges_with(&extra.inferred.get().0, &order, nodes.len());
-    let dependencies = reader.dependencies(&edges, nodes.len());
+    let mut joins = Vec::new();
     let mut adjustments: Vec<(usize, Adjustment<'py>)> = Vec::with_capacity(adjusted.len());
     let mut priorities = Vec::new();
     for (index, adjustment) in adjusted.iter() {
@@ -268,8 +267,20 @@ pub(super) fn compile<'py>(
             priorities.resize(nodes.len(), 0);
             priorities[index] = adjustment.3;
         }
+        if Kind::from_number(adjustment.2) == Kind::Join {
+            joins.resize(nodes.len(), false);
+            joins[index] = true;
+        }
         adjustments.push((index, adjustment));
     }
+    let mut edges = edges_with(&extra.inferred.get().0, &order, nodes.len());
+    for (after, before) in &mut edges {
+        // A join waits for a writer that may be skipped, as it does for the cases themselves.
+        if joins.get(*after as usize).is_some_and(|is_join| *is_join) && *before & !NODE == 0 {
+            *before |= WAIT_ONLY;
+        }
+    }
+    let dependencies = reader.dependencies(&edges, &joins, nodes.len());
     let mut durations = Vec::new();
     for &(node, seconds) in &extra.durations {
         durations.resize(nodes.len(), 0.0);
@@ -303,17 +314,18 @@ pub(super) fn compile<'py>(
                 .clone_ref(py),
         );
     }
-    let mut deferred = Vec::new();
-    for (index, (callable, policy, is_deferred, _)) in adjustments {
+    let mut kinds = Vec::new();
+    for (index, (callable, policy, kind, _)) in adjustments {
         let position = layout.position[index] as usize;
         callables[position] = callable.unbind();
         policies[position] = Policy::from_number(policy);
-        if is_deferred {
-            deferred.resize(nodes.len(), false);
-            deferred[position] = true;
+        let kind = Kind::from_number(kind);
+        if kind != Kind::Ordinary {
+            kinds.resize(nodes.len(), Kind::Ordinary);
+            kinds[position] = kind;
         }
     }
-    let tables = assemble(reader, &layout, callables, policies, deferred, &extra, keep);
+    let tables = assemble(reader, &layout, callables, policies, kinds, &extra, keep);
     let Layout {
         plan,
         order,

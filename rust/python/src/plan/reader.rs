@@ -4,7 +4,7 @@ use std::collections::HashSet;
 
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList, PyTuple};
-use taskloom_core::plan::{Dependencies, NODE};
+use taskloom_core::plan::{Dependencies, NODE, WAIT_ONLY};
 
 use super::access::Use;
 use super::builder::{GraphBuilder, check_same_graph};
@@ -168,8 +168,15 @@ impl<'a, 'py> Reader<'a, 'py> {
 
     /// The edges: those along which values flow, and where there is none the strongest of the others,
     /// which are `(after, before with flags)` and hold every pair's strongest first.
-    pub(super) fn dependencies(&mut self, others: &[(u32, u32)], count: usize) -> Dependencies {
-        if others.is_empty() {
+    ///
+    /// Of the sources of `joins`, all but the first may be skipped.
+    pub(super) fn dependencies(
+        &mut self,
+        others: &[(u32, u32)],
+        joins: &[bool],
+        count: usize,
+    ) -> Dependencies {
+        if others.is_empty() && joins.is_empty() {
             return Dependencies {
                 starts: self.source_starts.clone(),
                 sources: self.sources.clone(),
@@ -182,9 +189,11 @@ impl<'a, 'py> Reader<'a, 'py> {
         starts.push(0);
         for node in 0..count {
             let own = self.source_starts[node] as usize..self.source_starts[node + 1] as usize;
-            for &source in &self.sources[own] {
+            let is_join = joins.get(node).copied().unwrap_or(false);
+            for (place, &source) in self.sources[own].iter().enumerate() {
                 marked[source as usize] = node as u32;
-                sources.push(source);
+                let does_without = is_join && place > 0;
+                sources.push(source | if does_without { WAIT_ONLY } else { 0 });
             }
             while let Some((_, before)) = extra.next_if(|&(after, _)| after as usize == node) {
                 let source = (before & NODE) as usize;

@@ -41,6 +41,31 @@ impl Policy {
     }
 }
 
+/// How a node is run.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[repr(u8)]
+pub enum Kind {
+    /// Called by whoever has its turn.
+    Ordinary = 0,
+    /// Returns a future in place of its value, and takes the executor as a first argument.
+    Deferred = 1,
+    /// Called by the thread that called `run`.
+    Caller = 2,
+    /// Waits for sources that may be skipped: in place of their values it gets the class `Use`.
+    Join = 3,
+}
+
+impl Kind {
+    pub fn from_number(number: u8) -> Self {
+        match number {
+            1 => Kind::Deferred,
+            2 => Kind::Caller,
+            3 => Kind::Join,
+            _ => Kind::Ordinary,
+        }
+    }
+}
+
 /// `template` of a step whose arguments are all plain, and which is simply called.
 pub const PLAIN: u32 = u32::MAX;
 /// `template` of a step whose arguments are all plain, but which is deferred, takes values, or is in a window.
@@ -66,9 +91,8 @@ pub struct Tables {
     pub operands: Box<[u32]>,
     pub templates: Box<[Box<[Template]>]>,
     pub policies: Box<[Policy]>,
-    /// Steps that return a future in place of their value, and take the executor as a first argument;
-    /// empty if there are none.
-    pub deferred: Box<[bool]>,
+    /// Empty if all are ordinary.
+    pub kinds: Box<[Kind]>,
     /// The slots whose values a step takes: it is called with a list that owns its arguments, reversed.
     pub takes: HashMap<u32, Vec<u32>>,
     pub windows: Windows,
@@ -96,8 +120,11 @@ impl Tables {
         unsafe { self.steps.get_unchecked(node as usize) }
     }
 
-    pub fn is_deferred(&self, node: u32) -> bool {
-        self.deferred.get(node as usize).copied().unwrap_or(false)
+    pub fn kind(&self, node: u32) -> Kind {
+        self.kinds
+            .get(node as usize)
+            .copied()
+            .unwrap_or(Kind::Ordinary)
     }
 
     #[inline(always)]

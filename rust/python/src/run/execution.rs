@@ -20,7 +20,7 @@ use crate::call::{self, take_exception};
 use crate::context::Stay;
 use crate::flow::signal_of;
 use crate::future::is_cancellation;
-use crate::plan::{DEFERRED, PLAIN, Plan, Policy, SLOT, Step, Tables, Values, Window};
+use crate::plan::{DEFERRED, Kind, PLAIN, Plan, Policy, SLOT, Step, Tables, Use, Values, Window};
 
 use super::watch::{Watch, Watcher};
 
@@ -205,7 +205,12 @@ impl Execution {
         let mut filled = Vec::new();
         if step.template == DEFERRED {
             for (index, &operand) in tables.operands_of(step).iter().enumerate() {
-                scratch.set(index, self.values.get(operand & SLOT));
+                let mut value = self.values.get(operand & SLOT);
+                if value.is_null() {
+                    // Only a join has sources that may be skipped.
+                    value = py.get_type::<Use>().as_ptr();
+                }
+                scratch.set(index, value);
             }
         } else {
             for (index, template) in tables.templates[step.template as usize].iter().enumerate() {
@@ -222,7 +227,7 @@ impl Execution {
                 }
             }
         }
-        if !tables.is_deferred(node) {
+        if tables.kind(node) != Kind::Deferred {
             // SAFETY: `filled` keeps the arguments alive over the calls.
             let value = unsafe { scratch.call(step) };
             return Called::Value(if value.is_null() {

@@ -11,7 +11,7 @@ use super::execution::{Execution, Scratch, wait_for};
 use crate::call;
 use crate::errors;
 use crate::flow::{self, Signal};
-use crate::plan::{Node, Step};
+use crate::plan::{SLOT, Step};
 
 impl Execution {
     /// Does what a node asked for by the signal that it raised.
@@ -29,16 +29,13 @@ impl Execution {
                 self.cancel_pending(py);
                 Outcome::Aborted
             }
-            Signal::Skip(cause) => match cause.bind(py).cast::<Node>() {
-                Ok(cause) => {
-                    let index = cause.get().index() as usize;
-                    match self.plan().position.get(index) {
-                        Some(&position) => return Outcome::Skipped(position),
-                        None => Outcome::Ended,
-                    }
+            Signal::Skip(place) => {
+                let tables = self.tables();
+                match tables.operands_of(tables.step(node)).get(place) {
+                    Some(&operand) => return Outcome::Skipped(operand & SLOT),
+                    None => Outcome::Ended,
                 }
-                Err(_) => Outcome::Ended,
-            },
+            }
             Signal::Retry => {
                 let problem = PyRuntimeError::new_err(
                     "RetryTask was raised by a node that has taken its argument, which is gone for \
