@@ -15,9 +15,9 @@ from typing import Any
 
 from harness import Contender, Workload
 from taskloom.pregel.checkpoint.base import empty_checkpoint
-from taskloom.pregel.checkpoint.ids import checkpoint_id
 from taskloom.pregel.checkpoint.memory import InMemorySaver
 from taskloom.pregel.checkpoint.sqlite import SqliteSaver
+from taskloom.pregel.ids import checkpoint_id
 
 MEMORY_STEPS = 2_000
 FILE_STEPS = 2_000

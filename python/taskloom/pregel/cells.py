@@ -350,6 +350,27 @@ class Cells:
             stored[TASKS] = self._storable_sends()
         return stored
 
+    def changes(self) -> list[tuple[str, Any, Any]]:
+        """Name, version and value of the cells that changed since this was asked last."""
+        versions, values, signals = self.versions or {}, self.values, self.signals
+        kinds = self.program.kinds
+        found: list[tuple[str, Any, Any]] = []
+        for key in self.bumped:
+            kind = kinds[key]
+            if kind <= REDUCE:
+                if key in values:
+                    found.append((key, versions[key], values[key]))
+            elif kind == OBJECT:
+                value = self.objects[key].checkpoint()
+                if value is not MISSING:
+                    found.append((key, versions[key], value))
+            elif kind == SENDS:
+                found.append((key, versions[key], self._storable_sends()))
+            elif key in signals:
+                found.append((key, versions[key], signals[key]))
+        self.bumped.clear()
+        return found
+
     def _storable_sends(self) -> list[Send]:
         untracked = self.program.untracked
         if not untracked:

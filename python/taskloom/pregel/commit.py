@@ -68,18 +68,18 @@ class Ledger(Frame):
         """Keep a task's writes as pending ones, and store them."""
         if writes[0][0] in SINGULAR and all(write[0] in SINGULAR for write in writes):
             writes = list({write[0]: write for write in writes}.values())
-        tid = task.id
         if task.error is None and len(self.tasks) == 1 and self.tasks[0] is task:
             # The superstep ends with it: its writes are not pending for long enough to matter.
             if self.persistence is not None:
-                self.persistence.put_writes(task, tid, writes)
+                self.persistence.put_writes(task, writes)
             return
+        tid = task.id
         with self.lock:
             if self.pending:
                 self.pending = [write for write in self.pending if write[0] != tid]
             self.pending.extend((tid, key, value) for key, value in writes)
             if self.persistence is not None:
-                self.persistence.put_writes(task, tid, writes)
+                self.persistence.put_writes(task, writes)
 
     def show_writes(
         self, task: Task, writes: Sequence[tuple[str, Any]], *, cached: bool = False

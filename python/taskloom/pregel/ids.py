@@ -1,72 +1,84 @@
 """Ids: of checkpoints (ordered by time) and of tasks (derived, so that a resumed run finds them).
 
-Checkpoint ids are UUIDs of version 6 (RFC 9562): their text sorts as they were made.
+A checkpoint's id is a UUID of version 6 (RFC 9562): the time comes first, most significant digits
+first, so that the order of ids as text is the order in which they were made. Two ids of one process
+never tie; those of different processes differ by 48 random bits.
 """
 
 from __future__ import annotations
 
-import itertools
 import os
+import threading
 import time
 from hashlib import blake2b
 from typing import Any
 
-_EPOCH_TICKS = 0x01B21DD213814000  # 100 ns ticks from 1582-10-15, the UUID epoch, to 1970-01-01
-_node = int.from_bytes(os.urandom(6)) & 0xFFFF_FF00_0000
-_counter = itertools.count()
-_last_ticks = 0
-_high = (-1, "")  # the part of the time that changes every 0.4 ms, as a number and as text
+_EPOCH = 0x01B21DD213814000  # 100 ns ticks from 1582-10-15, the UUID epoch, to 1970-01-01
+
+_lock = threading.Lock()
+_last = 0
+_prefix = (0, "")  # the part of the time that changes every 0.4 ms, as a number and as text
+_second = (0, "1970-01-01T00:00:00")
+_node = os.urandom(6).hex()
 
 
 def _new_node() -> None:
-    global _node  # noqa: PLW0603
-    _node = int.from_bytes(os.urandom(6)) & 0xFFFF_FF00_0000
+    global _node  # noqa: PLW0603 (one for each process)
+    _node = os.urandom(6).hex()
 
 
 os.register_at_fork(after_in_child=_new_node)
 
 
-def new_suffix() -> str:
-    """A node field for checkpoint ids, one for each run.
+def checkpoint_id(step: int = 0) -> str:
+    """A new checkpoint id, greater than every one that this process made before.
 
-    Threads may make two ids in one tick; this keeps them apart.
+    Args:
+        step: the number of the superstep; its lowest 14 bits go into the id, for people to read.
+
+    Example:
+        >>> first, second = checkpoint_id(-1), checkpoint_id(0)
+        >>> first < second
+        True
     """
-    return f"{_node | next(_counter) & 0xFF_FFFF:012x}"
-
-
-def checkpoint_id(step: int, suffix: str | None = None) -> str:
-    """A new id that sorts after all that this process made before."""
-    global _last_ticks, _high  # noqa: PLW0603
-    ticks = time.time_ns() // 100 + _EPOCH_TICKS
-    if ticks <= _last_ticks:
-        ticks = _last_ticks + 1
-    _last_ticks = ticks
-    known, text = _high
-    if known != ticks >> 12:
-        known = ticks >> 12
-        text = f"{known >> 16:08x}-{known & 0xFFFF:04x}-6"
-        _high = (known, text)
-    return f"{text}{ticks & 0xFFF:03x}-{0x8000 | step & 0x3FFF:04x}-{suffix or new_suffix()}"
+    global _last, _prefix  # noqa: PLW0603 (the clock of the process)
+    with _lock:
+        now = time.time_ns() // 100 + _EPOCH
+        if now <= _last:
+            now = _last + 1
+        _last = now
+        slow = now >> 12
+        known, text = _prefix
+        if slow != known:
+            text = f"{slow >> 16:08x}-{slow & 0xFFFF:04x}-6"
+            _prefix = (slow, text)
+    return "%s%03x-%04x-%s" % (text, now & 0xFFF, 0x8000 | step & 0x3FFF, _node)  # noqa: UP031 (half the time of an f-string)
 
 
 def timestamp() -> str:
-    """Now, in UTC, as ISO 8601 with microseconds."""
-    now = time.time_ns() // 1000
-    second, micros = divmod(now, 1_000_000)
-    prefix = _stamp_prefix(second)
-    return f"{prefix}.{micros:06d}+00:00"
+    """Now, in UTC, as ISO 8601 with microseconds.
+
+    Example:
+        >>> timestamp().endswith("+00:00")
+        True
+    """
+    return stamp(time.time_ns())
 
 
-_stamps: tuple[int, str] = (-1, "")
+def stamp(nanoseconds: int) -> str:
+    """A time since the epoch, in nanoseconds, as `timestamp` writes it.
 
-
-def _stamp_prefix(second: int) -> str:
-    global _stamps  # noqa: PLW0603
-    known, prefix = _stamps
-    if known != second:
-        prefix = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(second))
-        _stamps = (second, prefix)
-    return prefix
+    Example:
+        >>> stamp(1_500)
+        '1970-01-01T00:00:00.000001+00:00'
+    """
+    global _second  # noqa: PLW0603 (the text of the present second)
+    second, rest = divmod(nanoseconds, 1_000_000_000)
+    known, text = _second
+    if second != known:
+        text = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(second))
+        _second = (second, text)  # one store: a reader never sees half of it
+    return f"{text}.{rest // 1000:06d}+00:00"
 
 
 def digest(text: str | bytes) -> str:

@@ -27,7 +27,7 @@ from taskloom.pregel.constants import (
     TASKS,
     THREAD_ID,
 )
-from taskloom.pregel.ids import checkpoint_id, new_suffix, timestamp
+from taskloom.pregel.ids import checkpoint_id, timestamp
 from taskloom.pregel.types import RunnableConfig
 
 if TYPE_CHECKING:
@@ -50,6 +50,18 @@ def accepts_path(put_writes: Callable[..., Any]) -> bool:
 
 
 _ASYNC_METHODS = ("aget_tuple", "alist", "aput", "aput_writes")
+
+
+_STORING = ("put", "put_writes", "put_step")
+
+
+def takes_steps(saver: Any) -> bool:
+    """Whether `saver` takes a superstep at once, and nobody watches what is stored otherwise."""
+    module = sys.modules.get("taskloom.pregel.checkpoint.memory.saver")
+    if module is None or not isinstance(saver, module.InMemorySaver):
+        return False
+    cls, base, own = type(saver), module.InMemorySaver, vars(saver)
+    return all(getattr(cls, m) is getattr(base, m) and m not in own for m in _STORING)
 
 
 def is_memory(saver: Any, is_async: bool = False) -> bool:
@@ -170,16 +182,16 @@ class Persistence:
         self.saver = saver
         self.loaded_id = loaded_id
         self.written: set[str] = set()
-        self.suffix = new_suffix()
-        self.config: RunnableConfig = {}
         self.config_id: str | None = ""
         self.strand: Strand | AsyncStrand | None = None
         self.batch: Callable[[], AbstractContextManager[None]] | None = None
-        self.held: tuple[str, Sequence[tuple[str, Any]], str] | None = None
+        self.held: tuple[Task, Sequence[tuple[str, Any]]] | None = None
+        self.step: Callable[..., None] | None = None
         self.put: Callable[..., Any] = saver.put
         self.save_writes: Callable[..., Any] = saver.put_writes
         if is_memory(saver, is_async):
-            pass
+            if takes_steps(saver) and loop.thread_id is not None:
+                self.step = saver.put_step
         elif is_async:
             self.put, self.save_writes = saver.aput, saver.aput_writes
             self.strand = AsyncStrand()
@@ -199,6 +211,12 @@ class Persistence:
         self.config_metadata = {key: known[key] for key in known if key not in COORDINATES}
         configurable = loop.config.get("configurable") or {}
         self.parents: dict[str, str] = dict(configurable.get(CHECKPOINT_MAP) or {})
+        self.thread_id: str = self.base.get(THREAD_ID, "")
+        self.known: dict[str, Any] = {}  # what the config adds to the metadata of each superstep
+        if self.step is not None:
+            from taskloom.pregel.checkpoint.base import get_checkpoint_metadata
+
+            self.known = dict(get_checkpoint_metadata(dict(self.config_at(None)), {}))
 
     def config_at(self, id: str | None) -> RunnableConfig:
         """The config that a saver is given for the checkpoint `id`."""
@@ -216,7 +234,7 @@ class Persistence:
         if loop.durability == "exit":
             loop.stand_at(None)
         else:
-            self._store(checkpoint_id(loop.step, self.suffix), metadata)
+            self._store(checkpoint_id(loop.step), metadata)
 
     def put_exit(self, error: BaseException | None) -> None:
         """The run has ended with `durability="exit"`: store where it stands, unless it is part of
@@ -237,6 +255,28 @@ class Persistence:
 
     def _store(self, id: str, metadata: dict[str, Any]) -> None:
         loop, cells = self.loop, self.loop.cells
+        before: str | None = self.config_id
+        if before == "":
+            before = configurable_of(loop.checkpoint_config).get(CHECKPOINT_ID)
+        updated = None if loop.updated is None else sorted(loop.updated)
+        if self.step is not None:
+            held, self.held = self.held, None
+            known = {**self.known, **metadata} if self.known else metadata
+            state = (cells.versions, cells.seen, updated, known)
+            alone = None if held is None else (held[0].name_or_id, held[0].path_text, held[1])
+            self.step(self.thread_id, loop.ns, id, before, state, cells.changes(), alone)
+        else:
+            self._put(id, before, updated, metadata)
+        if loop.stream is not None or self.step is None or metadata["source"] != "loop":
+            loop.parent_config = self.config_at(before) if before else None
+            loop.checkpoint_config = self.config_at(id)
+        loop.stand_at(id)
+        self.config_id = id
+
+    def _put(
+        self, id: str, before: str | None, updated: list[str] | None, metadata: dict[str, Any]
+    ) -> None:
+        cells = self.loop.cells
         versions = cells.versions or {}
         checkpoint = {
             "v": FORMAT,
@@ -245,13 +285,11 @@ class Persistence:
             "channel_values": cells.checkpoint(),
             "channel_versions": versions.copy(),
             "versions_seen": cells.seen.copy(),
-            "updated_channels": None if loop.updated is None else sorted(loop.updated),
+            "updated_channels": updated,
         }
         changed = {key: versions[key] for key in cells.bumped if key in versions}
         cells.bumped.clear()
-        before = configurable_of(loop.checkpoint_config).get(CHECKPOINT_ID)
-        config = self.config if before == self.config_id else self.config_at(before)
-        loop.parent_config = config if before else None
+        config = self.config_at(before)
         if self.held is not None and self.batch is not None:
             with self.batch():
                 self.flush()
@@ -260,34 +298,35 @@ class Persistence:
             self.put(config, checkpoint, metadata, changed)
         else:
             self.strand.add(self.put, config, checkpoint, metadata, changed)
-        loop.stand_at(id)
-        self.config_id = id
-        self.config = loop.checkpoint_config = self.config_at(id)
 
-    def put_writes(self, task: Task, tid: str, writes: Sequence[tuple[str, Any]]) -> None:
+    def put_writes(self, task: Task, writes: Sequence[tuple[str, Any]]) -> None:
         """Store what a task of the superstep wrote."""
         if self.loop.durability == "exit":
-            self.written.add(tid)
-            return
-        stored = self._storable(writes)
-        path = task.path_text if self.takes_path else ""
-        if self.batch is not None and self._is_alone(task, writes):
-            # The superstep's checkpoint follows at once, and goes into the same transaction.
-            self.flush()
-            self.held = (tid, stored, path)
+            self.written.add(task.id)
+        elif (self.batch is not None or self.step is not None) and self._is_alone(task, writes):
+            # The superstep's checkpoint follows at once: both are stored together.
+            if self.held is not None:
+                self.flush()
+            self.held = (task, self._storable(writes))
         else:
-            self._save(tid, stored, path)
+            self._save(task.id, self._storable(writes), self._path_of(task))
+
+    def _path_of(self, task: Task) -> str:
+        return task.path_text if self.takes_path else ""
 
     def _is_alone(self, task: Task, writes: Sequence[tuple[str, Any]]) -> bool:
         if task.parent is not None or len(self.loop.tasks) != 1:
             return False
-        return not any(key in SINGULAR for key, _ in writes)
+        for key, _ in writes:  # noqa: SIM110 (a generator would take twice the time)
+            if key in SINGULAR:
+                return False
+        return True
 
     def flush(self) -> None:
         """Store writes that were held back for a checkpoint that may not come any more."""
         if self.held is not None:
-            held, self.held = self.held, None
-            self._save(*held)
+            (task, writes), self.held = self.held, None
+            self._save(task.id, writes, self._path_of(task))
 
     def put_input_writes(self, tid: str, writes: Sequence[tuple[str, Any]]) -> None:
         """Store what a command wrote before the superstep."""
@@ -307,7 +346,7 @@ class Persistence:
 
     def _save(self, tid: str, writes: Sequence[tuple[str, Any]], path: str) -> None:
         id = self.loop.checkpoint_id
-        config = self.config if id == self.config_id else self.config_at(id)
+        config = self.config_at(id)
         arguments = (config, writes, tid, path) if self.takes_path else (config, writes, tid)
         if self.strand is None:
             self.save_writes(*arguments)

@@ -36,6 +36,7 @@ from taskloom.pregel.types import Interrupt, RunnableConfig, StreamWriter
 
 if TYPE_CHECKING:
     from taskloom.pregel.callee import Injected
+    from taskloom.pregel.checkpoint.memory.line import TaskName
     from taskloom.pregel.loop import Loop
     from taskloom.pregel.policy import CacheKey, TimeoutPolicy
     from taskloom.pregel.program import CompiledNode
@@ -121,6 +122,14 @@ class Task:
             else:
                 self._id = task_id(*start, PUSH, str(self.index))
         return self._id
+
+    @property
+    def name_or_id(self) -> TaskName:
+        """The id, or what it is made of if nobody has asked for it yet."""
+        if self._id is not None or self.index >= 0 or self.failed or self.parent:
+            return self.id
+        loop = self.loop
+        return (loop.checkpoint_id, self._scope(), loop.step, self.name, self.node.id_text)
 
     def set_id(self, id: str) -> None:
         """Take the id of a task of an earlier run."""

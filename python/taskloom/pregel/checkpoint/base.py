@@ -31,9 +31,9 @@ from typing import (
     final,
 )
 
-from taskloom.pregel.checkpoint.ids import checkpoint_id, timestamp
 from taskloom.pregel.checkpoint.serde.base import SerializerProtocol
 from taskloom.pregel.checkpoint.serde.types import ERROR, INTERRUPT, RESUME, SCHEDULED
+from taskloom.pregel.ids import checkpoint_id, timestamp
 
 V = TypeVar("V", int, float, str)
 

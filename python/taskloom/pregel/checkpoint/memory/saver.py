@@ -7,11 +7,11 @@ leave the process: every class that holds plain data is allowed, there is nobody
 from __future__ import annotations
 
 import threading
-from bisect import insort
+import time
 from collections.abc import AsyncIterator, Iterator, Sequence
 from operator import itemgetter
 from types import TracebackType
-from typing import Any, TypeAlias
+from typing import Any
 
 from taskloom.pregel.checkpoint.base import (
     EXCLUDED_METADATA_KEYS,
@@ -25,87 +25,11 @@ from taskloom.pregel.checkpoint.base import (
     get_checkpoint_id,
     get_checkpoint_metadata,
 )
-from taskloom.pregel.checkpoint.frame import Frame, difference, is_wide, new_frame
-from taskloom.pregel.checkpoint.patch import Chain, Patch
+from taskloom.pregel.checkpoint.frame import Frame, is_wide
+from taskloom.pregel.checkpoint.memory.line import Alone, Line, Write, dumps, loads
 from taskloom.pregel.checkpoint.retention import Retention, check_strategy, is_call_namespace
-from taskloom.pregel.checkpoint.serde.base import SerializationError, SerializerProtocol
+from taskloom.pregel.checkpoint.serde.base import SerializerProtocol
 from taskloom.pregel.checkpoint.serde.jsonplus import JsonPlusSerializer
-
-# A stored value: ("", the value itself) if it cannot change, (tag, bytes), or a patch upon another.
-Stored: TypeAlias = "tuple[str, Any] | _Patched"
-# ((checkpoint without its values, metadata) as bytes, what its frame adds, parent id, time stamp).
-# Without containers in it: the garbage collector would visit them again and again.
-_Record: TypeAlias = tuple[tuple[str, bytes], Frame | None, str | None, str]
-# (task path, task id, index, cell, value); sorts as writes are applied
-_Write: TypeAlias = tuple[str, str, int, str, tuple[str, Any]]
-
-_UNCHANGING = frozenset({int, str, float, bool, type(None), bytes})
-_PATCHED_FROM = 256  # bytes; see `patch`
-
-
-class _Patched:
-    """A value stored as a patch upon another one, which it keeps alive."""
-
-    __slots__ = ("base", "patch", "tag")
-
-    def __init__(self, base: Stored, tag: str, patch: Patch) -> None:
-        self.base = base
-        self.tag = tag
-        self.patch = patch
-
-    def whole(self) -> tuple[str, bytes]:
-        patches = [self.patch]
-        base = self.base
-        while isinstance(base, _Patched):
-            patches.append(base.patch)
-            base = base.base
-        raw: bytes = base[1]
-        for patch in reversed(patches):
-            raw = patch.apply(raw)
-        return self.tag, raw
-
-
-class _Line:
-    """The checkpoints of one namespace of a thread."""
-
-    __slots__ = ("chains", "frame", "ids", "records", "root", "since_sweep", "values", "writes")
-
-    def __init__(self) -> None:
-        self.ids: list[str] = []  # sorted
-        self.records: dict[str, _Record] = {}
-        self.values: dict[tuple[str, Any], Stored] = {}
-        self.writes: dict[str, dict[str, list[_Write]]] = {}  # by checkpoint and task
-        self.chains: dict[str, Chain] = {}
-        self.frame = Frame("", {}, {})
-        self.root = ""  # the newest checkpoint of the root namespace that this one belongs to
-        self.since_sweep = 0
-
-    def narrow(self, rest: Checkpoint) -> Frame:
-        """Reduce the maps of a checkpoint to what differs from the frame that is returned."""
-        versions, seen = rest["channel_versions"], rest["versions_seen"]
-        changed = difference(self.frame, versions, seen)
-        if changed is None:
-            self.frame = new_frame(rest["id"], versions, seen)
-            rest["channel_versions"], rest["versions_seen"] = {}, {}
-        else:
-            rest["channel_versions"], rest["versions_seen"] = changed
-        return self.frame
-
-    def drop(self, id: str) -> None:
-        del self.records[id]
-        self.writes.pop(id, None)
-
-    def sweep(self, serde: SerializerProtocol) -> None:
-        """Forget the values that no checkpoint refers to."""
-        alive: set[tuple[str, Any]] = set()
-        for packed, frame, _, _ in self.records.values():
-            versions = serde.loads_typed(packed)[0]["channel_versions"]
-            alive.update(versions.items() if frame is None else (frame.versions | versions).items())
-        self.values = {key: value for key, value in self.values.items() if key in alive}
-        self.chains = {
-            cell: chain for cell, chain in self.chains.items() if (cell, chain.version) in alive
-        }
-        self.since_sweep = 0
 
 
 class InMemorySaver(BaseCheckpointSaver[int]):
@@ -139,7 +63,7 @@ class InMemorySaver(BaseCheckpointSaver[int]):
         super().__init__(serde=serde or JsonPlusSerializer(allowed_msgpack_modules=True))
         self._retention = Retention(keep_last=keep_last, max_age=max_age)
         self._retires = bool(self._retention)
-        self._threads: dict[str, dict[str, _Line]] = {}
+        self._threads: dict[str, dict[str, Line]] = {}
         self._lock = threading.RLock()
 
     def __enter__(self) -> InMemorySaver:
@@ -183,26 +107,18 @@ class InMemorySaver(BaseCheckpointSaver[int]):
         rest = checkpoint.copy()
         contents = rest["channel_values"]
         rest["channel_values"] = {}
-        wide = is_wide(rest["channel_versions"], rest["versions_seen"])
-        frame: Frame | None = None
-        packed = None if wide else self.serde.dumps_typed([rest, known])
         with self._lock:
-            try:
-                line = self._threads[thread_id][namespace]
-            except KeyError:
-                line = self._line(thread_id, namespace)
+            line = self._line(thread_id, namespace)
             for cell, version in new_versions.items():
                 if cell in contents:
-                    self._store(line, cell, version, contents[cell])
-            if packed is None:
-                frame = line.narrow(rest)
-                packed = self.serde.dumps_typed([rest, known])
-            if id not in line.records:
-                if line.ids and id < line.ids[-1]:
-                    insort(line.ids, id)
-                else:
-                    line.ids.append(id)
-            line.records[id] = (packed, frame, where.get("checkpoint_id"), rest["ts"])
+                    line.store(self.serde, cell, version, contents[cell])
+            frame: Frame | None = None
+            if is_wide(rest["channel_versions"], rest["versions_seen"]):
+                frame, rest["channel_versions"], rest["versions_seen"] = line.narrow(
+                    id, rest["channel_versions"], rest["versions_seen"]
+                )
+            packed = self.serde.dumps_typed([rest, known])
+            line.add(id, (packed, frame, where.get("checkpoint_id"), rest["ts"]))
             if namespace and (parents := metadata.get("parents")):
                 line.root = max(line.root, parents.get("", ""))
             if self._retires:
@@ -215,38 +131,53 @@ class InMemorySaver(BaseCheckpointSaver[int]):
             }
         }
 
-    def _line(self, thread_id: str, namespace: str) -> _Line:
-        lines = self._threads.get(thread_id)
-        if lines is None:
-            lines = self._threads[thread_id] = {}
-        line = lines.get(namespace)
-        if line is None:
-            line = lines[namespace] = _Line()
-        return line
+    def put_step(  # noqa: PLR0917 (called by the engine, once a superstep)
+        self,
+        thread_id: str,
+        namespace: str,
+        id: str,
+        parent: str | None,
+        state: tuple[dict[str, Any], dict[str, Any], Sequence[str] | None, Any],
+        changed: list[tuple[str, Any, Any]],
+        alone: Alone | None,
+    ) -> None:
+        """Store a superstep at once: its checkpoint, and what its only task wrote.
 
-    def _store(self, line: _Line, cell: str, version: Any, value: Any) -> None:
-        key = (cell, version)
-        if key in line.values:
-            return  # a version never changes its value
-        if type(value) in _UNCHANGING:
-            line.values[key] = ("", value)
-            return
+        This does what `put_writes` and `put` do, with less to hand over; the engine calls it if
+        neither was overridden.
+
+        Args:
+            thread_id: the thread.
+            namespace: the namespace.
+            id: the checkpoint's id.
+            parent: the id of the checkpoint that the superstep started from.
+            state: the checkpoint's channel versions, versions seen, updated channels, metadata.
+            changed: the cells that changed and hold a value: name, version, value.
+            alone: the task, its path and its writes, if the superstep had only one.
+        """
+        versions, seen, updated, metadata = state
+        serde = self.serde
+        with self._lock:
+            line = self._line(thread_id, namespace)
+            made = line.store_changes(serde, changed)
+            if alone is not None and parent is not None:
+                line.add_alone(serde, parent, alone, made)
+            frame: Frame | None = None
+            if is_wide(versions, seen):
+                frame, versions, seen = line.narrow(id, versions, seen)
+            packed = serde.dumps_typed([versions, seen, updated, metadata])
+            line.add(id, (packed, frame, parent, time.time_ns()))
+            if namespace and (parents := metadata.get("parents")):
+                line.root = max(line.root, parents.get("", ""))
+            if self._retires:
+                self._retire(thread_id, line)
+
+    def _line(self, thread_id: str, namespace: str) -> Line:
         try:
-            tag, raw = self.serde.dumps_typed(value)
-        except SerializationError as error:
-            error.add_note(f"this was the value of the cell {cell!r}")
-            raise
-        if len(raw) < _PATCHED_FROM:
-            line.values[key] = (tag, raw)
-            return
-        chain = line.chains.get(cell)
-        base = None if chain is None else line.values.get((cell, chain.version))
-        if chain is None or base is None:
-            line.chains[cell] = Chain(version, tag, raw)
-            line.values[key] = (tag, raw)
-            return
-        patch = chain.advance(version, tag, raw)
-        line.values[key] = (tag, raw) if patch is None else _Patched(base, tag, patch)
+            return self._threads[thread_id][namespace]
+        except KeyError:
+            lines = self._threads.setdefault(thread_id, {})
+            return lines.setdefault(namespace, Line())
 
     def put_writes(
         self,
@@ -257,31 +188,13 @@ class InMemorySaver(BaseCheckpointSaver[int]):
     ) -> None:
         """Store what a task wrote; see `BaseCheckpointSaver.put_writes`."""
         where = config["configurable"]
-        rows: list[_Write] = []
+        rows: list[Write] = []
         for index, (cell, value) in enumerate(writes):
-            if type(value) in _UNCHANGING:
-                stored: tuple[str, Any] = ("", value)
-            else:
-                try:
-                    stored = self.serde.dumps_typed(value)
-                except SerializationError as error:
-                    error.add_note(f"this was written to the cell {cell!r} by the task {task_id}")
-                    raise
+            stored = dumps(self.serde, value, f"written by the task {task_id} to the cell", cell)
             rows.append((task_path, task_id, WRITES_IDX_MAP.get(cell, index), cell, stored))
         with self._lock:
             line = self._line(where["thread_id"], where.get("checkpoint_ns", ""))
-            tasks = line.writes.get(where["checkpoint_id"])
-            if tasks is None:
-                tasks = line.writes[where["checkpoint_id"]] = {}
-            held = tasks.get(task_id)
-            if held is None:
-                tasks[task_id] = rows
-            else:
-                by_index = {row[2]: row for row in held}
-                for row in rows:
-                    if row[2] < 0 or row[2] not in by_index:
-                        by_index[row[2]] = row
-                tasks[task_id] = [*by_index.values()]
+            line.add_writes(where["checkpoint_id"], task_id, rows)
 
     # -- reading ------------------------------------------------------------------------------
 
@@ -325,31 +238,24 @@ class InMemorySaver(BaseCheckpointSaver[int]):
             if (wanted and id != wanted) or (bound and id >= bound):
                 continue
             with self._lock:
-                record = line.records.get(id)
-                if record is None:
+                if id not in line.records:
                     continue  # dropped since
                 if filter:
-                    known = self.serde.loads_typed(record[0])[1]
+                    known = line.read(self.serde, id)[1]
                     if any(known.get(key) != value for key, value in filter.items()):
                         continue
                 loaded = self._load(thread_id, namespace, line, id)
             left -= 1
             yield loaded
 
-    def _load(self, thread_id: str, namespace: str, line: _Line, id: str) -> CheckpointTuple:
-        packed, frame, parent, _ = line.records[id]
-        checkpoint, known = self.serde.loads_typed(packed)
-        if frame is not None:
-            seen = frame.seen | checkpoint["versions_seen"]
-            checkpoint["versions_seen"] = {node: cells.copy() for node, cells in seen.items()}
-            checkpoint["channel_versions"] = frame.versions | checkpoint["channel_versions"]
+    def _load(self, thread_id: str, namespace: str, line: Line, id: str) -> CheckpointTuple:
+        parent = line.records[id][2]
+        checkpoint, known = line.read(self.serde, id)
         contents = checkpoint["channel_values"]
         for key in checkpoint["channel_versions"].items():
-            stored = line.values.get(key)
-            if stored is not None:
-                contents[key[0]] = self._value(stored)
-        tasks = line.writes.get(id, {})
-        writes = sorted((row for rows in tasks.values() for row in rows), key=itemgetter(0, 1, 2))
+            stored = line.values.get(key, line)
+            if stored is not line:
+                contents[key[0]] = loads(self.serde, stored)
 
         def named(id: str) -> Config:
             return {
@@ -365,23 +271,16 @@ class InMemorySaver(BaseCheckpointSaver[int]):
             checkpoint=checkpoint,
             metadata=known,
             parent_config=named(parent) if parent else None,
-            pending_writes=[
-                (task_id, cell, self._value(stored)) for _, task_id, _, cell, stored in writes
-            ],
+            pending_writes=line.read_writes(self.serde, id),
         )
-
-    def _value(self, stored: Stored) -> Any:
-        if isinstance(stored, _Patched):
-            return self.serde.loads_typed(stored.whole())
-        return self.serde.loads_typed(stored) if stored[0] else stored[1]
 
     # -- forgetting ---------------------------------------------------------------------------
 
-    def _retire(self, thread_id: str, line: _Line) -> None:
+    def _retire(self, thread_id: str, line: Line) -> None:
         """Drop what is not kept any longer. The lock is held."""
         retention = self._retention
         over = len(line.ids) - (retention.keep_last or len(line.ids))
-        oldest = [line.records[id][3] for id in line.ids[: max(8, over)]]
+        oldest = [line.stamp_of(id) for id in line.ids[: max(8, over)]]
         drop = retention.excess(oldest, len(line.ids))
         for id in line.ids[:drop]:
             line.drop(id)
@@ -411,8 +310,8 @@ class InMemorySaver(BaseCheckpointSaver[int]):
         with self._lock:
             for lines in self._threads.values():
                 for line in lines.values():
-                    for id, record in tuple(line.records.items()):
-                        if self.serde.loads_typed(record[0])[1].get("run_id") in runs:
+                    for id in tuple(line.records):
+                        if line.read(self.serde, id)[1].get("run_id") in runs:
                             line.drop(id)
                     line.ids = sorted(line.records)
                     line.sweep(self.serde)
@@ -423,16 +322,7 @@ class InMemorySaver(BaseCheckpointSaver[int]):
             source = self._threads.get(source_thread_id)
             if source is None or source_thread_id == target_thread_id:
                 return
-            # A frame, and whatever a record holds, is never changed: the copies share them.
-            copies: dict[str, _Line] = {}
-            for namespace, line in source.items():
-                copied = copies[namespace] = _Line()
-                copied.ids = line.ids.copy()
-                copied.records = line.records.copy()
-                copied.values = line.values.copy()
-                copied.writes = {id: writes.copy() for id, writes in line.writes.items()}
-                copied.frame = line.frame
-                copied.root = line.root
+            copies = {namespace: line.copy() for namespace, line in source.items()}
             self._threads[target_thread_id] = copies
 
     def prune(self, thread_ids: Sequence[str], *, strategy: str = "keep_latest") -> None:

@@ -1,0 +1,303 @@
+"""One namespace of a thread, as it is held in memory.
+
+A thread may have many checkpoints, so each is held as a few flat objects: bytes, text, numbers, and
+tuples of these, which the garbage collector does not visit again and again.
+"""
+
+from __future__ import annotations
+
+from bisect import insort
+from collections.abc import Sequence
+from operator import itemgetter
+from typing import Any, TypeAlias
+
+from taskloom.pregel.checkpoint.base import LATEST_VERSION, WRITES_IDX_MAP, Checkpoint
+from taskloom.pregel.checkpoint.frame import Frame, difference, new_frame
+from taskloom.pregel.checkpoint.patch import Chain, Patch
+from taskloom.pregel.checkpoint.serde.base import SerializationError, SerializerProtocol
+from taskloom.pregel.ids import stamp, task_id
+
+# A stored value: itself if it cannot change, (tag, bytes), or a patch upon another.
+Stored: TypeAlias = "Any | tuple[str, bytes] | Patched"
+# (task path, task id, index, cell, value); sorts as writes are applied
+Write: TypeAlias = tuple[str, str, int, str, Stored]
+TaskName: TypeAlias = "str | tuple[str, str, int, str, str]"
+"""A task's id, or what it is made of: checkpoint id, namespace, superstep, node, triggers."""
+
+Alone: TypeAlias = "tuple[TaskName, str, Sequence[tuple[str, Any]]]"
+"""The only task of a superstep, its path, and its writes."""
+# A checkpoint without the values of its cells: the bytes of (checkpoint, metadata), or of
+# (versions, seen, updated, metadata); the frame that adds to the versions; the id of the checkpoint
+# before; the time stamp, or the nanoseconds that it is made of.
+Record: TypeAlias = tuple[tuple[str, bytes], Frame | None, str | None, str | int]
+
+UNCHANGING = frozenset({int, str, float, bool, type(None), bytes})
+_PATCHED_FROM = 256  # bytes; see `patch`
+
+
+class Patched:
+    """A value stored as a patch upon another one, which it keeps alive."""
+
+    __slots__ = ("base", "patch", "tag")
+
+    def __init__(self, base: Stored, tag: str, patch: Patch) -> None:
+        self.base = base
+        self.tag = tag
+        self.patch = patch
+
+    def whole(self) -> tuple[str, bytes]:
+        """The value's tag and bytes."""
+        patches = [self.patch]
+        base = self.base
+        while isinstance(base, Patched):
+            patches.append(base.patch)
+            base = base.base
+        raw: bytes = base[1]
+        for patch in reversed(patches):
+            raw = patch.apply(raw)
+        return self.tag, raw
+
+
+def dumps(serde: SerializerProtocol, value: Any, where: str, name: str) -> Stored:
+    """A value in its stored form.
+
+    Raises:
+        SerializationError: it has none; a note says `where` in `name` it was.
+    """
+    if type(value) in UNCHANGING:
+        return value
+    try:
+        return serde.dumps_typed(value)
+    except SerializationError as error:
+        error.add_note(f"this was {where} {name!r}")
+        raise
+
+
+def loads(serde: SerializerProtocol, stored: Stored) -> Any:
+    """A value from its stored form."""
+    if isinstance(stored, Patched):
+        return serde.loads_typed(stored.whole())
+    return serde.loads_typed(stored) if type(stored) is tuple else stored
+
+
+class Line:
+    """The checkpoints of one namespace of a thread."""
+
+    __slots__ = (
+        "alone",
+        "chains",
+        "frame",
+        "ids",
+        "records",
+        "root",
+        "since_sweep",
+        "values",
+        "writes",
+    )
+
+    def __init__(self) -> None:
+        self.ids: list[str] = []  # sorted
+        self.records: dict[str, Record] = {}
+        self.values: dict[tuple[str, Any], Stored] = {}
+        self.writes: dict[str, dict[str, list[Write]]] = {}  # by checkpoint and task
+        # By checkpoint: the writes of the only task of its superstep, not yet made into rows:
+        # (task, path, cell, value, cell, value, ...)
+        self.alone: dict[str, tuple[Any, ...]] = {}
+        self.chains: dict[str, Chain] = {}
+        self.frame = Frame("", {}, {})
+        self.root = ""  # the newest checkpoint of the root namespace that this one belongs to
+        self.since_sweep = 0
+
+    def copy(self) -> Line:
+        """A line with the same checkpoints. What records and rows hold is never changed."""
+        twin = Line()
+        twin.ids = self.ids.copy()
+        twin.records = self.records.copy()
+        twin.values = self.values.copy()
+        twin.writes = {id: writes.copy() for id, writes in self.writes.items()}
+        twin.alone = self.alone.copy()
+        twin.frame = self.frame
+        twin.root = self.root
+        return twin
+
+    # -- storing ------------------------------------------------------------------------------
+
+    def add(self, id: str, record: Record) -> None:
+        """Add a checkpoint, or put it in the place of one with its id."""
+        if id not in self.records:
+            if self.ids and id < self.ids[-1]:
+                insort(self.ids, id)
+            else:
+                self.ids.append(id)
+        self.records[id] = record
+
+    def narrow(
+        self, id: str, versions: dict[str, Any], seen: dict[str, Any]
+    ) -> tuple[Frame, dict[str, Any], dict[str, Any]]:
+        """A frame for a checkpoint's maps, and how they differ from it."""
+        changed = difference(self.frame, versions, seen)
+        if changed is None:
+            self.frame = new_frame(id, versions, seen)
+            return self.frame, {}, {}
+        return self.frame, *changed
+
+    def store(self, serde: SerializerProtocol, cell: str, version: Any, value: Any) -> Stored:
+        """Store the value that a cell has in one version; a version never changes its value."""
+        key = (cell, version)
+        held = self.values.get(key, self)
+        if held is not self:
+            return held
+        stored = dumps(serde, value, "the value of the cell", cell)
+        if type(stored) is tuple and len(stored[1]) >= _PATCHED_FROM:
+            stored = self._patched(cell, version, stored)
+        self.values[key] = stored
+        return stored
+
+    def _patched(self, cell: str, version: Any, stored: tuple[str, bytes]) -> Stored:
+        tag, raw = stored
+        chain = self.chains.get(cell)
+        base = None if chain is None else self.values.get((cell, chain.version))
+        if chain is None or base is None:
+            self.chains[cell] = Chain(version, tag, raw)
+            return stored
+        patch = chain.advance(version, tag, raw)
+        return stored if patch is None else Patched(base, tag, patch)
+
+    def store_changes(
+        self, serde: SerializerProtocol, changed: Sequence[tuple[str, Any, Any]]
+    ) -> dict[str, tuple[Any, Stored]]:
+        """Store new values of cells; returns those that are not plain, with their stored form."""
+        made: dict[str, tuple[Any, Stored]] = {}
+        for cell, version, value in changed:
+            if value.__class__ in UNCHANGING:
+                self.values[cell, version] = value
+            else:
+                made[cell] = (value, self.store(serde, cell, version, value))
+        return made
+
+    def add_alone(
+        self,
+        serde: SerializerProtocol,
+        id: str,
+        alone: Alone,
+        made: dict[str, tuple[Any, Stored]],
+    ) -> None:
+        """Store what the only task of a superstep wrote.
+
+        Args:
+            serde: makes bytes of values.
+            id: the checkpoint that the superstep started from.
+            alone: the task.
+            made: new values of cells, with their stored form; a write of just that value
+                shares it.
+        """
+        task, path, writes = alone
+        row: list[Any] = [task, path]
+        for cell, value in writes:
+            if value.__class__ in UNCHANGING:
+                stored = value
+            elif cell in made and made[cell][0] is value:
+                stored = made[cell][1]
+            else:
+                stored = dumps(serde, value, "written to the cell", cell)
+            row.append(cell)
+            row.append(stored)
+        if id in self.writes or id in self.alone:
+            name = task if isinstance(task, str) else _task_id(task)
+            self.add_writes(id, name, _rows(name, path, row[2:]))
+        else:
+            self.alone[id] = tuple(row)
+
+    def add_writes(self, id: str, task: str, rows: list[Write]) -> None:
+        """Store what a task wrote, beside what it wrote before."""
+        tasks = self.writes_at(id, make=True)
+        held = tasks.get(task)
+        if held is None:
+            tasks[task] = rows
+            return
+        by_index = {row[2]: row for row in held}
+        for row in rows:
+            if row[2] < 0 or row[2] not in by_index:
+                by_index[row[2]] = row
+        tasks[task] = [*by_index.values()]
+
+    def writes_at(self, id: str, *, make: bool = False) -> dict[str, list[Write]]:
+        """The writes upon a checkpoint, by task; with `make`, to be added to."""
+        alone = self.alone.get(id)
+        if alone is not None:
+            task, path, *flat = alone
+            name = task if isinstance(task, str) else _task_id(task)
+            found = {name: _rows(name, path, flat)}
+            if make:
+                self.writes[id] = found
+                del self.alone[id]
+            return found
+        return self.writes.setdefault(id, {}) if make else self.writes.get(id, {})
+
+    # -- reading ------------------------------------------------------------------------------
+
+    def read(self, serde: SerializerProtocol, id: str) -> tuple[Checkpoint, Any]:
+        """A checkpoint without the values of its cells, and its metadata."""
+        packed, frame, _, _ = self.records[id]
+        found = serde.loads_typed(packed)
+        if len(found) == 2:
+            checkpoint, metadata = found
+        else:
+            versions, seen, updated, metadata = found
+            checkpoint = {
+                "v": LATEST_VERSION,
+                "ts": self.stamp_of(id),
+                "id": id,
+                "channel_values": {},
+                "channel_versions": versions,
+                "versions_seen": seen,
+                "updated_channels": updated,
+            }
+        if frame is not None:
+            seen = frame.seen | checkpoint["versions_seen"]
+            checkpoint["versions_seen"] = {node: cells.copy() for node, cells in seen.items()}
+            checkpoint["channel_versions"] = frame.versions | checkpoint["channel_versions"]
+        return checkpoint, metadata
+
+    def stamp_of(self, id: str) -> str:
+        """The time stamp of a checkpoint."""
+        time = self.records[id][3]
+        return stamp(time) if isinstance(time, int) else time
+
+    def read_writes(self, serde: SerializerProtocol, id: str) -> list[tuple[str, str, Any]]:
+        """The writes upon a checkpoint, in the order in which they are applied."""
+        rows = [row for task in self.writes_at(id).values() for row in task]
+        rows.sort(key=itemgetter(0, 1, 2))
+        return [(task, cell, loads(serde, stored)) for _, task, _, cell, stored in rows]
+
+    # -- forgetting ---------------------------------------------------------------------------
+
+    def drop(self, id: str) -> None:
+        """Forget a checkpoint, and leave its place in `ids` to the caller."""
+        del self.records[id]
+        self.writes.pop(id, None)
+        self.alone.pop(id, None)
+
+    def sweep(self, serde: SerializerProtocol) -> None:
+        """Forget the values that no checkpoint refers to."""
+        alive: set[tuple[str, Any]] = set()
+        for id in self.records:
+            alive.update(self.read(serde, id)[0]["channel_versions"].items())
+        self.values = {key: value for key, value in self.values.items() if key in alive}
+        self.chains = {
+            cell: chain for cell, chain in self.chains.items() if (cell, chain.version) in alive
+        }
+        self.since_sweep = 0
+
+
+def _task_id(parts: tuple[str, str, int, str, str]) -> str:
+    checkpoint, scope, step, name, triggers = parts
+    return task_id(checkpoint, scope, str(step), name, triggers)
+
+
+def _rows(task: str, path: str, flat: list[Any]) -> list[Write]:
+    pairs = zip(flat[::2], flat[1::2], strict=True)
+    return [
+        (path, task, WRITES_IDX_MAP.get(cell, index), cell, stored)
+        for index, (cell, stored) in enumerate(pairs)
+    ]
