@@ -333,6 +333,11 @@ class Pool:
     def is_current(self) -> bool: ...
 
 @final
+class LatencyWindow:
+    def __new__(cls, span: float, steps: int) -> Self: ...
+    def slide(self, pool: Pool, now: float, share: float) -> tuple[int, float]: ...
+
+@final
 class TaskOptions:
     def __new__(
         cls,

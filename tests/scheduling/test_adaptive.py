@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 from taskloom.scheduling.adaptive import AdaptiveConcurrency, Load
@@ -145,8 +146,37 @@ def test_nothing_is_decided_while_nothing_is_queued() -> None:
 
 def test_a_change_is_given_time_to_take_effect() -> None:
     law = AdaptiveConcurrency(1, 64, start=2, warm_up=2)
-    load = Load(interval=0.1, completed=10, backlog=9, cpu=0.1, cpus=4.0)
-    assert [law.update(load).workers for _ in range(3)] == [8, 8, 8]
+    load = Load(interval=0.1, completed=40, backlog=9, cpu=0.1, cpus=4.0)
+    faster = replace(load, completed=160)
+    decisions = [law.update(load), *(law.update(faster) for _ in range(3))]
+    assert [decision.workers for decision in decisions] == [8, 8, 8, 32]
+
+
+def test_a_change_is_given_as_long_as_a_task_takes() -> None:
+    law = AdaptiveConcurrency(1, 64, start=8)
+    slow = Load(interval=0.1, completed=4, backlog=9, cpu=0.1, cpus=4.0)
+    pressed = replace(slow, memory_share=0.95)
+    reasons = [law.update(load).reason for load in (pressed, slow, slow, slow)]
+    assert reasons[1:3] == ["waiting for the change to take effect"] * 2
+    assert reasons[3] == "measuring: 4 tasks have ended"
+
+
+def test_few_ended_tasks_are_pooled_over_intervals() -> None:
+    law = AdaptiveConcurrency(1, 64, start=2)
+    few = Load(interval=0.1, completed=10, backlog=9, cpu=0.1, cpus=4.0)
+    assert [law.update(few).workers for _ in range(3)] == [2, 2, 8]
+
+
+def test_no_more_workers_are_tried_than_memory_has_room_for() -> None:
+    law = AdaptiveConcurrency(1, 64, start=4)
+    load = Load(interval=0.1, completed=90, backlog=9, cpu=0.1, cpus=4.0, memory_share=0.6)
+    assert law.update(load).workers == 6
+
+
+def test_workers_that_wait_are_taken_away_in_small_steps() -> None:
+    law = AdaptiveConcurrency(1, 32, start=32)
+    load = Load(interval=0.1, completed=900, backlog=9, cpu=0.1, cpus=4.0)
+    assert law.update(load).workers == 24
 
 
 def test_every_decision_is_kept_with_its_reason() -> None:

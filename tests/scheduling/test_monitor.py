@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+import time
 from pathlib import Path
 
 import pytest
@@ -152,3 +153,42 @@ def test_process_memory_agrees_with_the_kernel_within_five_percent() -> None:
     resident = int(status.split("VmRSS:")[1].split()[0]) * 1024
     assert sample.process_memory == pytest.approx(resident, rel=0.05)
     assert len(ballast) == 32 * MIB
+
+
+def times_of_the_machine() -> tuple[int, int]:
+    """Ticks that the processors were busy, and all ticks, read without the monitor."""
+    words = Path("/proc/stat").read_text().splitlines()[0].split()[1:9]
+    numbers = [int(word) for word in words]
+    return sum(numbers) - numbers[3] - numbers[4], sum(numbers)
+
+
+@pytest.mark.skipif(not Path("/proc/stat").exists(), reason="needs Linux's /proc")
+def test_processor_use_agrees_with_the_kernel_within_five_percent() -> None:
+    import resource
+
+    def used() -> float:
+        usage = resource.getrusage(resource.RUSAGE_SELF)
+        return usage.ru_utime + usage.ru_stime
+
+    monitor, began, cpu = ResourceMonitor(), time.monotonic(), used()
+    busy, ticks = times_of_the_machine()
+    while used() - cpu < 0.3:
+        sum(range(10_000))
+    sample = monitor.sample()
+    busy_after, ticks_after = times_of_the_machine()
+    expected = (used() - cpu) / (time.monotonic() - began)
+    assert sample.process_cpu == pytest.approx(expected, rel=0.05)
+    share = (busy_after - busy) / (ticks_after - ticks)
+    assert sample.system_cpu == pytest.approx(share, abs=0.05)
+
+
+@pytest.mark.skipif(not Path("/proc/meminfo").exists(), reason="needs Linux's /proc")
+def test_memory_in_use_agrees_with_the_kernel_within_five_percent() -> None:
+    sample = ResourceMonitor().sample()
+    text = Path("/proc/meminfo").read_text()
+    total, available = (
+        int(text.split(f"{name}:")[1].split()[0]) * 1024 for name in ("MemTotal", "MemAvailable")
+    )
+    if sample.memory_limit != total:
+        pytest.skip("a container's limit is tighter than the machine's memory")
+    assert sample.memory_used == pytest.approx(total - available, rel=0.05)

@@ -16,7 +16,7 @@ interval ends in one `Decision` that says why.
 from __future__ import annotations
 
 from collections import deque
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal, final
 
 __all__ = ["AdaptiveConcurrency", "Decision", "Load"]
@@ -29,7 +29,7 @@ _BETTER = 1.04
 _AS_GOOD = 0.97
 # The load has changed its nature when throughput or processor time per task moves by this share, in
 # two intervals running.
-_CHANGED = 0.15
+_CHANGED = 0.25
 # The share of the time stalled for memory that counts as pressure, and after how many intervals
 # without it the first try of another worker is made.
 _STALLED = 0.2
@@ -37,6 +37,12 @@ _CALM = 40
 # The multiplicative decrease, and the longest step up.
 _DECREASE = 0.5
 _STEP = 4.0
+# With room for this many times as much, the processors are not what holds the work up.
+_IDLE = 2.0
+# How many ended tasks are enough to judge by; the most intervals that a judgement, or a change until
+# it has taken effect, is waited for.
+_ENOUGH = 30
+_LONGEST = 5
 
 
 @final
@@ -48,6 +54,8 @@ class Load:
     500.0
     """
 
+    time: float = 0.0
+    """When the interval ended, in seconds of whatever clock measures it."""
     interval: float
     """Seconds."""
     completed: int
@@ -83,12 +91,17 @@ class Decision:
     """Active workers from now on."""
     before: int
     """Active workers until now."""
-    throughput: float
-    """Tasks per second that were measured with them."""
+    load: Load
+    """What was measured with those."""
     state: State
     """What the law is about."""
     reason: str
     """Why, in words."""
+
+    @property
+    def time(self) -> float:
+        """When it was decided, by the clock of the load."""
+        return self.load.time
 
 
 @final
@@ -96,9 +109,10 @@ class AdaptiveConcurrency:
     """Chooses the number of active workers, from `minimum` to `maximum`, beginning with `start`.
 
     `cpu_target` is the share of the processors that should be kept busy; above it more workers are
-    not tried. `memory_limit` is the share of the memory from which on workers are taken away. The
-    first interval after a change is not judged (`warm_up` intervals, 0 where tasks are much shorter
-    than an interval). `decisions` keeps the last `history` of them.
+    not tried. `memory_limit` is the share of the memory from which on workers are taken away. After
+    a change the law waits until about every worker has ended a task, `warm_up` intervals at least;
+    then it measures until some thirty tasks have ended, five intervals at most. `decisions` keeps
+    the last `history` of them.
 
     >>> law = AdaptiveConcurrency(1, 32, start=2)
     >>> busy = Load(interval=0.1, completed=100, backlog=50, cpu=0.1, cpus=2.0)
@@ -120,6 +134,7 @@ class AdaptiveConcurrency:
         "_memory_limit",
         "_minimum",
         "_patience",
+        "_pooled",
         "_skip",
         "_state",
         "_warm_up",
@@ -154,6 +169,8 @@ class AdaptiveConcurrency:
         self._calm = 0
         self._patience = _CALM
         self._skip = 0
+        # Measured with the present count and not yet judged.
+        self._pooled: list[Load] = []
         self._restart()
 
     def _restart(self) -> None:
@@ -171,9 +188,12 @@ class AdaptiveConcurrency:
         """Takes the measurement of an interval; decides on the workers of the next one."""
         before = self.workers
         reason = self._judge(load)
-        decision = Decision(self.workers, before, load.throughput, self._state, reason)
+        decision = Decision(self.workers, before, load, self._state, reason)
         if self.workers != before:
-            self._skip = self._warm_up
+            self._pooled.clear()
+            # Tasks that began before go on for about as many intervals as one takes.
+            lasting = before // load.completed if load.completed else _LONGEST
+            self._skip = max(self._warm_up, min(_LONGEST, lasting))
         self.decisions.append(decision)
         return decision
 
@@ -184,9 +204,17 @@ class AdaptiveConcurrency:
             self._skip -= 1
             return "waiting for the change to take effect"
         if load.backlog == 0:
+            self._pooled.clear()
             return "nothing queued: the count does not matter"
-        if load.completed == 0:
-            return "nothing ended in this interval"
+        self._pooled.append(load)
+        ended = sum(part.completed for part in self._pooled)
+        if ended < _ENOUGH and len(self._pooled) < _LONGEST:
+            return f"measuring: {ended} tasks have ended"
+        if ended == 0:
+            self._pooled.clear()
+            return "nothing ended in this time"
+        load = _pool(self._pooled)
+        self._pooled.clear()
         if self._state == "climb":
             return self._climb(load)
         if self._state == "descend":
@@ -252,12 +280,22 @@ class AdaptiveConcurrency:
             if self._low is not None:
                 return self._begin_settling(load, "no more workers allowed")
             return self._begin_descent(load, "no more workers allowed")
-        headroom = self._cpu_target * load.cpus / max(load.cpu, 1e-3)
+        headroom = self._headroom(load)
         if headroom <= 1.0 and self.workers >= load.cpus:
             return self._begin_descent(load, "the processors are busy")
+        room = self._memory_room(load)
+        if room <= self.workers:
+            return self._begin_descent(load, "memory has no room for more")
         step = min(_STEP, max(headroom, 1.5))
-        self.workers = min(self._limit(), max(self.workers + 1, round(self.workers * step)))
+        wanted = max(self.workers + 1, round(self.workers * step))
+        self.workers = min(self._limit(), wanted, room)
         return f"trying more: the processors have room for {headroom:.1f} times as much"
+
+    def _memory_room(self, load: Load) -> int:
+        """How many workers memory has room for, if they hold what is in use, in equal parts."""
+        if not load.memory_share:
+            return self._maximum
+        return int(self.workers * self._memory_limit / load.memory_share)
 
     def _elastic(self) -> bool:
         """Whether the last step up brought nearly as much throughput as workers."""
@@ -273,9 +311,17 @@ class AdaptiveConcurrency:
             return self._begin_hold(load, why)
         self._state = "descend"
         cpus = max(1, round(load.cpus))
-        down = cpus if good[0] > cpus else good[0] // 2
+        if self._headroom(load) > _IDLE and good[0] > cpus:
+            # Workers that wait: a few less, for most of them are likely to be of use.
+            down = good[0] - max(1, good[0] // 4)
+        else:
+            down = cpus if good[0] > cpus else good[0] // 2
         self.workers = max(self._minimum, min(down, good[0] - 1))
         return f"{why}; trying fewer"
+
+    def _headroom(self, load: Load) -> float:
+        """How many times as much the processors could do."""
+        return self._cpu_target * load.cpus / max(load.cpu, 1e-3)
 
     def _descend(self, load: Load) -> str:
         """Fewer workers are on trial; they need only be as good."""
@@ -356,3 +402,16 @@ class AdaptiveConcurrency:
         if self._calm > 10:
             self._ceiling, self._patience = self._maximum, _CALM
         return f"the load has changed: {self._climb(load)}"
+
+
+def _pool(parts: list[Load]) -> Load:
+    """Measurements of adjacent intervals as one."""
+    if len(parts) == 1:
+        return parts[0]
+    interval = sum(part.interval for part in parts)
+    return replace(
+        parts[-1],
+        interval=interval,
+        completed=sum(part.completed for part in parts),
+        cpu=sum(part.cpu * part.interval for part in parts) / interval,
+    )

@@ -7,6 +7,7 @@ mod crew;
 mod pinned;
 mod worker;
 
+use crate::histogram::Counts;
 pub use crate::injector::Full;
 use crate::injector::Injector;
 use crate::job::Job;
@@ -290,6 +291,15 @@ impl Pool {
             .iter()
             .map(|worker| worker.counts.finished())
             .sum()
+    }
+
+    /// The ticks that tasks waited before they began; empty without `timing`.
+    pub fn queue_latencies(&self) -> Counts {
+        let mut counts = Counts::default();
+        for worker in &self.stats {
+            worker.add_queued_to(&mut counts);
+        }
+        counts
     }
 
     /// What any thread counts.

@@ -162,6 +162,13 @@ impl WorkerStats {
         self.timing.is_some()
     }
 
+    /// Adds how long tasks waited before they began here.
+    pub fn add_queued_to(&self, counts: &mut Counts) {
+        if let Some(timing) = &self.timing {
+            counts.add(&timing.queued);
+        }
+    }
+
     /// Records a task that was submitted, started and finished at these ticks.
     #[inline]
     pub fn record(&self, submitted: u64, started: u64, finished: u64) {

@@ -5,6 +5,7 @@ mod host;
 mod overload;
 mod reading;
 mod submit;
+mod window;
 
 use crate::future::{self, FutureObject};
 use crate::options::TaskOptions;
@@ -441,6 +442,7 @@ fn after_fork_in_child(py: Python<'_>) -> PyResult<()> {
 pub fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
     let py = module.py();
     module.add_class::<Pool>()?;
+    module.add_class::<window::LatencyWindow>()?;
     add_fast_method::<Pool>(py, c"submit", submit::submit)?;
     add_fast_method::<Pool>(py, c"_submit", submit::submit_chosen)?;
     add_fast_method::<Pool>(py, c"_submit_unlinked", submit::submit_unlinked)?;
