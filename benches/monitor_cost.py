@@ -1,4 +1,4 @@
-"""What it costs to watch the machine: the processor time of the samples, at two of them a second."""
+"""What it costs to watch the machine: the processor time of two samples a second."""
 
 from __future__ import annotations
 

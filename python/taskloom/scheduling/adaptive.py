@@ -39,8 +39,8 @@ _DECREASE = 0.5
 _STEP = 4.0
 # With room for this many times as much, the processors are not what holds the work up.
 _IDLE = 2.0
-# How many ended tasks are enough to judge by; the most intervals that a judgement, or a change until
-# it has taken effect, is waited for.
+# How many ended tasks are enough to judge by; the most intervals that are waited for them, and for
+# a change to take effect.
 _ENOUGH = 30
 _LONGEST = 5
 

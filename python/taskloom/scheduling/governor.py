@@ -12,7 +12,7 @@ import time
 import weakref
 from collections import deque
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol, final
+from typing import TYPE_CHECKING, NamedTuple, Protocol, final
 
 from taskloom import _taskloom
 from taskloom.scheduling.adaptive import AdaptiveConcurrency, Decision, Load
@@ -67,10 +67,10 @@ class Monitor(Protocol):
 
 @final
 class LatencyTarget:
-    """Whether 99 of 100 tasks of the last ten seconds waited no longer than `seconds` in the queue.
+    """Whether 99 of 100 tasks of the last ten seconds waited in the queue for `seconds` at most.
 
-    `slide(now)` gives how many tasks began in the window and the seconds that 99 % of them waited at
-    most. A queue from which nothing has been taken for longer than the target misses it as well,
+    `slide(now)` gives how many tasks began in the window and the seconds that 99 % of them waited
+    at most. A queue from which nothing has been taken for longer than the target misses it too,
     whatever was before.
 
     >>> target = LatencyTarget(0.010, lambda now: (100, 0.002))
@@ -89,7 +89,7 @@ class LatencyTarget:
         self.p99 = 0.0
 
     def look(self, *, now: float, queued: int, begun: int) -> bool:
-        """Looks at the window at a time; `begun` is any count that grows as tasks leave the queue."""
+        """Looks at the window; `begun` is any count that grows as tasks leave the queue."""
         if begun != self._begun or queued == 0:
             self._begun, self._moved = begun, now
         count, self.p99 = self._slide(now)
