@@ -10,6 +10,7 @@ from __future__ import annotations
 import functools
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable
 from contextvars import copy_context
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, final
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from taskloom.scheduling.admission import Admission
     from taskloom.scheduling.config import ExecutorConfig
     from taskloom.scheduling.resources import Resources
+    from taskloom.scheduling.statistics import Outside
 
 __all__ = ["Base", "Desk", "resolve", "resolved_options"]
 
@@ -131,12 +133,19 @@ class Desk:
         self._place: ProcessPlace | None = None
         self._admission: Admission[Launch] | None = None
         self._launches: set[Launch] = set()
+        # Tasks that came here, those of them that went on to the pool, and how the others ended.
+        self._accepted = self._handed_over = 0
+        self._ends: Counter[str] = Counter()
 
-    @property
-    def held(self) -> int:
-        """How many tasks wait for prerequisites or resources."""
+    def outside(self) -> Outside:
+        """What is here, or was and did not go on to the pool."""
+        from taskloom.scheduling.statistics import Ends, Outside
+
         with self._lock:
-            return sum(not launch.started for launch in self._launches)
+            held = sum(not launch.started for launch in self._launches)
+            elsewhere = sum(launch.started and not launch.handed for launch in self._launches)
+            accepted = self._accepted - self._handed_over
+            return Outside(accepted, held, elsewhere, Ends(**self._ends))
 
     def submit(
         self,
@@ -162,14 +171,34 @@ class Desk:
         else:
             launch = Launch(self, pool, chosen, call)
         with self._lock:
-            self._launches.add(launch)
+            # One for which there was no room is over, and counted by the pool.
+            if not launch.future.done():
+                self._launches.add(launch)
+                self._accepted += 1
         launch.begin(given.get("after", ()))
         return launch.future
 
     def forget(self, launch: Launch) -> None:
         """The future of a launch is over."""
         with self._lock:
+            if launch in self._launches and not launch.handed:
+                self._ends[_end_of(launch.future)] += 1
             self._launches.discard(launch)
+
+    def hand_over(self, launch: Launch) -> None:
+        """From here on a task is the pool's to count, unless it is over."""
+        with self._lock:
+            if launch in self._launches:
+                launch.handed = True
+                self._handed_over += 1
+
+    def take_back(self, launch: Launch) -> None:
+        """A task that was handed over was over by then: the pool has not counted it."""
+        with self._lock:
+            if launch.handed:
+                launch.handed = False
+                self._handed_over -= 1
+                self._ends[_end_of(launch.future)] += 1
 
     def cancel_held(self) -> int:
         """Cancels what waits for prerequisites or resources; says how many tasks that were."""
@@ -232,6 +261,8 @@ class Desk:
         """In a forked child: what was on its way is the parent's."""
         self._lock = threading.Lock()
         self._launches = set()
+        self._accepted = self._handed_over = 0
+        self._ends.clear()
         self._admission = None
         self._place = None
 
@@ -245,6 +276,16 @@ def _machine(limit: int | float | None) -> dict[str, float]:
     if limit is not None:
         memory = limit * memory if isinstance(limit, float) else float(limit)
     return {"cpu": sample.cpus, "memory": memory, "io": 1.0}
+
+
+def _end_of(future: Future[Any]) -> str:
+    """Under which of `Ends` a future that is over counts."""
+    if future.cancelled():
+        return "cancelled"
+    error = future.exception()
+    if error is None:
+        return "done"
+    return "timed_out" if isinstance(error, TimeoutError) else "failed"
 
 
 def _start_all(launches: list[Launch]) -> None:
@@ -267,6 +308,8 @@ class Launch:
         self.band = chosen.band
         self.future: Future[Any] = pool._prepare(chosen, *call)
         self.started = False
+        # Whether the pool counts it; the desk's lock guards this.
+        self.handed = False
         self._needs: Resources | None = chosen.given.get("resources")
         self._lock = threading.Lock()
         # Whether the way is over: started, or given up before.
@@ -313,7 +356,9 @@ class Launch:
 
     def launch(self) -> None:
         """Hands the task over."""
-        self.pool._enqueue(self.future)
+        self.desk.hand_over(self)
+        if not self.pool._enqueue(self.future):
+            self.desk.take_back(self)
 
     def left(self) -> None:
         """The task holds its resources no longer."""
@@ -417,7 +462,10 @@ class AttemptsLaunch(Launch):
             around.on_cancel(self.future.cancel)
 
     def launch(self) -> None:
-        """Hands the task to a process."""
+        """Has the first attempt made."""
+        if isinstance(self._place, _Threads):
+            # The attempts are the pool's tasks.
+            self.desk.hand_over(self)
         if _taskloom._begin(self.future):
             self._try()
         else:

@@ -24,6 +24,7 @@ from taskloom.view import ExecutorView
 
 if TYPE_CHECKING:
     from taskloom.observe.events import NodeEvent
+    from taskloom.scheduling.governor import Governor
     from taskloom.scheduling.statistics import ExecutorStats, ShutdownReport
 
 __all__ = ["Executor", "Future", "default_executor", "run", "worker_count", "worker_index"]
@@ -58,6 +59,9 @@ class Executor(_taskloom.Pool, ThreadPoolExecutor):
     initializer, initargs
         Called as `initializer(*initargs)` by each worker before its first task. If it raises, the
         executor is broken: what is pending and what is submitted later fails with `BrokenExecutor`.
+    on_latency_change
+        With `target_latency`: called as `on_latency_change(is_met)`, on a thread of its own, when
+        the latency target is missed and when it is met again.
     settings
         Every field of `ExecutorConfig`, which says what each does: `thread_name_prefix`, `inline`,
         `max_queue_depth`, `when_full`, `overdue`, `timing`, `default_timeout`, `cancel`, ...
@@ -85,6 +89,7 @@ class Executor(_taskloom.Pool, ThreadPoolExecutor):
     _desk: Desk
     _base: Base
     _born: float
+    _governor: Governor | None
     _cache: dict[Any, _taskloom.TaskOptions]
 
     def __new__(
@@ -94,6 +99,7 @@ class Executor(_taskloom.Pool, ThreadPoolExecutor):
         config: ExecutorConfig | None = None,
         initializer: Callable[..., object] | None = None,
         initargs: tuple[Any, ...] = (),
+        on_latency_change: Callable[[bool], object] | None = None,
         **settings: Unpack[Settings],
     ) -> Executor:
         given: dict[str, Any] = dict(settings)
@@ -108,6 +114,7 @@ class Executor(_taskloom.Pool, ThreadPoolExecutor):
                 "initializer; drop one of the two"
             )
         max_workers = config.worker_count()
+        timing = config.timing or config.target_latency is not None
         prepare: Callable[[int], object] | None = None
         nearest: tuple[tuple[int, ...], ...] = ()
         if config.cpu_affinity is not None or config.numa != "none" or config.realtime is not None:
@@ -128,7 +135,7 @@ class Executor(_taskloom.Pool, ThreadPoolExecutor):
             deadline_lead=config.deadline_lead,
             aging=config.aging,
             overdue=config.overdue,
-            timing=config.timing,
+            timing=timing,
             max_spares=config.spare_workers,
             local_queues=config.work_stealing,
             local_bound=config.worker_queue_depth,
@@ -140,10 +147,15 @@ class Executor(_taskloom.Pool, ThreadPoolExecutor):
         self._cache = {}
         self._config = config
         self._desk = Desk(max_workers, config)
-        self._base = Base(config.timing, config.cancel == "interrupt", config.default_timeout)
+        self._base = Base(timing, config.cancel == "interrupt", config.default_timeout)
         self._born = time.monotonic()
         if self._base != Base():
             self._set_defaults(resolve(Options.EMPTY, self._base))
+        self._governor = None
+        if config.adaptive or config.target_latency is not None or on_latency_change is not None:
+            from taskloom.scheduling.governor import govern
+
+            self._governor = govern(self, config, on_latency_change)
         register(self)
         return self
 
@@ -177,6 +189,8 @@ class Executor(_taskloom.Pool, ThreadPoolExecutor):
     def _after_fork(self) -> None:
         self._desk.after_fork()
         self.renew_after_fork()
+        if self._governor is not None:
+            self._governor.after_fork()
 
     def __repr__(self) -> str:
         state = "closed" if self.is_closed else f"{self.queue_depth} queued"
@@ -262,7 +276,7 @@ class Executor(_taskloom.Pool, ThreadPoolExecutor):
     def stats(self) -> ExecutorStats:
         """What the executor has measured since it was made, as a frozen record.
 
-        Tasks in worker processes are not counted. Latencies are there with `timing=True`.
+        Latencies are there with `timing=True`, those of tasks on workers.
 
         >>> from taskloom import Executor
         >>> with Executor(1) as executor:
@@ -271,15 +285,40 @@ class Executor(_taskloom.Pool, ThreadPoolExecutor):
         >>> executor.stats().done
         1
         """
-        from taskloom.scheduling.statistics import executor_stats
+        from taskloom.scheduling.statistics import Tally, executor_stats
 
+        governor = self._governor
+        tally = Tally(*self._tally())
+        reason = "the number of workers is fixed"
+        if governor is not None and governor.reason:
+            reason = governor.reason
         return executor_stats(
             self._stats(),
+            tally,
+            self._desk.outside(),
             uptime=time.monotonic() - self._born,
-            queued=self.queue_depth,
-            held=self._desk.held,
-            max_workers=self._max_workers,
+            decisions=() if governor is None else governor.decisions,
+            reason=reason,
         )
+
+    def is_meeting_latency_target(self) -> bool:
+        """Whether 99 of 100 tasks of the last ten seconds waited no longer than `target_latency`.
+
+        False too while tasks are queued and none has begun for longer than that. Raises
+        `OptionError` without `target_latency`.
+
+        >>> from taskloom import Executor
+        >>> with Executor(1, target_latency=0.5) as executor:
+        ...     executor.submit(pow, 2, 10).result()
+        ...     executor.is_meeting_latency_target()
+        1024
+        True
+        """
+        if self._governor is None or self._governor.target is None:
+            raise OptionError(
+                "there is no latency target: make the executor with target_latency=seconds"
+            )
+        return self._governor.is_meeting_target()
 
     def call(self, fn: Callable[P, R], /, *args: P.args, **kwargs: P.kwargs) -> R:
         """Submits and waits: returns what `fn(*args, **kwargs)` returned, raises what it raised.
@@ -404,15 +443,14 @@ class Executor(_taskloom.Pool, ThreadPoolExecutor):
         >>> executor.submit(pow, 2, 3).result()
         8
         >>> executor.shutdown()
-        ShutdownReport(finished=1, cancelled=0, abandoned=0)
+        ShutdownReport(finished=1, cancelled=0, dropped=0, abandoned=0)
         >>> executor.submit(print)
         Traceback (most recent call last):
         RuntimeError: cannot schedule new futures after shutdown
         """
         self.close()
-        given_up = 0
         if cancel_futures or not drain:
-            given_up = self._desk.cancel_held()
+            self._desk.cancel_held()
             self.cancel_queued()
         end = None if timeout is None else time.monotonic() + timeout
         if wait:
@@ -423,8 +461,9 @@ class Executor(_taskloom.Pool, ThreadPoolExecutor):
         stats = self.stats()
         return ShutdownReport(
             finished=stats.finished - stats.cancelled,
-            cancelled=stats.cancelled + given_up,
-            abandoned=stats.submitted - stats.finished + stats.held,
+            cancelled=stats.cancelled,
+            dropped=stats.dropped,
+            abandoned=stats.submitted - stats.finished - stats.dropped,
         )
 
     def _join(self, end: float | None) -> None:

@@ -27,11 +27,6 @@ _CONFIG_FILE = "TASKLOOM_CONFIG"
 
 # Settings that no part acts on yet: an executor refuses them rather than keep quiet.
 _NOT_YET = (
-    "min_workers",
-    "target_latency",
-    "adaptive",
-    "adaptive_interval",
-    "cpu_target",
     "watchdog",
 )
 
@@ -324,7 +319,11 @@ class ExecutorConfig:
         from taskloom.scheduling.cpus import cpu_count
 
         tied = None if isinstance(self.cpu_affinity, str) else self.cpu_affinity
-        return min(32, cpu_count(tied) + 4)
+        count = cpu_count(tied)
+        if self.adaptive:
+            # Only a bound: as many as pay are active, and threads are started when they are needed.
+            return max(32, 16 * count)
+        return min(32, count + 4)
 
     def __eq__(self, other: object) -> bool:
         return (

@@ -12,15 +12,18 @@ import time
 import weakref
 from collections import deque
 from collections.abc import Callable
-from typing import TYPE_CHECKING, NamedTuple, Protocol, final
+from typing import TYPE_CHECKING, Protocol, final
 
 from taskloom import _taskloom
+from taskloom.errors import OptionError
 from taskloom.scheduling.adaptive import AdaptiveConcurrency, Decision, Load
+from taskloom.scheduling.statistics import Tally
 
 if TYPE_CHECKING:
+    from taskloom.scheduling.config import ExecutorConfig
     from taskloom.scheduling.monitor import ResourceSample
 
-__all__ = ["Governor", "LatencyTarget", "Tally"]
+__all__ = ["Governor", "LatencyTarget", "govern"]
 
 # How many changes of the number of workers are remembered.
 _HISTORY = 256
@@ -31,23 +34,8 @@ _LATENCY_EVERY = 0.25
 SPAN = 10.0
 _STEPS = 40
 SHARE = 0.99
-
-
-class Tally(NamedTuple):
-    """What a pool counts at one moment."""
-
-    finished: int
-    """Tasks that have ended."""
-    queued: int
-    """Tasks that wait."""
-    active: int
-    """Workers that may take tasks."""
-    working: int
-    """Workers that are there, spares included."""
-    parked: int
-    """Workers that are there and may take none."""
-    blocked: int
-    """Workers that are stuck in a task."""
+# The share of the memory from which on workers are taken away, where no limit is given.
+_MEMORY_LIMIT = 0.9
 
 
 class Governed(Protocol):
@@ -272,6 +260,56 @@ class Governor:
             return None if used is None else used / limit
         share = sample.memory_share
         return share if share is None or limit is None else share / limit
+
+
+def govern(
+    executor: _taskloom.Pool,
+    config: ExecutorConfig,
+    on_latency_change: Callable[[bool], object] | None,
+) -> Governor:
+    """A governor for what the settings ask for, already at work.
+
+    Raises `OptionError` for a callback without a target.
+    """
+    law = monitor = target = None
+    if config.adaptive:
+        from taskloom.scheduling.cpus import cpu_count
+        from taskloom.scheduling.monitor import ResourceMonitor
+
+        given = config.memory_limit is not None
+        law = AdaptiveConcurrency(
+            config.min_workers,
+            config.worker_count(),
+            start=cpu_count(),
+            cpu_target=config.cpu_target,
+            # A limit that was given is what the memory share is taken of.
+            memory_limit=1.0 if given else _MEMORY_LIMIT,
+        )
+        monitor = ResourceMonitor()
+    if config.target_latency is not None:
+        window = _taskloom.LatencyWindow(SPAN, _STEPS)
+        reference = weakref.ref(executor)
+
+        def slide(now: float) -> tuple[int, float]:
+            pool = reference()
+            return (0, 0.0) if pool is None else window.slide(pool, now, SHARE)
+
+        target = LatencyTarget(config.target_latency, slide)
+    elif on_latency_change is not None:
+        raise OptionError(
+            "on_latency_change= has no effect without target_latency=, in seconds: give both"
+        )
+    governor = Governor(
+        executor,
+        interval=config.adaptive_interval,
+        law=law,
+        monitor=monitor,
+        memory_limit=config.memory_limit,
+        target=target,
+        on_latency_change=on_latency_change,
+    )
+    governor.start()
+    return governor
 
 
 class _Turn:

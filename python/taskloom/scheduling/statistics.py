@@ -3,9 +3,29 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TypeAlias, final
+from typing import TYPE_CHECKING, NamedTuple, TypeAlias, final
 
-__all__ = ["ExecutorStats", "Latency", "ShutdownReport", "Timing", "WorkerStats"]
+if TYPE_CHECKING:
+    from taskloom.scheduling.adaptive import Decision
+
+__all__ = ["Ends", "ExecutorStats", "Latency", "ShutdownReport", "Timing", "WorkerStats"]
+
+
+class Tally(NamedTuple):
+    """What a native pool counts at one moment."""
+
+    finished: int
+    """Tasks that have ended."""
+    queued: int
+    """Tasks that wait."""
+    active: int
+    """Workers that may take tasks."""
+    working: int
+    """Workers that are there, spares included."""
+    parked: int
+    """Workers that are there and may take none."""
+    blocked: int
+    """Workers that are stuck in a task."""
 
 
 @final
@@ -64,10 +84,45 @@ class Latency:
 
 @final
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Ends:
+    """How tasks came to an end.
+
+    >>> Ends(done=3, failed=1).finished
+    4
+    """
+
+    done: int = 0
+    """Tasks that returned."""
+    failed: int = 0
+    """Tasks that raised."""
+    cancelled: int = 0
+    """Tasks that were cancelled before or while they ran."""
+    timed_out: int = 0
+    """Tasks whose time was up."""
+
+    @property
+    def finished(self) -> int:
+        """All of them."""
+        return self.done + self.failed + self.cancelled + self.timed_out
+
+
+class Outside(NamedTuple):
+    """The tasks of an executor that are not, or not yet, its pool's."""
+
+    accepted: int
+    """All of them, those that ended included."""
+    held: int
+    """Those that wait for prerequisites or resources."""
+    in_processes: int
+    """Those that are a worker process's."""
+    ends: Ends
+    """How those ended that have."""
+
+
+@final
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ShutdownReport:
     """What became of everything that was submitted, as of the return of a shutdown.
-
-    Tasks in worker processes are not counted.
 
     >>> ShutdownReport(finished=3, cancelled=2).submitted
     5
@@ -77,13 +132,15 @@ class ShutdownReport:
     """Tasks that ran to an end: returned, raised, or left after their time was up."""
     cancelled: int = 0
     """Tasks that were cancelled before or while they ran."""
+    dropped: int = 0
+    """Queued tasks given up before to make room for others."""
     abandoned: int = 0
     """Tasks that were not over when the shutdown returned: still running, or still queued."""
 
     @property
     def submitted(self) -> int:
         """All of them."""
-        return self.finished + self.cancelled + self.abandoned
+        return self.finished + self.cancelled + self.dropped + self.abandoned
 
 
 @final
@@ -126,7 +183,11 @@ class WorkerStats:
 class ExecutorStats:
     """What an executor has done since it was made.
 
-    The numbers add up once it is idle: everything submitted was finished or dropped.
+    The numbers add up: everything submitted is finished, dropped, queued, held, with a process, or
+    running. While others submit and finish tasks each number is one that it had a moment ago, and
+    the sum may be off by as many. Nodes of a run count as tasks if they were submitted, as those
+    with a place or a timeout are. Where a retry with a timeout makes attempts into tasks of their
+    own, the attempts count.
 
     >>> stats = ExecutorStats(workers=(WorkerStats(index=0, done=3), WorkerStats(index=1, done=1)))
     >>> stats.done, stats.imbalance
@@ -144,15 +205,27 @@ class ExecutorStats:
     blocked: int = 0
     """Submits that waited for room."""
     queued: int = 0
-    """Tasks that wait now."""
+    """Tasks that wait for a worker now."""
+    queued_by_band: tuple[int, ...] = (0,) * 8
+    """How many of them are in each band, from priority 4 down to -3."""
     held: int = 0
-    """Tasks that wait for resources now."""
+    """Tasks that wait for prerequisites or resources now."""
+    in_processes: int = 0
+    """Tasks that run in worker processes, or wait for one, now."""
     active_workers: int = 0
-    """How many workers may run tasks now."""
+    """How many workers may take tasks now."""
     active_reason: str = ""
     """Why that many."""
-    emptied: int = 0
-    """Queued tasks cancelled by a shutdown."""
+    started_workers: int = 0
+    """How many workers there are now, those that stand in for others included."""
+    parked_workers: int = 0
+    """How many more are there and take no tasks."""
+    blocked_workers: int = 0
+    """How many of them wait inside a task, or are in one whose time is up."""
+    decisions: tuple[Decision, ...] = ()
+    """The last changes of the number of active workers, with `adaptive`."""
+    elsewhere: Ends = Ends()
+    """Tasks that ended on no worker: in a process, or before they got to a worker."""
     workers: tuple[WorkerStats, ...] = ()
     """What each worker has done, by index."""
     queue_latency: Latency = Latency()
@@ -163,22 +236,22 @@ class ExecutorStats:
     @property
     def done(self) -> int:
         """Tasks that returned."""
-        return sum(worker.done for worker in self.workers)
+        return self.elsewhere.done + sum(worker.done for worker in self.workers)
 
     @property
     def failed(self) -> int:
         """Tasks that raised."""
-        return sum(worker.failed for worker in self.workers)
+        return self.elsewhere.failed + sum(worker.failed for worker in self.workers)
 
     @property
     def cancelled(self) -> int:
         """Tasks that were cancelled before or while they ran."""
-        return self.emptied + sum(worker.cancelled for worker in self.workers)
+        return self.elsewhere.cancelled + sum(worker.cancelled for worker in self.workers)
 
     @property
     def timed_out(self) -> int:
         """Tasks whose time was up."""
-        return sum(worker.timed_out for worker in self.workers)
+        return self.elsewhere.timed_out + sum(worker.timed_out for worker in self.workers)
 
     @property
     def overdue(self) -> int:
@@ -198,7 +271,18 @@ class ExecutorStats:
     @property
     def finished(self) -> int:
         """Tasks that came to an end, however they did."""
-        return self.emptied + sum(worker.finished for worker in self.workers)
+        return self.elsewhere.finished + sum(worker.finished for worker in self.workers)
+
+    @property
+    def running(self) -> int:
+        """Tasks that workers are in now."""
+        waiting = self.queued + self.held + self.in_processes
+        return max(0, self.submitted - self.finished - self.dropped - waiting)
+
+    @property
+    def loads(self) -> tuple[float, ...]:
+        """What share of the executor's life each worker has spent in tasks; 0 without `timing`."""
+        return tuple(worker.busy / self.uptime if self.uptime else 0.0 for worker in self.workers)
 
     @property
     def imbalance(self) -> float:
@@ -220,25 +304,42 @@ _Reading: TypeAlias = tuple[
 
 
 def executor_stats(
-    reading: _Reading, *, uptime: float, queued: int, held: int, max_workers: int
+    reading: _Reading,
+    tally: Tally,
+    outside: Outside,
+    *,
+    uptime: float,
+    decisions: tuple[Decision, ...],
+    reason: str,
 ) -> ExecutorStats:
-    """The record made of what a native pool has counted."""
-    arrivals, workers, (in_queue, ran), threads = reading
+    """The record made of what a native pool has counted, and the desk beside it."""
+    arrivals, workers, (in_queue, ran), depths = reading
     return ExecutorStats(
         uptime=uptime,
-        submitted=arrivals["submitted"],
+        submitted=arrivals["submitted"] + outside.accepted,
         rejected=arrivals["rejected"],
         dropped=arrivals["dropped"],
         blocked=arrivals["blocked"],
-        emptied=arrivals["cancelled"],
-        queued=queued,
-        held=held,
-        active_workers=threads,
-        active_reason=f"{threads} of {max_workers} were needed so far",
+        queued=sum(depths),
+        queued_by_band=tuple(depths),
+        held=outside.held,
+        in_processes=outside.in_processes,
+        active_workers=tally.active,
+        active_reason=reason,
+        started_workers=tally.working,
+        parked_workers=tally.parked,
+        blocked_workers=tally.blocked,
+        decisions=decisions,
+        elsewhere=Ends(
+            done=arrivals["done"] + outside.ends.done,
+            failed=arrivals["failed"] + outside.ends.failed,
+            cancelled=arrivals["cancelled"] + outside.ends.cancelled,
+            timed_out=outside.ends.timed_out,
+        ),
         workers=tuple(
             WorkerStats(index=index, busy=busy, **counts)
             for index, (counts, busy) in enumerate(workers)
-            if index < max_workers or any(counts.values())
+            if index < tally.active or any(counts.values())
         ),
         queue_latency=_latency(in_queue),
         execution=_latency(ran),

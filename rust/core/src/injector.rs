@@ -1,7 +1,7 @@
 //! The pool's shared queue: a ready queue behind a lock, with what others may see without it.
 
 use crate::job::Job;
-use crate::ready::{DEFAULT_BAND, Order, ReadyQueue};
+use crate::ready::{BANDS, DEFAULT_BAND, Order, ReadyQueue};
 use crate::sync::Mutex;
 use crate::sync::atomic::Ordering::{Acquire, Relaxed, Release, SeqCst};
 use crate::sync::atomic::{AtomicU8, AtomicUsize};
@@ -43,6 +43,11 @@ impl Injector {
     /// How many jobs were ever queued here.
     pub fn pushed(&self) -> u64 {
         self.ready.lock().pushed()
+    }
+
+    /// How many jobs of each band are queued.
+    pub fn depths(&self) -> [usize; BANDS] {
+        self.ready.lock().depths()
     }
 
     pub fn is_empty(&self) -> bool {

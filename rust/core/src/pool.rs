@@ -11,7 +11,7 @@ use crate::histogram::Counts;
 pub use crate::injector::Full;
 use crate::injector::Injector;
 use crate::job::Job;
-use crate::ready::{DEFAULT_BAND, Order};
+use crate::ready::{BANDS, DEFAULT_BAND, Order};
 use crate::sleep::{Notified, Seek, Sleep};
 use crate::stats::{ArrivalStats, PoolReading, SharedCount, WorkerStats};
 use crate::sync::Mutex;
@@ -126,6 +126,13 @@ impl Pool {
         self.injector.len() + self.local.load(Acquire)
     }
 
+    /// How many jobs of each band wait to be taken.
+    pub fn depths(&self) -> [usize; BANDS] {
+        let mut depths = self.injector.depths();
+        depths[DEFAULT_BAND] += self.local.load(Acquire);
+        depths
+    }
+
     /// How many threads work for the pool, spares included and parked ones not.
     pub fn threads(&self) -> usize {
         self.crew.threads().0
@@ -177,6 +184,7 @@ impl Pool {
 
     /// Puts a drained job back without waking or starting anybody for it.
     pub fn requeue(&self, job: Job) {
+        self.tickets.add(1);
         // Cannot be full: the bound is the largest number there is.
         let _ = self.injector.push(job, DEFAULT_BAND, None, usize::MAX);
     }
@@ -261,6 +269,7 @@ impl Pool {
     /// Gives the jobs of a worker that cannot take them to the others.
     fn close_inbox(&self, index: usize) {
         for job in self.inboxes[index].close() {
+            self.tickets.add(1);
             // Cannot be full: the bound is the largest number there is.
             let _ = self.injector.push(job, DEFAULT_BAND, None, usize::MAX);
         }
@@ -281,7 +290,7 @@ impl Pool {
         let mut reading = PoolReading::new(&self.arrivals, &self.stats);
         let local = reading.total().submitted;
         let queued = self.injector.pushed() + local;
-        reading.arrivals.submitted = queued.saturating_sub(self.tickets.get());
+        reading.arrivals.submitted += queued.saturating_sub(self.tickets.get());
         reading
     }
 

@@ -144,6 +144,11 @@ impl<T: Copy> ReadyQueue<T> {
         self.len == 0
     }
 
+    /// How many items each band holds.
+    pub fn depths(&self) -> [usize; BANDS] {
+        std::array::from_fn(|band| self.fifos[band].len() + self.heaps[band].len())
+    }
+
     /// The bands that hold something, bit `b` for band `b`. A copy of it in an atomic lets others
     /// see without the lock whether anything more urgent waits.
     #[inline]

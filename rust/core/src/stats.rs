@@ -114,7 +114,7 @@ counts! {
     ArrivalStats of SharedCount,
     /// A reading of [`ArrivalStats`].
     ArrivalReading;
-    /// Tasks submitted from outside the pool.
+    /// Tasks accepted; those that got into a queue are counted there.
     submitted,
     /// Tasks refused because the queue was full.
     rejected,
@@ -122,7 +122,11 @@ counts! {
     dropped,
     /// Times that a submit waited because the queue was full.
     blocked,
-    /// Queued tasks cancelled all at once.
+    /// Tasks taken out of the queue that were done by then: who waited for them had run them.
+    done,
+    /// Queued tasks that failed without a turn.
+    failed,
+    /// Queued tasks that were cancelled without a turn.
     cancelled,
 }
 

@@ -7,7 +7,7 @@ mod reading;
 mod submit;
 mod window;
 
-use crate::future::{self, FutureObject};
+use crate::future;
 use crate::options::TaskOptions;
 use crate::{call, errors, timer};
 use host::{Handle, Interpreter};
@@ -217,7 +217,11 @@ impl Pool {
                     record.held.store(true, SeqCst);
                 }
             }
-            (Ok(future), false) => self._refuse(future, self.no_room(py)),
+            (Ok(future), false) => {
+                self.core().arrivals().submitted.add(1);
+                self.core().arrivals().dropped.add(1);
+                self._refuse(future, self.no_room(py));
+            }
             (Err(_), true) => self.core().let_go(),
             (Err(_), false) => {}
         }
@@ -225,14 +229,17 @@ impl Pool {
     }
 
     /// Queues a future that `_prepare` made; one that is over by now only lets the workers go.
-    fn _enqueue(&self, future: &Bound<'_, PyAny>) {
+    /// Says whether it was queued.
+    fn _enqueue(&self, future: &Bound<'_, PyAny>) -> bool {
         let Some(native) = future::native(future) else {
-            return;
+            return false;
         };
         self._let_go(future);
+        let mut queued = false;
         if let Some(record) = future::record_of(native)
             && !native.is_over()
         {
+            queued = true;
             // SAFETY: the queue's own reference, which `execute` drops.
             unsafe { ffi::Py_INCREF(future.as_ptr()) };
             // SAFETY: a future, with the job's own reference.
@@ -241,6 +248,7 @@ impl Pool {
                 .submit_accepted(job, record.band, record.deadline);
         }
         self.core().release();
+        queued
     }
 
     /// A future that `_prepare` made waits no longer: it is queued, begins elsewhere, or is over.
@@ -299,14 +307,9 @@ impl Pool {
                 self.core().submit(job, DEFAULT_BAND);
                 continue;
             }
-            let pointer = job.data().cast_mut().cast();
-            // SAFETY: the drained job's own reference.
-            let future = unsafe { Bound::from_owned_ptr(py, pointer) };
-            // SAFETY: a job made of `execute` points to a future.
-            let native = unsafe { &*future.as_ptr().cast::<FutureObject>() };
-            cancelled += usize::from(future::cancel(native, py));
+            let arrivals = self.core().arrivals();
+            cancelled += usize::from(overload::cancel_queued(arrivals, job, py));
         }
-        self.core().arrivals().cancelled.add(cancelled as u64);
         cancelled
     }
 
@@ -349,7 +352,8 @@ impl Pool {
     }
 
     /// What was counted: arrivals and each worker by name, then latencies in queue and execution,
-    /// as (count, total, minimum, p50, p99, p999, maximum) in seconds; and the workers now.
+    /// as (count, total, minimum, p50, p99, p999, maximum) in seconds; and how many tasks of each band
+    /// are queued now.
     fn _stats<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyTuple>> {
         self.read_stats(py)
     }

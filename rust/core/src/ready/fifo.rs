@@ -45,6 +45,11 @@ impl<T: Copy> Fifo<T> {
         }
     }
 
+    pub(super) fn len(&self) -> usize {
+        let between: usize = self.full.iter().map(Vec::len).sum();
+        self.head.len() - self.taken + between + self.tail.len()
+    }
+
     /// The entry that entered first.
     #[inline]
     pub(super) fn front(&self) -> Option<&Entry<T>> {

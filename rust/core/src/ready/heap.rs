@@ -40,6 +40,10 @@ impl<T: Copy> Heap<T> {
     }
 
     #[inline]
+    pub(super) fn len(&self) -> usize {
+        self.keys.len()
+    }
+
     pub(super) fn is_empty(&self) -> bool {
         self.keys.is_empty()
     }

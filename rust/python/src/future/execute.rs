@@ -440,11 +440,14 @@ pub fn abandon(future: &FutureObject, py: Python<'_>) {
     }
 }
 
-/// Fails a future that nobody will run, such as one of an executor that broke.
-pub fn fail_with(future: &FutureObject, error: Py<PyAny>, py: Python<'_>) {
-    if future.completion.claim_to_settle() {
+/// Fails a future that nobody will run, such as one of an executor that broke; false if it has begun
+/// or is over.
+pub fn fail_with(future: &FutureObject, error: Py<PyAny>, py: Python<'_>) -> bool {
+    let settled = future.completion.claim_to_settle();
+    if settled {
         finish(future, State::Failed, Some(error), py);
     }
+    settled
 }
 
 /// Cancels a future that was not started. True if it is cancelled now.

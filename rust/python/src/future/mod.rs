@@ -265,6 +265,11 @@ impl FutureObject {
         self.completion.claim()
     }
 
+    /// What it is at.
+    pub fn state(&self) -> State {
+        self.completion.state()
+    }
+
     /// Whether nothing about it will change any more.
     pub fn is_over(&self) -> bool {
         self.completion.state().is_over()

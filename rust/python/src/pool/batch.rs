@@ -1,7 +1,7 @@
 //! Many calls of one function, handed to the pool in one go.
 
 use super::Pool;
-use super::overload::{WhenFull, refuse};
+use super::overload::{WhenFull, send_back};
 use crate::context;
 use crate::future::{self, Call};
 use pyo3::ffi;
@@ -63,20 +63,20 @@ impl Pool {
             }
             if matches!(self.when_full, WhenFull::DropOldest | WhenFull::DropLowest) {
                 if !self.drop_one(py, DEFAULT_BAND) {
-                    self.give_up(py, rest[0]);
+                    self.turn_away(py, rest[0]);
                     rest = &rest[1..];
                     if rest.is_empty() {
                         break Ok(());
                     }
                 }
-            } else if let Err(error) = self.wait_for_room(py) {
+            } else if let Err(error) = self.wait_for_room(py, rest.len()) {
                 break Err(error);
             }
         };
         if let Err(error) = outcome {
             let value = error.value(py).clone().into_any();
             for job in rest {
-                refuse(*job, &value);
+                send_back(*job, &value);
             }
             if rest.len() == jobs.len() {
                 return Err(error);

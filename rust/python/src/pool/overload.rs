@@ -7,9 +7,11 @@ use pyo3::prelude::*;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
+use taskloom_core::completion::State;
 use taskloom_core::job::Job;
 use taskloom_core::pool::Pool as Core;
 use taskloom_core::ready::DEFAULT_BAND;
+use taskloom_core::stats::{ArrivalStats, SharedCount};
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum WhenFull {
@@ -34,11 +36,11 @@ impl Pool {
                 WhenFull::DropOldest | WhenFull::DropLowest => {
                     if !self.drop_one(py, band) {
                         // The new one matters least, or there is nothing that may be dropped.
-                        self.give_up(py, job);
+                        self.turn_away(py, job);
                         return Ok(());
                     }
                 }
-                WhenFull::Block | WhenFull::Reject => self.wait_for_room(py)?,
+                WhenFull::Block | WhenFull::Reject => self.wait_for_room(py, 1)?,
             }
             if self.core().submit_bounded(job, band, deadline).is_ok() {
                 return Ok(());
@@ -52,7 +54,7 @@ impl Pool {
         while self.core().hold(bounded).is_err() {
             let drops = matches!(self.when_full, WhenFull::DropOldest | WhenFull::DropLowest);
             if !drops {
-                self.wait_for_room(py)?;
+                self.wait_for_room(py, 1)?;
             } else if !self.drop_one(py, band) {
                 return Ok(false);
             }
@@ -78,19 +80,21 @@ impl Pool {
             self.core().submit(ticket, DEFAULT_BAND);
         }
         if let Some(job) = dropped {
-            self.give_up(py, job);
+            let arrivals = self.core().arrivals();
+            refuse(arrivals, job, self.no_room(py).bind(py), &arrivals.dropped);
         }
         dropped.is_some()
     }
 
-    /// Ends a task for which there is no room.
-    pub(super) fn give_up(&self, py: Python<'_>, job: Job) {
-        refuse(job, self.no_room(py).bind(py));
+    /// Ends a new task, which was not queued, since there is no room for it.
+    pub(super) fn turn_away(&self, py: Python<'_>, job: Job) {
+        let arrivals = self.core().arrivals();
+        arrivals.submitted.add(1);
+        refuse(arrivals, job, self.no_room(py).bind(py), &arrivals.dropped);
     }
 
-    /// Counts a task as dropped and makes the error that it ends with.
+    /// The error that a dropped task ends with.
     pub(super) fn no_room(&self, py: Python<'_>) -> Py<PyAny> {
-        self.core().arrivals().dropped.add(1);
         let bound = self.settings.bound.unwrap_or(usize::MAX);
         errors::queue_full(
             py,
@@ -100,10 +104,11 @@ impl Pool {
         .into_any()
     }
 
-    pub(super) fn wait_for_room(&self, py: Python<'_>) -> PyResult<()> {
+    /// Waits until there may be room, or refuses the tasks that are offered.
+    pub(super) fn wait_for_room(&self, py: Python<'_>, offered: usize) -> PyResult<()> {
         let bound = self.settings.bound.unwrap_or(usize::MAX);
         if self.when_full == WhenFull::Reject || has_running_loop(py) {
-            self.core().arrivals().rejected.add(1);
+            self.core().arrivals().rejected.add(offered as u64);
         }
         if self.when_full == WhenFull::Reject {
             return Err(errors::queue_full(
@@ -151,23 +156,66 @@ fn has_running_loop(py: Python<'_>) -> bool {
 /// Fails the queued futures and returns the other jobs, such as tickets of runs, which are not the
 /// queue's to fail.
 pub(super) fn fail_queued(core: &Core, error: &Bound<'_, PyAny>) -> Vec<Job> {
+    let arrivals = core.arrivals();
     let mut others = core.drain();
     others.retain(|job| {
         let is_future = job.is_made_of(future::execute);
         if is_future {
-            refuse(*job, error);
+            refuse(arrivals, *job, error, &arrivals.failed);
         }
         !is_future
     });
     others
 }
 
-/// Fails a queued future that will not be run, and drops the queue's reference.
-pub(super) fn refuse(job: Job, error: &Bound<'_, PyAny>) {
-    let py = error.py();
-    // SAFETY: the job's own reference.
-    let future = unsafe { Bound::from_owned_ptr(py, job.data().cast_mut().cast()) };
-    // SAFETY: the callers pass jobs made of `execute`, which point to futures.
-    let native = unsafe { &*future.as_ptr().cast::<FutureObject>() };
-    future::fail_with(native, error.clone().unbind(), py);
+/// Fails a future that will not be run, drops the queue's reference and counts it under `refused`, or
+/// under what it had come to by itself.
+fn refuse(arrivals: &ArrivalStats, job: Job, error: &Bound<'_, PyAny>, refused: &SharedCount) {
+    take_out(arrivals, job, error.py(), refused, |native, py| {
+        future::fail_with(native, error.clone().unbind(), py)
+    });
+}
+
+/// As `refuse`, for a future that is cancelled; whether it was.
+pub(super) fn cancel_queued(arrivals: &ArrivalStats, job: Job, py: Python<'_>) -> bool {
+    let cancelled = &arrivals.cancelled;
+    take_out(arrivals, job, py, cancelled, |native, py| {
+        !native.is_over() && future::cancel(native, py)
+    })
+}
+
+/// Drops a future that was not accepted after all.
+pub(super) fn send_back(job: Job, error: &Bound<'_, PyAny>) {
+    let future = future_of(job, error.py());
+    if let Some(native) = future::native(&future) {
+        future::fail_with(native, error.clone().unbind(), error.py());
+    }
+}
+
+fn take_out(
+    arrivals: &ArrivalStats,
+    job: Job,
+    py: Python<'_>,
+    ended: &SharedCount,
+    end: impl FnOnce(&FutureObject, Python<'_>) -> bool,
+) -> bool {
+    let future = future_of(job, py);
+    let Some(native) = future::native(&future) else {
+        return false;
+    };
+    let was_ended = end(native, py);
+    let count = match native.state() {
+        _ if was_ended => ended,
+        State::Cancelled | State::Settling => &arrivals.cancelled,
+        State::Failed => &arrivals.failed,
+        _ => &arrivals.done,
+    };
+    count.add(1);
+    was_ended
+}
+
+/// The future of a queued job, with the job's own reference.
+fn future_of<'py>(job: Job, py: Python<'py>) -> Bound<'py, PyAny> {
+    // SAFETY: the callers pass jobs made of `execute`, which point to futures and own a reference.
+    unsafe { Bound::from_owned_ptr(py, job.data().cast_mut().cast()) }
 }

@@ -43,7 +43,8 @@ impl Pool {
     }
 
     /// What was counted: arrivals and each worker by name, then latencies in queue and execution,
-    /// as (count, total, minimum, p50, p99, p999, maximum) in seconds; and the workers now.
+    /// as (count, total, minimum, p50, p99, p999, maximum) in seconds; and how many tasks of each band
+    /// are queued now.
     pub(super) fn read_stats<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyTuple>> {
         taskloom_core::clock::refine();
         let reading = self.core().stats();
@@ -57,6 +58,6 @@ impl Pool {
             workers.append((counts, busy))?;
         }
         let latencies = (latency(&reading.queued), latency(&reading.ran));
-        (arrivals, workers, latencies, self.core().threads()).into_pyobject(py)
+        (arrivals, workers, latencies, self.core().depths()).into_pyobject(py)
     }
 }
