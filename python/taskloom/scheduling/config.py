@@ -26,9 +26,7 @@ _ALIASES = {"TASKLOOM_WORKERS": "max_workers", "TASKLOOM_QUEUE_DEPTH": "max_queu
 _CONFIG_FILE = "TASKLOOM_CONFIG"
 
 # Settings that no part acts on yet: an executor refuses them rather than keep quiet.
-_NOT_YET = (
-    "watchdog",
-)
+_NOT_YET = ("watchdog",)
 
 # Settings by name, in the order in which they are declared.
 SETTINGS: dict[str, _Setting] = {}

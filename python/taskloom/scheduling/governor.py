@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from taskloom.scheduling.config import ExecutorConfig
     from taskloom.scheduling.monitor import ResourceSample
 
-__all__ = ["Governor", "LatencyTarget", "govern"]
+__all__ = ["Governor", "LatencyTarget"]
 
 # How many changes of the number of workers are remembered.
 _HISTORY = 256
@@ -109,6 +109,12 @@ class Governor:
         Called as `on_latency_change(is_met)` on a thread of its own whenever that changes.
     clock, cpu_clock
         Give seconds, and seconds of processor time; tests put others there.
+
+    >>> from taskloom import Executor
+    >>> with Executor(4) as executor:
+    ...     governor = Governor(executor, law=AdaptiveConcurrency(1, 4, start=2))
+    ...     governor.tick(), executor.stats().active_workers
+    (True, 2)
     """
 
     __slots__ = (

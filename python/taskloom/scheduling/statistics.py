@@ -299,7 +299,7 @@ class ExecutorStats:
 
 _Span: TypeAlias = tuple[int, float, float, float, float, float, float]
 _Reading: TypeAlias = tuple[
-    dict[str, int], list[tuple[dict[str, int], float]], tuple[_Span, _Span], int
+    dict[str, int], list[tuple[dict[str, int], float]], tuple[_Span, _Span], list[int]
 ]
 
 

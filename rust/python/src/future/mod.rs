@@ -266,7 +266,7 @@ impl FutureObject {
     }
 
     /// What it is at.
-    pub fn state(&self) -> State {
+    pub fn state_now(&self) -> State {
         self.completion.state()
     }
 

@@ -204,7 +204,7 @@ fn take_out(
         return false;
     };
     let was_ended = end(native, py);
-    let count = match native.state() {
+    let count = match native.state_now() {
         _ if was_ended => ended,
         State::Cancelled | State::Settling => &arrivals.cancelled,
         State::Failed => &arrivals.failed,
