@@ -260,7 +260,8 @@ class _Inlining:
         self.copy_order()
         self.copy_windows()
         self.copy_boxes()
-        read = {source.index for node in self.nodes for source in node.parents}
+        parents = self.inner._known_kin().parents[: len(self.nodes)]
+        read = {parent for own in parents for parent in own}
         ends = [
             self.mapped[node.index]
             for node in self.nodes

@@ -17,7 +17,6 @@ from taskloom import _taskloom
 from taskloom._taskloom import Node, Pack, Use
 from taskloom.access import EXCLUSIVE, Accesses, Lookup
 from taskloom.errors import GraphError
-from taskloom.graph._arity import arity
 from taskloom.graph._shapes import Adder, Shapes, node_of
 from taskloom.task import Task
 
@@ -316,7 +315,7 @@ def _grow(
     callee = adder.graph._callee(function)
     label = adder.given.get("name") or getattr(callee.function, "__name__", "child")
     given = (*args, *kwargs.values())
-    if not given and arity(callee.function) == (0, 0):
+    if not given and callee.arity == (0, 0):
         function, args = _without_value(function), (parent,)
     elif not any(_is(value, parent) for value in given):
         args = (parent, *args)

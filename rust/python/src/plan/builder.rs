@@ -70,6 +70,12 @@ impl Callee {
         self.options.as_ref().map(|options| options.clone_ref(py))
     }
 
+    /// The least and the most positional arguments that fit when there are no keyword arguments.
+    #[getter]
+    fn arity(&self) -> (usize, usize) {
+        (self.low, self.high)
+    }
+
     #[getter]
     fn accesses(&self, py: Python<'_>) -> Option<Py<PyAny>> {
         self.accesses
