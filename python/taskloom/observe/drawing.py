@@ -212,8 +212,12 @@ def _svg(plan: Plan) -> str:
         [node.index for node in plan.order], [(edge.before, edge.after) for edge in edges], box
     )
     # What is not a node is where an edge passes through a row.
-    widths = [len(node.name) * LETTER + 20 for node in plan.nodes]
-    wide = [[widths[i] if i < len(widths) else PASS for i in own] for own in rows]
+    widths = {node.index: len(node.name) * LETTER + 20 for node in plan.nodes}
+    for edge in edges:
+        for passed, index in enumerate(ways[edge.before, edge.after][1:-1]):
+            label = "" if passed or edge.label == "read" else edge.label
+            widths[index] = PASS + len(label) * LETTER
+    wide = [[widths[i] for i in own] for own in rows]
     lengths = [sum(own) + GAP_ACROSS * (len(own) - 1) for own in wide]
     margin = MARGIN + (2 * LABEL if box else 0)
     across = max(lengths, default=0) + 2 * margin
@@ -232,12 +236,14 @@ def _svg(plan: Plan) -> str:
         for node in plan.nodes
         for place in (places[node.index],)
     ]
-    lines = []
+    lines: list[str] = []
+    labels: list[str] = []
     for edge in edges:
         way = [places[index] for index in ways[edge.before, edge.after]]
         points = [(way[0].middle, way[0].top + HEIGHT)]
         for place in way[1:-1]:
-            points += [(place.middle, place.top), (place.middle, place.top + HEIGHT)]
+            x = place.left + PASS / 2
+            points += [(x, place.top), (x, place.top + HEIGHT)]
         points.append((way[-1].middle, way[-1].top))
         dashes = "" if edge.carries else ' stroke-dasharray="4 3"'
         drawn = " ".join(f"{x:.1f},{y:.1f}" for x, y in points)
@@ -245,10 +251,13 @@ def _svg(plan: Plan) -> str:
             f'<polyline points="{drawn}" fill="none" stroke="#555"{dashes} '
             'marker-end="url(#arrow)"/>'
         )
-        (x1, y1), (x2, y2) = points[:2]
         if edge.label != "read":
-            lines.append(
-                f'<text x="{(x1 + x2) / 2 + 4:.1f}" y="{(y1 + y2) / 2:.1f}" fill="#777">'
+            # Where it passes a row, or else along the way, not at one height with its neighbours.
+            (x1, y1), (x2, y2) = points[1:3] if len(way) > 2 else points
+            along = 0.5 if len(way) > 2 else (0.35, 0.65)[len(labels) % 2]
+            labels.append(
+                f'<text x="{x1 + (x2 - x1) * along + 4:.1f}" y="{y1 + (y2 - y1) * along + 4:.1f}" '
+                'font-size="11" fill="#777" stroke="#fff" stroke-width="3" paint-order="stroke">'
                 f"{edge.label}</text>"
             )
     return "\n".join(
@@ -257,8 +266,9 @@ def _svg(plan: Plan) -> str:
             'font-family="sans-serif" font-size="12">',
             '<defs><marker id="arrow" viewBox="0 0 8 8" refX="8" refY="4" markerWidth="7" '
             'markerHeight="7" orient="auto"><path d="M0 0L8 4L0 8z" fill="#555"/></marker></defs>',
-            *_outlines(_boxes(plan), places),
+            *_outlines(_boxes(plan), places, range(len(plan))),
             *lines,
+            *labels,
             *nodes,
             "</svg>",
         ]
@@ -271,7 +281,7 @@ def _depth(boxes: list[Box], number: int) -> int:
     return max(inner, default=0)
 
 
-def _outlines(boxes: list[Box], places: dict[int, _Place]) -> Iterator[str]:
+def _outlines(boxes: list[Box], places: dict[int, _Place], named: range) -> Iterator[str]:
     """The boxes of subgraphs, as far as no other node stands among theirs."""
     for number, box in enumerate(boxes):
         if not box.members:
@@ -290,7 +300,7 @@ def _outlines(boxes: list[Box], places: dict[int, _Place]) -> Iterator[str]:
             and place.top < bottom
             and place.top + HEIGHT > top
             for index, place in places.items()
-            if place.width > PASS and index not in members
+            if index in named and index not in members
         ):
             continue
         yield (
