@@ -249,6 +249,8 @@ def test_a_graph_in_itself_is_refused() -> None:
     g = taskloom.Graph()
     with pytest.raises(GraphError, match="part of itself"):
         g.subgraph(g)
+    with pytest.raises(TypeError, match=r"to add a graph or plan: subgraph\("):
+        g.add(taskloom.Graph().compile())  # type: ignore[arg-type]
     with pytest.raises(TypeError, match="a graph or a plan"):
         g.subgraph(len)  # type: ignore[arg-type]
 

@@ -7,6 +7,7 @@ from typing import Any, final
 
 from taskloom import _taskloom
 from taskloom._taskloom import Node, Pack, Use
+from taskloom.access import Lookup
 from taskloom.errors import GraphError, LoopLimitError, OptionError
 from taskloom.flow import AbortBranch, Passed
 from taskloom.graph._place import ORDINARY, kind_of
@@ -108,7 +109,9 @@ class Flows(Shapes):
                 f"case {choice.name(place)} gives node {tail.name!r} of another graph: add its "
                 "nodes to the graph that the function is called with"
             )
-        guard.before(*graph.nodes[first:])
+        # Values of the context are there for everybody, whoever asked for them first.
+        own = [node for node in graph.nodes[first:] if not isinstance(node.function, Lookup)]
+        guard.before(*own)
         return outcome
 
     def loop(

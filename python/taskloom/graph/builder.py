@@ -316,7 +316,8 @@ class Graph(Kin, Patterns, Trees, Composition, Flows):
             options = task.options.without("name", "after") or None
             function = task.function
         if not callable(function):
-            raise TypeError(f"a node needs a callable, not {function!r}")
+            hint = "; to add a graph or plan: subgraph(...)" * isinstance(task, (Plan, Graph))
+            raise TypeError(f"a node needs a callable, not {function!r}{hint}")
         label = getattr(function, "__name__", None) or type(function).__name__
         if isinstance(task, Task):
             label = task.options.get("name", label)

@@ -48,8 +48,8 @@ class Box(NamedTuple):
 class Subgraph(_taskloom.Pack):
     """The nodes that a graph has become in another one; made by `Graph.subgraph`.
 
-    As an argument it stands for the value of its last node; if there are several whose values no
-    other node of it reads, for the tuple of theirs.
+    As an argument it stands for the value of its last node; if there are several that no other node
+    of it reads or comes after, for the tuple of theirs.
 
     >>> import taskloom
     >>> counting = taskloom.Graph()
@@ -262,10 +262,11 @@ class _Inlining:
         self.copy_boxes()
         parents = self.inner._known_kin().parents[: len(self.nodes)]
         read = {parent for own in parents for parent in own}
+        led_on = read | {before for before, after in self.inner._orders if after < len(self.nodes)}
         ends = [
             self.mapped[node.index]
             for node in self.nodes
-            if node.index not in read and not isinstance(node.function, Lookup)
+            if node.index not in led_on and not isinstance(node.function, Lookup)
         ]
         # The values that nobody reads are kept by themselves, as long as nobody here reads them.
         kept = (self.mapped[index] for index in self.kept & read)

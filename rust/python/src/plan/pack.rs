@@ -5,6 +5,7 @@ use std::sync::OnceLock;
 use pyo3::PyTraverseError;
 use pyo3::PyVisit;
 use pyo3::prelude::*;
+use pyo3::types::PyType;
 
 use crate::errors;
 
@@ -39,6 +40,11 @@ impl Pack {
     #[getter]
     fn _content(&self, py: Python<'_>) -> Option<Py<PyAny>> {
         self.content.get().map(|content| content.clone_ref(py))
+    }
+
+    /// A copy is a plain pack: what else a subclass knows belongs to the graph that it was made with.
+    fn __reduce__<'py>(&self, py: Python<'py>) -> (Bound<'py, PyType>, (Option<Py<PyAny>>,)) {
+        (PyType::new::<Pack>(py), (self._content(py),))
     }
 
     fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
