@@ -14,7 +14,7 @@ RUST_SOURCES := $(shell find rust -name '*.rs' -o -name Cargo.toml) Cargo.toml C
 PIP := $(BIN)/python -m pip install -q --disable-pip-version-check
 
 .DEFAULT_GOAL := help
-.PHONY: help build demo test core-test loom soak lint format docs api bench clean
+.PHONY: help build demo test conformance core-test loom soak lint format docs api bench clean
 
 help: ## list the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -52,6 +52,9 @@ demo: build ## map the standard library's source: a real task graph, with its sp
 
 test: build ## the Python tests, with every docstring example and every example programme
 	$(BIN)/python -m pytest -q -m 'not soak' $(ARGS)
+
+conformance: build $(VENV)/has-conformance ## LangGraph's suite for savers on ours, and its savers under our engine
+	$(BIN)/python -m pytest -q -m 'not soak' tests/pregel $(ARGS)
 
 core-test: tools-there ## the Rust tests of the core
 	cargo test -q -p taskloom-core

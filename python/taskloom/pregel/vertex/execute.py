@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from concurrent.futures import Executor
+from functools import partial
 from typing import TYPE_CHECKING, Any, TypeGuard
 
 from taskloom.pregel.vertex.program import Adjacency, VertexProgram, VertexResult, run_vertices
 
 if TYPE_CHECKING:
     from taskloom.pregel.vertex.edges import EdgeList
+    from taskloom.pregel.vertex.program import Save
     from taskloom.pregel.vertex.vector import VectorProgram
 
 
@@ -19,6 +21,9 @@ def run(
     *,
     max_supersteps: int = 10_000,
     executor: Executor | None = None,
+    checkpointer: Any = None,
+    config: Mapping[str, Any] | None = None,
+    checkpoint_every: int = 10,
 ) -> VertexResult:
     """Run a vertex program until all vertices have halted and no message is under way.
 
@@ -31,6 +36,11 @@ def run(
         executor: shares the delivery of messages of a vector program among its threads, where
             there are enough edges to gain by it. Sums of floating-point messages may then differ
             in their last digits from those without.
+        checkpointer: stores the run as it goes: any saver of state graphs. A run with the same
+            thread goes on where the stored one was, and one that is over returns its result. What
+            a program keeps in attributes of its own is not stored.
+        config: names the thread: `{"configurable": {"thread_id": ...}}`.
+        checkpoint_every: store after so many supersteps, and at the end.
 
     Returns:
         The values of the vertices, with counts and totals.
@@ -39,6 +49,10 @@ def run(
         SuperstepLimitError: the program has not halted by `max_supersteps`.
         TypeError: a vector program was given something else than an `EdgeList`, or an executor was
             given to a program that computes vertex by vertex.
+        ValueError: there is a checkpointer and no thread, or the thread holds a run over another
+            graph.
+        Cancelled: this is called in a task, which was cancelled or timed out; looked at before
+            each superstep.
 
     Example:
         >>> from taskloom.pregel.vertex import VertexProgram
@@ -53,6 +67,11 @@ def run(
     """
     if max_supersteps < 1:
         raise ValueError(f"max_supersteps={max_supersteps}: give 1 or more")
+    save: Save | None = None
+    if checkpointer is not None:
+        from taskloom.pregel.vertex.saved import Saved
+
+        save = partial(Saved, checkpointer, config, checkpoint_every)
     if isinstance(program, VertexProgram):
         if executor is not None:
             raise TypeError(
@@ -61,9 +80,11 @@ def run(
             )
         if is_edge_list(edges):
             names, tuples = _named(edges)
-            return run_vertices(program, tuples, max_supersteps=max_supersteps, vertices=names)
+            return run_vertices(
+                program, tuples, max_supersteps=max_supersteps, vertices=names, save=save
+            )
         plain: Any = edges
-        return run_vertices(program, plain, max_supersteps=max_supersteps)
+        return run_vertices(program, plain, max_supersteps=max_supersteps, save=save)
     from taskloom.pregel.vertex.vector import run_vectors
 
     if not is_edge_list(edges):
@@ -71,7 +92,7 @@ def run(
             f"a vector program runs over an EdgeList, not over {type(edges).__name__}; "
             "EdgeList.from_pairs makes one of tuples"
         )
-    return run_vectors(program, edges, max_supersteps=max_supersteps, executor=executor)
+    return run_vectors(program, edges, max_supersteps=max_supersteps, executor=executor, save=save)
 
 
 def is_edge_list(edges: object) -> TypeGuard[EdgeList]:

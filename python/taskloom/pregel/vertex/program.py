@@ -8,9 +8,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple, TypeAlias, final
+from functools import partial
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias, final
 
+from taskloom._taskloom import checkpoint_if_cancelled
 from taskloom.pregel.vertex.fold import Fold, function_of, identity_of
+
+if TYPE_CHECKING:
+    from taskloom.pregel.vertex.saved import Saved, State
+
+    Save = Callable[[tuple[int, int]], Saved]
 
 Adjacency: TypeAlias = Mapping[Any, Iterable[Any]]
 """For each vertex its edges: an iterable of targets, or a mapping from targets to weights."""
@@ -251,16 +258,44 @@ class _Engine:
             known = ", ".join(map(repr, self._folds)) or "none"
             raise KeyError(f"the program has no aggregator {name!r}; it has {known}")
 
-    def run(self, limit: int) -> VertexResult:
+    def _state(self, due: list[Vertex]) -> State:
+        """All that the next superstep depends on; vertices by their numbers."""
+        vertices = self.vertices
+        return {
+            "superstep": self.superstep,
+            "sent": self.sent,
+            "values": [vertex.value for vertex in vertices.values()],
+            "halted": [vertex.index for vertex in vertices.values() if vertex._halted],
+            "inbox": [(vertices[id].index, message) for id, message in self._inbox.items()],
+            "due": [vertex.index for vertex in due],
+            "seen": self._seen,
+        }
+
+    def _take_up(self, state: State) -> list[Vertex]:
+        vertices = list(self.vertices.values())
+        self.superstep, self.sent = state["superstep"], state["sent"]
+        for vertex, value in zip(vertices, state["values"], strict=True):
+            vertex.value = value
+        for index in state["halted"]:
+            vertices[index]._halted = True
+        self._inbox = {vertices[index].id: message for index, message in state["inbox"]}
+        self._seen = dict(state["seen"])
+        return [vertices[index] for index in state["due"]]
+
+    def run(self, limit: int, saved: Saved | None = None) -> VertexResult:
         program = self.program
         vertices = self.vertices
-        for vertex in vertices.values():
-            vertex.value = program.initial(vertex)
-        due = list(vertices.values())
+        if saved is not None and saved.state is not None:
+            due = self._take_up(saved.state)
+        else:
+            for vertex in vertices.values():
+                vertex.value = program.initial(vertex)
+            due = list(vertices.values())
         combined = self._combine is not None
         while due:
             if self.superstep == limit:
                 raise SuperstepLimitError(limit, len(due))
+            checkpoint_if_cancelled()
             inbox, self._inbox = self._inbox, {}
             for vertex in due:
                 messages = inbox.get(vertex.id, _NONE)
@@ -276,6 +311,8 @@ class _Engine:
             awake = {vertex.id for vertex in due if not vertex._halted}
             awake.update(self._inbox)
             due = sorted((vertices[id] for id in awake), key=_by_index)
+            if saved is not None:
+                saved.step(self.superstep, not due, partial(self._state, due))
         return VertexResult(
             values={id: vertex.value for id, vertex in vertices.items()},
             supersteps=self.superstep,
@@ -297,6 +334,12 @@ def run_vertices(
     *,
     max_supersteps: int,
     vertices: Iterable[Any] = (),
+    save: Save | None = None,
 ) -> VertexResult:
     """Run a vertex program over an adjacency or over `(source, target[, weight])` tuples."""
-    return _Engine(program, edges, vertices).run(max_supersteps)
+    engine = _Engine(program, edges, vertices)
+    saved = None
+    if save is not None:
+        edge_count = sum(len(vertex.edges) for vertex in engine.vertices.values())
+        saved = save((len(engine.vertices), edge_count))
+    return engine.run(max_supersteps, saved)

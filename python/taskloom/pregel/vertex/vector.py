@@ -5,15 +5,20 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from concurrent.futures import Executor
-from typing import Any, final
+from typing import TYPE_CHECKING, Any, final
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from taskloom._taskloom import checkpoint_if_cancelled
 from taskloom.pregel.vertex.delivery import Along, Delivery, identity_for, ufunc_of
 from taskloom.pregel.vertex.edges import EdgeList
 from taskloom.pregel.vertex.fold import Fold, identity_of
 from taskloom.pregel.vertex.program import SuperstepLimitError, VertexResult
+
+if TYPE_CHECKING:
+    from taskloom.pregel.vertex.program import Save
+    from taskloom.pregel.vertex.saved import State
 
 Mask = NDArray[np.bool_]
 
@@ -96,6 +101,21 @@ class VectorStep:
         self._fold(name)
         return self._seen[name]
 
+    def _state(self) -> State:
+        """All that the next superstep depends on."""
+        return {
+            "superstep": self.superstep,
+            "sent": self._delivery.sent,
+            "arrays": [self.values, self.messages, self.received, self.active, self._halted],
+            "seen": self._seen,
+        }
+
+    def _take_up(self, state: State) -> None:
+        self.superstep, self._delivery.sent = state["superstep"], state["sent"]
+        arrays = [np.array(array) for array in state["arrays"]]  # those stored cannot be written to
+        self.values, self.messages, self.received, self.active, self._halted = arrays
+        self._seen = dict(state["seen"])
+
     def _fold(self, name: str) -> np.ufunc:
         if name not in self._aggregators:
             known = ", ".join(map(repr, self._aggregators)) or "none"
@@ -148,8 +168,10 @@ def run_vectors(
     *,
     max_supersteps: int,
     executor: Executor | None = None,
+    save: Save | None = None,
 ) -> VertexResult:
     """Run a vector program."""
+    saved = None if save is None else save((edges.vertex_count, len(edges)))
     delivery = Delivery(
         edges,
         ufunc_of(program.combiner),
@@ -160,16 +182,20 @@ def run_vectors(
     aggregators = {name: ufunc_of(fold) for name, fold in program.aggregators.items()}
     nothing = {name: _empty_total(fold) for name, fold in program.aggregators.items()}
     step = VectorStep(edges, delivery, aggregators)
-    step.values = program.initial(edges)
+    step._seen = nothing
+    if saved is not None and saved.state is not None:
+        step._take_up(saved.state)
+    else:
+        step.values = program.initial(edges)
     if len(step.values) != edges.vertex_count:
         raise ValueError(
             f"{type(program).__name__}.initial returned {len(step.values)} values for "
             f"{edges.vertex_count} vertices"
         )
-    step._seen = nothing
     while step.active.any():
         if step.superstep == max_supersteps:
             raise SuperstepLimitError(max_supersteps, int(step.active.sum()))
+        checkpoint_if_cancelled()
         step._halted &= ~step.active
         program.compute(step)
         step.superstep += 1
@@ -177,6 +203,8 @@ def run_vectors(
         step.active = step.received | ~step._halted
         step._seen = nothing | step._totals
         step._totals = {}
+        if saved is not None:
+            saved.step(step.superstep, not step.active.any(), step._state)
     return VertexResult(
         values=step.values,
         supersteps=step.superstep,
