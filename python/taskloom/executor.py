@@ -7,25 +7,28 @@ import time
 import weakref
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING, Any, Literal, ParamSpec, TypeVar, Unpack, final
+from typing import TYPE_CHECKING, Any, Literal, ParamSpec, TypeVar, final
 
 from taskloom import _taskloom
 from taskloom._mapping import map_ordered
 from taskloom._submission import Base, Desk, resolve, resolved_options
 from taskloom._taskloom import Future, Plan
 from taskloom._workers import Workers, is_exiting, register
-from taskloom.access import Context
 from taskloom.errors import OptionError
-from taskloom.graph import Graph
-from taskloom.run import Mode, Run, Watch, run_plan, start_plan
-from taskloom.scheduling.config import ExecutorConfig, Settings, settle
+from taskloom.scheduling.config import ExecutorConfig, settle
 from taskloom.task import Options, Task
-from taskloom.view import ExecutorView
 
 if TYPE_CHECKING:
+    from typing import Unpack
+
+    from taskloom.access import Context
+    from taskloom.graph import Graph
     from taskloom.observe.events import NodeEvent
+    from taskloom.run import Mode, Run
+    from taskloom.scheduling.config import Settings
     from taskloom.scheduling.governor import Governor
     from taskloom.scheduling.statistics import ExecutorStats, ShutdownReport
+    from taskloom.view import ExecutorView
 
 __all__ = ["Executor", "Future", "default_executor", "run", "worker_count", "worker_index"]
 
@@ -266,11 +269,15 @@ class Executor(_taskloom.Pool, ThreadPoolExecutor):
         ...     executor.options(after=[first], priority=3).submit(first.result).result()
         1024
         """
+        from taskloom.view import ExecutorView
+
         return ExecutorView(self, Options("options", **options))
 
     def _timed_options(self, options: dict[str, Any]) -> ExecutorView:
         """As `options`, and the times of the tasks are recorded."""
         base = self._base._replace(timing=True)
+        from taskloom.view import ExecutorView
+
         return ExecutorView(self, Options("options", **options), base)
 
     def stats(self) -> ExecutorStats:
@@ -389,6 +396,8 @@ class Executor(_taskloom.Pool, ThreadPoolExecutor):
         3
         """
         self._refuse_if_closed()
+        from taskloom.run import Watch, run_plan
+
         watch = Watch(trace, on_event)
         return run_plan(self, target, mode, check, context=context, watch=watch)
 
@@ -415,6 +424,8 @@ class Executor(_taskloom.Pool, ThreadPoolExecutor):
         7
         """
         self._refuse_if_closed()
+        from taskloom.run import Watch, start_plan
+
         return start_plan(self, target, mode, context=context, watch=Watch(trace, on_event))
 
     def shutdown(  # type: ignore[override]

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import random
 from collections.abc import Callable
 from contextvars import ContextVar
-from typing import Any, NamedTuple, final
+from typing import Any, final
 
 from taskloom import _taskloom
 from taskloom.errors import DeadlineMissed, OptionError
@@ -17,8 +16,15 @@ ErrorTypes = type[BaseException] | tuple[type[BaseException], ...]
 Rule = Callable[[int, BaseException], float | None]
 
 
+def _draw() -> float:
+    # Imported when it is first needed: every executor imports this module.
+    from random import random
+
+    return random()
+
+
 @final
-class Hands(NamedTuple):
+class Hands:
     """Where jitter comes from, and how a node's delay is spent; tests put in their own.
 
     >>> from taskloom.retry import hands
@@ -26,8 +32,15 @@ class Hands(NamedTuple):
     True
     """
 
-    jitter: Callable[[], float] = random.random
-    pause: Callable[[float], object] = _taskloom._pause
+    __slots__ = ("jitter", "pause")
+
+    def __init__(
+        self,
+        jitter: Callable[[], float] = _draw,
+        pause: Callable[[float], object] = _taskloom._pause,
+    ) -> None:
+        self.jitter = jitter
+        self.pause = pause
 
 
 hands: ContextVar[Hands] = ContextVar("taskloom retry hands", default=Hands())  # noqa: B039

@@ -9,14 +9,51 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterable, Mapping
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, Literal, TypedDict, Unpack, final
+from typing import TYPE_CHECKING, Any, Literal, final
 
 from taskloom.errors import OptionError
 from taskloom.scheduling import _checks as checks
 from taskloom.task import _nearest as nearest
 
 if TYPE_CHECKING:
+    from typing import TypedDict, Unpack
+
     from taskloom.scheduling.affinity import Realtime
+
+    class Settings(TypedDict, total=False):
+        """The keywords of `Executor` for its settings; `ExecutorConfig` says what each means."""
+
+        min_workers: int
+        thread_name_prefix: str
+        inline: bool
+        max_queue_depth: int | None
+        worker_queue_depth: int | None
+        when_full: Literal["block", "reject", "drop_oldest", "drop_lowest"]
+        work_stealing: bool
+        timing: bool
+        target_latency: float | None
+        overdue: Literal["first", "skip", "report"]
+        deadline_lead: float
+        aging: int
+        default_timeout: float | None
+        cancel: Literal["cooperative", "interrupt"]
+        spare_workers: int
+        cpu_affinity: Iterable[int] | str | None
+        numa: Literal["none", "spread", "compact"]
+        realtime: Realtime | tuple[str, int] | str | None
+        adaptive: bool
+        adaptive_interval: float
+        cpu_target: float
+        memory_limit: int | float | str | None
+        resources: Mapping[str, float]
+        exit_timeout: float | None
+        watchdog: float | None
+
+    class AllSettings(Settings, total=False):
+        """`Settings`, and the one that `Executor` also takes by position."""
+
+        max_workers: int | None
+
 
 __all__ = ["ExecutorConfig"]
 
@@ -63,42 +100,6 @@ class _Setting:
 
 def _setting(default: Any, check: Callable[[Any], Any]) -> Any:
     return _Setting(default, check)
-
-
-class Settings(TypedDict, total=False):
-    """The keywords of `Executor` for its settings; `ExecutorConfig` says what each means."""
-
-    min_workers: int
-    thread_name_prefix: str
-    inline: bool
-    max_queue_depth: int | None
-    worker_queue_depth: int | None
-    when_full: Literal["block", "reject", "drop_oldest", "drop_lowest"]
-    work_stealing: bool
-    timing: bool
-    target_latency: float | None
-    overdue: Literal["first", "skip", "report"]
-    deadline_lead: float
-    aging: int
-    default_timeout: float | None
-    cancel: Literal["cooperative", "interrupt"]
-    spare_workers: int
-    cpu_affinity: Iterable[int] | str | None
-    numa: Literal["none", "spread", "compact"]
-    realtime: Realtime | tuple[str, int] | str | None
-    adaptive: bool
-    adaptive_interval: float
-    cpu_target: float
-    memory_limit: int | float | str | None
-    resources: Mapping[str, float]
-    exit_timeout: float | None
-    watchdog: float | None
-
-
-class AllSettings(Settings, total=False):
-    """`Settings`, and the one that `Executor` also takes by position."""
-
-    max_workers: int | None
 
 
 @final
