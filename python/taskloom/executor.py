@@ -17,6 +17,7 @@ from taskloom._workers import Workers, is_exiting, register
 from taskloom.errors import OptionError
 from taskloom.scheduling.config import ExecutorConfig, settle
 from taskloom.task import Options, Task
+from taskloom.view import ExecutorView
 
 if TYPE_CHECKING:
     from typing import Unpack
@@ -28,7 +29,6 @@ if TYPE_CHECKING:
     from taskloom.scheduling.config import Settings
     from taskloom.scheduling.governor import Governor
     from taskloom.scheduling.statistics import ExecutorStats, ShutdownReport
-    from taskloom.view import ExecutorView
 
 __all__ = ["Executor", "Future", "default_executor", "run", "worker_count", "worker_index"]
 
@@ -269,15 +269,11 @@ class Executor(_taskloom.Pool, ThreadPoolExecutor):
         ...     executor.options(after=[first], priority=3).submit(first.result).result()
         1024
         """
-        from taskloom.view import ExecutorView
-
         return ExecutorView(self, Options("options", **options))
 
     def _timed_options(self, options: dict[str, Any]) -> ExecutorView:
         """As `options`, and the times of the tasks are recorded."""
         base = self._base._replace(timing=True)
-        from taskloom.view import ExecutorView
-
         return ExecutorView(self, Options("options", **options), base)
 
     def stats(self) -> ExecutorStats:

@@ -9,15 +9,15 @@ from taskloom import _taskloom
 from taskloom._mapping import map_ordered
 from taskloom._submission import Base, resolve, resolved_options
 from taskloom._taskloom import Future, Plan
-from taskloom.access import Context
 from taskloom.errors import OptionError
-from taskloom.graph import Graph
-from taskloom.run import Mode, Run, Watch, run_plan, start_plan
 from taskloom.task import Options, Task
 
 if TYPE_CHECKING:
+    from taskloom.access import Context
     from taskloom.executor import Executor
+    from taskloom.graph import Graph
     from taskloom.observe.events import NodeEvent
+    from taskloom.run import Mode, Run
 
 __all__ = ["ExecutorView"]
 
@@ -133,6 +133,8 @@ class ExecutorView(_taskloom.Submitter):
         """
         self._executor._refuse_if_closed()
         self._refuse_for_runs()
+        from taskloom.run import Watch, run_plan
+
         return run_plan(
             self._executor,
             target,
@@ -163,6 +165,8 @@ class ExecutorView(_taskloom.Submitter):
         """
         self._executor._refuse_if_closed()
         self._refuse_for_runs()
+        from taskloom.run import Watch, start_plan
+
         return start_plan(
             self._executor,
             target,

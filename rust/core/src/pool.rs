@@ -200,6 +200,13 @@ impl Pool {
         }
     }
 
+    /// Whether a submit of this thread would be refused now.
+    #[inline]
+    pub fn is_full(&self) -> bool {
+        let bound = self.settings.bound;
+        bound.is_some_and(|bound| self.queued() + self.held() >= bound) && !self.is_current()
+    }
+
     /// Counts a task that cannot be queued yet, unless the bound refuses it; a worker of this pool
     /// is never refused, nor is anybody if not `bounded`. Threads that get here at the same moment may pass the bound by one each.
     pub fn hold(&self, bounded: bool) -> Result<(), Full> {

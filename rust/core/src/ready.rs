@@ -24,11 +24,12 @@
 //! A plain data structure: who shares it, locks it. Ticks are whatever monotonic unit the caller
 //! uses throughout.
 
+mod deadlines;
 mod fifo;
 mod heap;
 
+use deadlines::{Deadlines, Place};
 use fifo::Fifo;
-use heap::Heap;
 
 /// Number of priority bands.
 pub const BANDS: usize = 8;
@@ -99,7 +100,7 @@ pub struct ReadyQueue<T> {
     /// No queued deadline is earlier. Lowered by pushes, made exact when it is reached.
     deadline_bound: u64,
     fifos: [Fifo<T>; BANDS],
-    heaps: [Heap<T>; BANDS],
+    heaps: [Deadlines<T>; BANDS],
 }
 
 /// A head of the queue and what it is compared by.
@@ -123,7 +124,7 @@ impl<T: Copy> ReadyQueue<T> {
             order,
             deadline_bound: u64::MAX,
             fifos: [const { Fifo::new() }; BANDS],
-            heaps: [const { Heap::new() }; BANDS],
+            heaps: [const { Deadlines::new() }; BANDS],
         }
     }
 
@@ -220,13 +221,13 @@ impl<T: Copy> ReadyQueue<T> {
             }
         }
         for band in bits(self.heap_mask) {
-            if let Some((index, sequence)) = self.heaps[band].oldest(least) {
+            if let Some((place, sequence)) = self.heaps[band].oldest(least) {
                 least = sequence;
-                found = Some((band, Some(index)));
+                found = Some((band, Some(place)));
             }
         }
         match found? {
-            (band, Some(index)) => Some(self.remove_from_heap(band, index)),
+            (band, Some(place)) => self.remove_from_heap(band, place),
             (band, None) => self.take_fifo(band).map(|popped| popped.item),
         }
     }
@@ -249,15 +250,15 @@ impl<T: Copy> ReadyQueue<T> {
             self.note_fifo(band);
             return Some(entry.item);
         }
-        let index = self.heaps[band].last()?;
-        Some(self.remove_from_heap(band, index))
+        let place = self.heaps[band].last()?;
+        self.remove_from_heap(band, place)
     }
 
-    fn remove_from_heap(&mut self, band: usize, index: usize) -> T {
-        let (_, item) = self.heaps[band].remove(index);
+    fn remove_from_heap(&mut self, band: usize, place: Place) -> Option<T> {
+        let item = self.heaps[band].remove(place)?;
         self.len -= 1;
         self.note_heap(band);
-        item
+        Some(item)
     }
 
     #[inline]

@@ -2,7 +2,7 @@
 
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
-use pyo3::types::PyType;
+use pyo3::types::{PyString, PyType};
 
 /// An instance of `taskloom.errors.NAME` with this message, or the error of not getting one.
 pub fn new<'py>(py: Python<'py>, name: &str, message: &str) -> PyResult<Bound<'py, PyAny>> {
@@ -68,6 +68,11 @@ pub fn broken_executor(py: Python<'_>, message: &str) -> Py<PyAny> {
 
 /// `taskloom.QueueFull`.
 pub fn queue_full(py: Python<'_>, message: &str) -> PyErr {
+    queue_full_with(py, &PyString::new(py, message))
+}
+
+/// The same, with a text that is there already.
+pub fn queue_full_with(py: Python<'_>, message: &Bound<'_, PyString>) -> PyErr {
     let made = QUEUE_FULL
         .import(py, "taskloom.errors", "QueueFull")
         .and_then(|class| class.call1((message,)));

@@ -17,7 +17,7 @@ use pyo3::exceptions::{PyRuntimeError, PyValueError};
 use pyo3::ffi;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
-use pyo3::types::{PyDict, PyList, PyTuple};
+use pyo3::types::{PyDict, PyList, PyString, PyTuple};
 use std::ptr::null_mut;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, SeqCst};
@@ -48,6 +48,8 @@ pub struct Pool {
     hard_deadlines: bool,
     /// What a submit without options has, if that is more than nothing.
     defaults: PyOnceLock<Py<TaskOptions>>,
+    /// What a submit is told that the queue has no room for, once it was needed.
+    full_text: PyOnceLock<Py<PyString>>,
     start_thread: Py<PyAny>,
 }
 
@@ -191,6 +193,7 @@ impl Pool {
             inline,
             hard_deadlines: overdue == "skip",
             defaults: PyOnceLock::new(),
+            full_text: PyOnceLock::new(),
             start_thread,
         })
     }

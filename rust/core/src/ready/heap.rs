@@ -94,6 +94,13 @@ impl<T: Copy> Heap<T> {
         leaves.max_by_key(|(_, key)| **key).map(|(index, _)| index)
     }
 
+    /// Deadline and sequence number of the entry at `index`.
+    pub(super) fn key(&self, index: usize) -> Option<(u64, u64)> {
+        self.keys
+            .get(index)
+            .map(|key| (deadline(*key), sequence(*key)))
+    }
+
     /// Takes the entry at `index`, which `oldest` or `last` has just given.
     pub(super) fn remove(&mut self, index: usize) -> (u64, T) {
         let (key, item) = (self.keys.swap_remove(index), self.items.swap_remove(index));

@@ -9,6 +9,7 @@ use super::execute::end_running;
 use super::family::ask_to_stop;
 use super::managed::{interrupt, missed, record_of};
 use super::record::Record;
+use super::watch::{Noted, Watch};
 use super::{FutureObject, native};
 use crate::timer;
 use pyo3::exceptions::PyTimeoutError;
@@ -24,8 +25,8 @@ pub const BUSY: u8 = 0;
 const REPLACED: u8 = 1;
 const LEFT: u8 = 2;
 
-/// What the timer holds for one attempt.
-struct Limit {
+/// What is to happen to one attempt when its time is up.
+pub(super) struct Limit {
     future: Py<PyAny>,
     /// Whose worker is busy with the task; None for a thread from outside.
     pool: Option<Arc<Pool>>,
@@ -73,34 +74,47 @@ impl Limit {
 }
 
 /// A limit that is set; dropped, it is taken back.
-pub struct Armed(Deadline);
+pub(super) enum Armed {
+    Noted(#[expect(dead_code, reason = "taken back when it is dropped")] Noted),
+    Set(Deadline),
+}
 
 impl Drop for Armed {
     fn drop(&mut self) {
-        timer::real_clock().forget(self.0);
+        if let Armed::Set(deadline) = self {
+            timer::real_clock().forget(*deadline);
+        }
     }
 }
 
 /// Sets the limit of an attempt that starts now. None if it has none, or at exit. Attached.
-pub fn arm(future: &FutureObject, record: &Record, py: Python<'_>) -> Option<Armed> {
-    let deadline = record
-        .deadline
-        .filter(|_| record.hard)
-        .map(|at| clock::nanos(at.saturating_sub(clock::ticks())));
-    let (span, timeout) = match (record.timeout, deadline) {
-        (Some(timeout), Some(left)) if left < timeout => (left, None),
-        (Some(timeout), _) => (timeout, Some(timeout as f64 * 1e-9)),
-        (None, Some(left)) => (left, None),
-        (None, None) => return None,
+pub(super) fn arm(future: &FutureObject, record: &Record, py: Python<'_>) -> Option<Armed> {
+    let deadline = record.deadline.filter(|_| record.hard);
+    if record.timeout.is_none() && deadline.is_none() {
+        return None;
+    }
+    let timeout = record
+        .timeout
+        .map(|span| clock::ticks().saturating_add(clock::from_nanos(span)));
+    let (at, timeout) = match (timeout, deadline) {
+        (Some(timeout), Some(deadline)) if deadline < timeout => (deadline, None),
+        (Some(timeout), _) => (timeout, record.timeout.map(|span| span as f64 * 1e-9)),
+        (None, deadline) => (deadline?, None),
     };
     let limit = Limit {
         future: super::execute::as_object(future, py).unbind(),
         pool: Worker::with_current(|worker| worker.map(|w| Arc::clone(w.pool()))),
         timeout,
     };
-    let clock = timer::real_clock();
-    let at = clock.now().saturating_add(span);
-    clock.set(at, Arc::new(limit)).map(Armed)
+    match Watch::note(at, limit) {
+        Ok(noted) => Some(Armed::Noted(noted)),
+        Err(limit) => {
+            let clock = timer::real_clock();
+            let left = clock::nanos(at.saturating_sub(clock::ticks()));
+            let due = clock.now().saturating_add(left);
+            clock.set(due, Arc::new(limit)).map(Armed::Set)
+        }
+    }
 }
 
 /// The runner has left the call.

@@ -46,7 +46,7 @@ pub unsafe fn run(this: *mut FutureObject, py: Python<'_>, outermost: bool) -> O
     });
     let (end, outcome) = if future.origin.is_cancelled() {
         (State::Cancelled, py.None())
-    } else if record.hard && record.is_overdue() {
+    } else if record.hard && record.deadline.is_some_and(|deadline| now > deadline) {
         let text = format!(
             "the deadline of {} passed before it began",
             record.describe(py)
@@ -59,7 +59,9 @@ pub unsafe fn run(this: *mut FutureObject, py: Python<'_>, outermost: bool) -> O
     // SAFETY: whoever claimed owns the call; dropping it may run arbitrary code, which still finds
     // the future running.
     unsafe { FutureObject::clear_call(this) };
-    limit::leave(record);
+    if record.timeout.is_some() || (record.hard && record.deadline.is_some()) {
+        limit::leave(record);
+    }
     record.forget_error();
     if record.timing {
         record.note_end();
@@ -96,7 +98,9 @@ unsafe fn attempts(
     outermost: bool,
 ) -> (State, Py<PyAny>) {
     loop {
-        record.attempt.fetch_add(1, Relaxed);
+        // Only its runner counts attempts.
+        let count = record.attempt.load(Relaxed) + 1;
+        record.attempt.store(count, Relaxed);
         // SAFETY: as the caller promises.
         let result = unsafe {
             let armed = limit::arm(&*this, record, py);

@@ -27,6 +27,7 @@ mod observers;
 mod record;
 mod shape;
 mod standard;
+mod watch;
 
 pub use class::register;
 pub use execute::is_cancellation;

@@ -3,12 +3,12 @@
 use super::{Object, limit};
 use crate::flow::{Signal, signal_of};
 use crate::options::TaskOptions;
-use parking_lot::Mutex;
+use parking_lot::{Mutex, MutexGuard};
 use pyo3::ffi;
 use pyo3::prelude::*;
 use pyo3::types::{PyString, PyType};
 use std::os::raw::c_long;
-use std::sync::atomic::Ordering::Relaxed;
+use std::sync::atomic::Ordering::{Acquire, Relaxed, SeqCst};
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64};
 use taskloom_core::clock;
 use taskloom_core::pool::Worker;
@@ -50,6 +50,8 @@ pub struct Record {
     thread: Mutex<Option<c_long>>,
     /// Whether the runner is still in the call; see `limit`.
     pub slot: AtomicU8,
+    /// Whether `linked` may hold anything: most records never lock it.
+    is_linked: AtomicBool,
     /// What may be part of a cycle.
     linked: Mutex<Linked>,
 }
@@ -86,6 +88,7 @@ impl Record {
             interrupt: options.interrupt,
             thread: Mutex::new(None),
             slot: AtomicU8::new(limit::BUSY),
+            is_linked: AtomicBool::new(options.retry.is_some()),
             linked: Mutex::new(Linked {
                 retry: options.retry.as_ref().map(|retry| retry.clone_ref(py)),
                 on_left: None,
@@ -100,12 +103,6 @@ impl Record {
             Some(name) => format!("task {:?}", name.bind(py).to_string()),
             None => "the task".to_owned(),
         }
-    }
-
-    /// Whether the deadline has passed.
-    pub fn is_overdue(&self) -> bool {
-        self.deadline
-            .is_some_and(|deadline| clock::ticks() > deadline)
     }
 
     /// Seconds until the next attempt after `error`; None to let the error pass.
@@ -135,18 +132,26 @@ impl Record {
 
     /// The error of the attempt before, if the last one that failed was tried again.
     pub fn last_error(&self, py: Python<'_>) -> Option<Py<PyAny>> {
-        let linked = self.linked.lock();
+        let linked = self.linked()?;
         linked.last_error.as_ref().map(|error| error.clone_ref(py))
     }
 
     pub fn set_last_error(&self, error: Option<Py<PyAny>>) {
+        self.is_linked.store(true, SeqCst);
         let before = std::mem::replace(&mut self.linked.lock().last_error, error);
         drop(before);
     }
 
     /// The task is over: nobody asks for that error any more.
     pub fn forget_error(&self) {
-        self.set_last_error(None);
+        let error = self.linked().and_then(|mut l| l.last_error.take());
+        drop(error);
+    }
+
+    /// What is linked, if anything ever was. What links something stores the flag first, and hands
+    /// the record on, or takes it over, by stronger orders than this load.
+    fn linked(&self) -> Option<MutexGuard<'_, Linked>> {
+        self.is_linked.load(Acquire).then(|| self.linked.lock())
     }
 
     /// The keyword by which the task wants the error of the attempt before, and that error.
@@ -212,11 +217,12 @@ impl Record {
 
     /// Has `callable` called when the task leaves its slot.
     pub fn set_on_left(&self, callable: Py<PyAny>) {
+        self.is_linked.store(true, SeqCst);
         self.linked.lock().on_left = Some(callable);
     }
 
     pub fn take_on_left(&self) -> Option<Py<PyAny>> {
-        self.linked.lock().on_left.take()
+        self.linked()?.on_left.take()
     }
 
     pub fn add_referents(&self, objects: &mut Vec<Object>) {

@@ -4,6 +4,7 @@ use super::Pool;
 use crate::future::{self, FutureObject};
 use crate::{call, errors};
 use pyo3::prelude::*;
+use pyo3::types::PyString;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
@@ -104,19 +105,25 @@ impl Pool {
         .into_any()
     }
 
+    /// Counts tasks as refused and makes the error of it: a new one each time, but its text.
+    pub(super) fn reject(&self, py: Python<'_>, offered: usize) -> PyErr {
+        self.core().arrivals().rejected.add(offered as u64);
+        let text = self.full_text.get_or_init(py, || {
+            let bound = self.settings.bound.unwrap_or(usize::MAX);
+            let text = format!("the queue is full: {bound} tasks wait (max_queue_depth={bound})");
+            PyString::new(py, &text).unbind()
+        });
+        errors::queue_full_with(py, text.bind(py))
+    }
+
     /// Waits until there may be room, or refuses the tasks that are offered.
     pub(super) fn wait_for_room(&self, py: Python<'_>, offered: usize) -> PyResult<()> {
-        let bound = self.settings.bound.unwrap_or(usize::MAX);
-        if self.when_full == WhenFull::Reject || has_running_loop(py) {
-            self.core().arrivals().rejected.add(offered as u64);
-        }
         if self.when_full == WhenFull::Reject {
-            return Err(errors::queue_full(
-                py,
-                &format!("the queue is full: {bound} tasks wait (max_queue_depth={bound})"),
-            ));
+            return Err(self.reject(py, offered));
         }
+        let bound = self.settings.bound.unwrap_or(usize::MAX);
         if has_running_loop(py) {
+            self.core().arrivals().rejected.add(offered as u64);
             return Err(errors::queue_full(
                 py,
                 &format!(

@@ -1,6 +1,7 @@
 //! The way in: a call with its arguments becomes a future in the queue.
 
 use super::Pool;
+use super::overload::WhenFull;
 use crate::context;
 use crate::future::{self, Call, FutureObject, Object, Origin, Record};
 use crate::options::TaskOptions;
@@ -165,6 +166,12 @@ impl Pool {
             if flags != 0 {
                 let py = Python::assume_attached();
                 self.refusal(py, flags).restore(py);
+                return null_mut();
+            }
+            if self.when_full == WhenFull::Reject && shared.core.is_full() {
+                // Before anything is made for it: overload makes many of these.
+                let py = Python::assume_attached();
+                self.reject(py, 1).restore(py);
                 return null_mut();
             }
             let future = self.new_future(args, count, kwnames);
