@@ -36,6 +36,7 @@ PYTHON_LAYERS = (
     "observe",
     "places",
     "run",
+    "spawn",
     "_submission",
     "view",
     "executor",

@@ -89,6 +89,7 @@ if TYPE_CHECKING:
     from taskloom.scope.primitives import WaitStats as WaitStats
     from taskloom.scope.scope import Scope as Scope
     from taskloom.scope.scope import ScopeOptions as ScopeOptions
+    from taskloom.spawn import Spawn as Spawn
     from taskloom.task import Task as Task
     from taskloom.task import task as task
 
@@ -126,6 +127,7 @@ _HOME = {
     "Selected": "channel",
     "Semaphore": "scope.limits",
     "Sender": "channel",
+    "Spawn": "spawn",
     "Stage": "scope.pipeline",
     "Subgraph": "graph",
     "Take": "access",

@@ -372,16 +372,17 @@ class TimedSubmitter:
         return self._executor._timed_options(options)
 
 
-def _new_run(
+def new_run(
     executor: _taskloom.Pool,
     target: Graph | Plan,
     mode: Mode,
     *,
     shared: bool,
-    band: int,
-    values: Context | None,
-    watch: Watch,
+    band: int = DEFAULT_BAND,
+    values: Context | None = None,
+    watch: Watch = UNWATCHED,
 ) -> Run:
+    """A run that is still to be started, in one of the ways of `RunCore`."""
     if mode not in ("parallel", "serial"):
         raise OptionError(f"mode={mode!r} is none of 'parallel', 'serial'")
     context = None
@@ -425,7 +426,7 @@ def run_plan(
     watch: Watch = UNWATCHED,
 ) -> Run:
     """Runs a graph or plan on this thread and, unless `mode` is "serial", on the workers."""
-    run = _new_run(
+    run = new_run(
         executor, target, mode, shared=mode != "serial", band=band, values=context, watch=watch
     )
     if mode == "serial":
@@ -445,7 +446,7 @@ def start_plan(
     watch: Watch = UNWATCHED,
 ) -> Run:
     """Has the workers run a graph or plan, one of them alone if `mode` is "serial"."""
-    run = _new_run(executor, target, mode, shared=True, band=band, values=context, watch=watch)
+    run = new_run(executor, target, mode, shared=True, band=band, values=context, watch=watch)
     run._start(mode == "serial")
     return run
 

@@ -47,7 +47,7 @@ class Flows(Shapes):
         selector
             The node whose value is looked up among the keys of `cases`.
         cases
-            By key: a function that is called now with this graph, adds the nodes of the case to
+            By key: a function that is called now with the graph, adds the nodes of the case to
             it and returns the one whose value counts, or a list, tuple or dict of them; or a
             node, which then runs only in this case, though not what it reads; or anything else,
             which is the value itself.
@@ -99,7 +99,7 @@ class Flows(Shapes):
             guard.before(node)
             return node
         first = len(graph)
-        outcome = body(self) if callable(body) else body
+        outcome = body(graph) if callable(body) else body
         tail = node_of(outcome)
         if tail is None and isinstance(outcome, _CONTAINERS):
             # A node that is skipped with the case: what is inside may be nodes of it.
@@ -125,6 +125,8 @@ class Flows(Shapes):
         while_: Callable[[Any], object] | None = None,
     ) -> Node[Any]:
         """A node that calls `body` with its last result, beginning with `initial`; gives the last.
+
+        An iteration may be a graph of its own: let `body` return a `taskloom.Spawn`.
 
         Parameters
         ----------
@@ -239,6 +241,8 @@ class _Loop:
                 return state
             _taskloom._pause(0.0)  # raises if the run was stopped
             state = self.body(state)
+            if _taskloom._is_spawn(state):
+                state = state._run()
             if self.until is not None and self.until(state):
                 return state
         if self.until is None and (self.while_ is None or not self.while_(state)):

@@ -4,9 +4,11 @@ mod deferred;
 mod execution;
 mod flow;
 mod handle;
+mod spawned;
 mod taking;
 mod watch;
 mod windows;
 
 pub use flow::_pause;
 pub use handle::RunCore;
+pub use spawned::{_is_spawn, _know_spawn, _run_here};

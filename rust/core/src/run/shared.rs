@@ -195,6 +195,30 @@ impl<E: NodeExec> Run<E> {
         }
     }
 
+    /// Runs the plan on this thread, as long as there is work for it, and on whichever workers join, who
+    /// go on when this returns.
+    ///
+    /// # Safety
+    /// As for [`Run::run_shared`].
+    pub unsafe fn start_here(self: &Arc<Self>) {
+        self.retain();
+        self.enter_entries();
+        if self.exec.shape().is_empty() {
+            return self.end();
+        }
+        *self.sharing.goes_on.lock() = Some(Box::new(Arc::clone(self)));
+        if self.exec.shape().entries().len() > 1 {
+            self.offer();
+        }
+        self.sharing.help.join();
+        // SAFETY: attached, as the caller says.
+        let over = unsafe { self.participate() };
+        self.sharing.help.leave();
+        if !over && self.has_work() {
+            self.offer();
+        }
+    }
+
     /// Has one worker run the plan in its static order.
     ///
     /// # Safety

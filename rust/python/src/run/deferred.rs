@@ -8,6 +8,7 @@ use pyo3::prelude::*;
 use taskloom_core::run::{Outcome, Run};
 
 use super::execution::{Called, Execution, Scratch};
+use super::spawned::is_spawn;
 use crate::call::take_exception;
 use crate::plan::Step;
 
@@ -21,7 +22,11 @@ struct Follower {
 #[pymethods]
 impl Follower {
     fn __call__(&self, future: &Bound<'_, PyAny>) {
-        let outcome = self.run.exec().take_result(self.node, future);
+        let outcome = self.run.exec().take_result(self.node, future, false);
+        if outcome == Outcome::Pending {
+            // It has spawned a graph, and ends with that.
+            return;
+        }
         self.run.exec().note_elsewhere(self.node, future, outcome);
         self.run.exec().leave_window(self.node);
         self.run.complete(self.node, outcome);
@@ -60,12 +65,17 @@ impl Execution {
         };
         // SAFETY: a new reference, or null with an exception set.
         let future = unsafe { Bound::from_owned_ptr_or_err(py, future)? }.unbind();
-        self.pending.lock().push((node, future.clone_ref(py)));
+        self.wait_for_end_of(py, node, future.bind(py));
+        Ok(Called::Future(future))
+    }
+
+    /// Takes note of the future that a node waits for, so that it is cancelled when the run is stopped.
+    pub(super) fn wait_for_end_of(&self, py: Python<'_>, node: u32, future: &Bound<'_, PyAny>) {
+        self.pending.lock().push((node, future.clone().unbind()));
         if self.run.upgrade().is_some_and(|run| run.marks().stopped()) {
             // Stopped between the decision to run this node and now.
             self.cancel_pending(py);
         }
-        Ok(Called::Future(future))
     }
 
     /// Has the run told when the future of a node is done.
@@ -102,11 +112,16 @@ impl Execution {
             self.pending.lock().retain(|(other, _)| *other != node);
             return self.failed_with(py, node, error.into_value(py).into_any());
         }
-        self.take_result(node, &future)
+        self.take_result(node, &future, true)
     }
 
     /// Stores what a future that is done has come to as the node's value or error.
-    fn take_result(&self, node: u32, future: &Bound<'_, PyAny>) -> Outcome {
+    pub(super) fn take_result(
+        &self,
+        node: u32,
+        future: &Bound<'_, PyAny>,
+        serial: bool,
+    ) -> Outcome {
         let py = future.py();
         let mut pending = self.pending.lock();
         let place = pending.iter().position(|(other, _)| *other == node);
@@ -120,6 +135,10 @@ impl Execution {
             return Outcome::Cancelled;
         }
         match future.call_method0("result") {
+            // SAFETY: attached, and a live object.
+            Ok(value) if unsafe { is_spawn(value.as_ptr()) } => {
+                self.expand(py, node, value, serial, serial)
+            }
             Ok(value) => {
                 self.values.set(node, value.into_ptr());
                 Outcome::Done

@@ -16,6 +16,7 @@ use taskloom_core::pool::Worker;
 use taskloom_core::run::{NodeExec, OrderOnly, Outcome, Run, State};
 
 use super::flow::{HERE, again_if_asked};
+use super::spawned::is_spawn;
 use crate::call::{self, take_exception};
 use crate::context::Stay;
 use crate::flow::signal_of;
@@ -162,6 +163,12 @@ impl Execution {
         };
         let outcome = match called {
             Called::Value(value) if value.is_null() => self.failed(node, step, scratch),
+            // SAFETY: attached; a new reference.
+            Called::Value(value) if unsafe { is_spawn(value) } => {
+                // SAFETY: as above; what was spawned owns it from here on.
+                let spawn = unsafe { Bound::from_owned_ptr(Python::assume_attached(), value) };
+                self.expand(spawn.py(), node, spawn.clone(), SERIAL, true)
+            }
             Called::Value(value) => {
                 self.values.set(node, value);
                 Outcome::Done
@@ -188,7 +195,9 @@ impl Execution {
             return Called::Held;
         }
         let called = self.call_anyway(node, step, scratch);
-        if matches!(called, Called::Value(_)) {
+        // SAFETY: attached; a value is a live object, or null.
+        let is_over = |value: *mut ffi::PyObject| value.is_null() || unsafe { !is_spawn(value) };
+        if matches!(called, Called::Value(value) if is_over(value)) {
             self.leave_window(node);
         }
         called

@@ -109,6 +109,12 @@ impl RunCore {
         }
     }
 
+    /// Runs everything on the workers and, as long as there is work for it, on this thread.
+    fn _start_here(&self) {
+        // SAFETY: attached, and called once, by the functions that make runs.
+        unsafe { self.run.start_here() };
+    }
+
     /// Waits for the end; False if `timeout` seconds pass before. A worker of the run's pool takes
     /// part meanwhile.
     #[pyo3(signature = (timeout=None))]
