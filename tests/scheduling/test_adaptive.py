@@ -173,6 +173,28 @@ def test_no_more_workers_are_tried_than_memory_has_room_for() -> None:
     assert law.update(load).workers == 6
 
 
+def test_pressure_that_idle_workers_do_not_make_takes_none_away() -> None:
+    law = AdaptiveConcurrency(1, 64, start=40)
+    idle = Load(interval=0.1, completed=0, backlog=0, cpu=0.0, cpus=4.0, memory_share=0.99)
+    assert {law.update(idle).workers for _ in range(20)} == {40}
+
+
+def test_memory_that_is_free_again_is_used_at_once() -> None:
+    law = AdaptiveConcurrency(1, 64, start=20)
+    load = Load(interval=0.1, completed=90, backlog=9, cpu=0.1, cpus=4.0)
+    assert law.update(replace(load, memory_share=0.95)).workers == 18
+    counts = [law.update(replace(load, memory_share=0.1)).workers for _ in range(10)]
+    assert max(counts) > 30
+
+
+def test_an_interval_in_which_nobody_looked_at_memory_says_nothing_of_it() -> None:
+    law = AdaptiveConcurrency(1, 64, start=20)
+    load = Load(interval=0.1, completed=90, backlog=9, cpu=0.1, cpus=4.0)
+    law.update(replace(load, memory_share=0.95))
+    counts = [law.update(load).workers for _ in range(100)]
+    assert max(counts) <= 18
+
+
 def test_workers_that_wait_are_taken_away_in_small_steps() -> None:
     law = AdaptiveConcurrency(1, 32, start=32)
     load = Load(interval=0.1, completed=900, backlog=9, cpu=0.1, cpus=4.0)

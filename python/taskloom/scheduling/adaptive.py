@@ -30,10 +30,10 @@ _AS_GOOD = 0.97
 # The load has changed its nature when throughput or processor time per task moves by this share, in
 # two intervals running.
 _CHANGED = 0.25
-# The share of the time stalled for memory that counts as pressure, and after how many intervals
-# without it the first try of another worker is made.
+# The share of the time stalled for memory that counts as pressure, and after how many looks at the
+# memory without it the first try of another worker is made.
 _STALLED = 0.2
-_CALM = 40
+_CALM = 10
 # The multiplicative decrease, and the longest step up.
 _DECREASE = 0.5
 _STEP = 4.0
@@ -67,9 +67,9 @@ class Load:
     cpus: float
     """Processors that it may use."""
     memory_share: float | None = None
-    """Memory in use as a share of the limit."""
+    """Memory in use as a share of the limit; None if nobody looked in this interval."""
     memory_pressure: float | None = None
-    """Share of the time in which something waited for memory."""
+    """Share of the time in which something waited for memory; None if nobody looked."""
 
     @property
     def throughput(self) -> float:
@@ -122,6 +122,7 @@ class AdaptiveConcurrency:
 
     __slots__ = (
         "_best",
+        "_by_share",
         "_calm",
         "_ceiling",
         "_changed",
@@ -135,6 +136,7 @@ class AdaptiveConcurrency:
         "_minimum",
         "_patience",
         "_pooled",
+        "_room",
         "_skip",
         "_state",
         "_warm_up",
@@ -166,6 +168,9 @@ class AdaptiveConcurrency:
         self.decisions: deque[Decision] = deque(maxlen=history)
         # Memory allows no more than this for now.
         self._ceiling = maximum
+        self._room = maximum
+        # Whether the ceiling came of what is in use, rather than of stalls.
+        self._by_share = False
         self._calm = 0
         self._patience = _CALM
         self._skip = 0
@@ -224,16 +229,29 @@ class AdaptiveConcurrency:
         return self._hold(load)
 
     def _memory_presses(self, load: Load) -> str | None:
+        if load.memory_share is None and load.memory_pressure is None:
+            return None
         share, pressure = load.memory_share or 0.0, load.memory_pressure or 0.0
+        # As many as there is room for if they hold what is in use, in equal parts.
+        self._room = int(self.workers * self._memory_limit / share) if share else self._maximum
         if share < self._memory_limit and pressure < _STALLED:
             self._calm += 1
+            if self._by_share and self._room >= 2 * self._ceiling:
+                # The tasks of now hold far less.
+                self._ceiling, self._patience, self._by_share = self._maximum, _CALM, False
+                if self._state == "hold":
+                    self._restart()
+                return None
             if self._calm >= self._patience and self.workers == self._ceiling < self._maximum:
                 return self._raise_ceiling(load)
             return None
-        if self.workers == self._minimum:
+        if self.workers == self._minimum or load.backlog == load.completed == 0:
+            return None
+        if self._skip > 0:
+            # Those that are one too many hold what they have until their tasks end.
             return None
         # The try of one more worker brought this about: wait longer before the next.
-        vain = self._calm < 5 and self._good is not None and self._good[0] == self.workers - 1
+        vain = self._calm < 3 and self._good is not None and self._good[0] == self.workers - 1
         if vain:
             self._patience = min(self._patience * 2, 16 * _CALM)
         self._calm = 0
@@ -242,6 +260,7 @@ class AdaptiveConcurrency:
         kept = int(self.workers * max(_DECREASE, room))
         self.workers = max(self._minimum, min(kept, self.workers - 1))
         self._ceiling = self.workers
+        self._by_share = share >= self._memory_limit
         why = f"memory presses: {share:.0%} in use, {pressure:.0%} of the time stalled"
         if vain:
             return self._begin_hold(load, why)
@@ -283,19 +302,12 @@ class AdaptiveConcurrency:
         headroom = self._headroom(load)
         if headroom <= 1.0 and self.workers >= load.cpus:
             return self._begin_descent(load, "the processors are busy")
-        room = self._memory_room(load)
-        if room <= self.workers:
+        if self._room <= self.workers:
             return self._begin_descent(load, "memory has no room for more")
         step = min(_STEP, max(headroom, 1.5))
         wanted = max(self.workers + 1, round(self.workers * step))
-        self.workers = min(self._limit(), wanted, room)
+        self.workers = min(self._limit(), wanted, self._room)
         return f"trying more: the processors have room for {headroom:.1f} times as much"
-
-    def _memory_room(self, load: Load) -> int:
-        """How many workers memory has room for, if they hold what is in use, in equal parts."""
-        if not load.memory_share:
-            return self._maximum
-        return int(self.workers * self._memory_limit / load.memory_share)
 
     def _elastic(self) -> bool:
         """Whether the last step up brought nearly as much throughput as workers."""
@@ -387,8 +399,8 @@ class AdaptiveConcurrency:
             self._best, self._cost = rate, cost
             return "measured"
         other = max(abs(rate / self._best - 1), abs(cost - self._cost) / max(self._cost, 1e-9))
-        # Processor time that is next to nothing of a processor says nothing by its changes.
-        if load.cpu < 0.05 * load.cpus:
+        # Where processors are mostly idle, what a task takes of them says nothing by its changes.
+        if load.cpu < 0.3 * load.cpus:
             other = abs(rate / self._best - 1)
         if other < _CHANGED:
             self._changed = 0
@@ -399,7 +411,7 @@ class AdaptiveConcurrency:
         if self._changed < 2:
             return "a change, perhaps"
         self._restart()
-        if self._calm > 10:
+        if self._calm > 4:
             self._ceiling, self._patience = self._maximum, _CALM
         return f"the load has changed: {self._climb(load)}"
 

@@ -34,6 +34,8 @@ _LATENCY_EVERY = 0.25
 SPAN = 10.0
 _STEPS = 40
 SHARE = 0.99
+# The share of what is allowed from which on memory is looked at each time.
+_SHORT = 0.8
 # The share of the memory from which on workers are taken away, where no limit is given.
 _MEMORY_LIMIT = 0.9
 
@@ -123,6 +125,7 @@ class Governor:
         "_changes",
         "_clock",
         "_cpu_clock",
+        "_cpus",
         "_interval",
         "_latency_due",
         "_law",
@@ -132,7 +135,6 @@ class Governor:
         "_monitor",
         "_on_latency_change",
         "_pool",
-        "_sample",
         "_target",
         "_tells",
         "reason",
@@ -163,7 +165,7 @@ class Governor:
         self._lock = threading.Lock()
         self._tells = _Tells(on_latency_change)
         self._changes: deque[Decision] = deque(maxlen=_HISTORY)
-        self._sample: ResourceSample | None = None
+        self._cpus = 1.0
         self._begin()
 
     def _begin(self) -> None:
@@ -235,10 +237,7 @@ class Governor:
         if before is None or now <= before[0]:
             return
         interval = now - before[0]
-        if self._monitor is not None and now >= self._memory_due:
-            self._memory_due = now + _MEMORY_EVERY
-            self._sample = self._monitor.sample()
-        sample = self._sample
+        fresh = self._look_at_machine(now)
         decision = law.update(
             Load(
                 time=now,
@@ -246,9 +245,9 @@ class Governor:
                 completed=tally.finished - before[2],
                 backlog=tally.queued,
                 cpu=(cpu - before[1]) / interval,
-                cpus=sample.cpus if sample is not None else 1.0,
-                memory_share=self._memory_share(sample),
-                memory_pressure=sample.memory_pressure if sample is not None else None,
+                cpus=self._cpus,
+                memory_share=None if fresh is None else self._memory_share(fresh),
+                memory_pressure=None if fresh is None else fresh.memory_pressure,
             )
         )
         self.reason = decision.reason
@@ -256,11 +255,19 @@ class Governor:
             self._changes.append(decision)
             pool._set_active(decision.workers)
 
-    def _memory_share(self, sample: ResourceSample | None) -> float | None:
+    def _look_at_machine(self, now: float) -> ResourceSample | None:
+        """Samples the machine if it is time to: twice a second, or always while memory is short."""
+        if self._monitor is None or now < self._memory_due:
+            return None
+        sample = self._monitor.sample()
+        self._cpus = sample.cpus
+        short = (self._memory_share(sample) or 0.0) > _SHORT or (sample.memory_pressure or 0.0) > 0
+        self._memory_due = now if short else now + _MEMORY_EVERY
+        return sample
+
+    def _memory_share(self, sample: ResourceSample) -> float | None:
         """Memory in use, as a share of what the executor was allowed."""
         limit = self._memory_limit
-        if sample is None:
-            return None
         if isinstance(limit, int):
             used = sample.process_memory
             return None if used is None else used / limit
