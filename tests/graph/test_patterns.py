@@ -202,6 +202,24 @@ def test_reduce_may_take_what_it_combines(run: Any) -> None:
     assert g.compile()._facts.takes
 
 
+def test_a_reduction_that_takes_leaves_constants_alone(run: Any) -> None:
+    start: list[int] = []
+    g = taskloom.Graph()
+    merged = g.reduce(operator.iadd, take(g.map(list, ["ab", "c"])), initial=start)
+    plan = g.compile()
+    assert [run(plan)[merged] for _ in range(2)] == [["a", "b", "c"]] * 2
+    assert start == []
+
+
+def test_an_access_mode_around_constants_is_as_for_add() -> None:
+    g = taskloom.Graph()
+    with pytest.raises(GraphError, match="a constant of the graph"):
+        g.map(list.clear, write([[1], [2]]))
+    ends = g.map(list.pop, copy([[1, 2], [3]]))
+    plan = g.compile()
+    assert [taskloom.run(plan)[ends] for _ in range(2)] == [[2, 3]] * 2
+
+
 def test_a_mapped_reduction_keeps_few_values_alive_in_a_serial_run() -> None:
     alive = most = 0
 

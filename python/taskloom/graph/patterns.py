@@ -14,6 +14,7 @@ from typing import Any, Generic, TypeVar, final, overload
 
 from taskloom import _taskloom
 from taskloom._taskloom import Node, Pack, Use
+from taskloom.access import EXCLUSIVE
 from taskloom.errors import GraphError
 from taskloom.graph._shapes import Adder, Shapes, node_of
 from taskloom.task import Task
@@ -200,7 +201,7 @@ class Patterns(Shapes):
             Combines two values. It must be associative; the order of the values is kept.
         values
             Nodes, values, or a `Group`. With `take(group)` each value is handed over to the call
-            that combines it, which may then change it.
+            that combines it, which may then change it; of what is no node it gets a copy.
         initial
             A value or node to stand before the others.
         split_every
@@ -246,7 +247,7 @@ class Patterns(Shapes):
 
         def combine(operands: list[Any], part: str) -> Node[Any]:
             if mode is not None:
-                operands = [_with_mode(mode, value) for value in operands]
+                operands = [_used_up(mode, value) for value in operands]
             call: Callable[..., Any] = function if len(operands) == 2 else folding
             return adder.add(call, operands, part=part)
 
@@ -369,8 +370,11 @@ class Patterns(Shapes):
         return Joined(adder, parents)
 
 
-def _with_mode(mode: Use, value: Any) -> Any:
-    return Use(mode.mode, value, mode.copier) if node_of(value) is not None else value
+def _used_up(mode: Use, value: Any) -> Use:
+    """An operand of a reduction with an access mode; a constant must be there for the next run."""
+    if node_of(value) is None and mode.mode in EXCLUSIVE:
+        return Use("copy", value)
+    return Use(mode.mode, value, mode.copier)
 
 
 def _rows(sequences: tuple[Any, ...]) -> Iterator[tuple[Any, ...]]:
@@ -384,7 +388,7 @@ def _rows(sequences: tuple[Any, ...]) -> Iterator[tuple[Any, ...]]:
             fixed.append(place)
             columns.append(repeat(given))
         elif mode is not None:
-            columns.append([_with_mode(mode, item) for item in value])
+            columns.append([Use(mode.mode, item, mode.copier) for item in value])
         else:
             columns.append(value)
     if len(fixed) == len(columns):

@@ -76,6 +76,8 @@ struct Script<const EXCLUSIVE: bool = false> {
     outcomes: Vec<Outcome>,
     order_only: OrderOnly,
     pending: Mutex<Vec<u32>>,
+    /// Nodes that are pending, without having run, when they are first executed.
+    held_back: Mutex<Vec<u32>>,
     finished: AtomicUsize,
     recycled: Arc<Mutex<Option<State>>>,
 }
@@ -90,6 +92,7 @@ impl<const EXCLUSIVE: bool> Script<EXCLUSIVE> {
             outcomes,
             order_only: OrderOnly::Skip,
             pending: Mutex::new(Vec::new()),
+            held_back: Mutex::new(Vec::new()),
             finished: AtomicUsize::new(0),
             recycled: Arc::default(),
             shape,
@@ -116,6 +119,15 @@ unsafe impl<const EXCLUSIVE: bool> NodeExec for Script<EXCLUSIVE> {
     fn scratch(&self) {}
 
     unsafe fn execute<const SERIAL: bool>(&self, node: u32, (): &mut ()) -> Outcome {
+        let held_back = {
+            let mut held_back = self.held_back.lock();
+            let place = held_back.iter().position(|&other| other == node);
+            place.map(|place| held_back.swap_remove(place))
+        };
+        if held_back.is_some() {
+            self.pending.lock().push(node);
+            return Outcome::Pending;
+        }
         let time = self.clock.fetch_add(1, AcqRel) + 1;
         assert_eq!(
             self.ran_at[node as usize].swap(time, AcqRel),
@@ -357,6 +369,32 @@ fn pending_nodes_are_completed_from_outside() {
                 let node = { completer.exec().pending.lock().pop() };
                 match node {
                     Some(node) => completer.complete(node, Outcome::Done),
+                    None => std::thread::yield_now(),
+                }
+            }
+        });
+        // SAFETY: as above.
+        unsafe { run.run_shared() };
+        assert!(thread.join().is_ok());
+        assert!(run.exec().ran().iter().all(|ran| *ran));
+        check_order(&run);
+    }
+}
+
+#[test]
+fn nodes_that_were_held_back_are_executed_again() {
+    let workers = Workers::new(2);
+    for seed in 0..20 {
+        let script: Script = Script::new(plan(&random_graph(150, seed)), vec![]);
+        script.held_back.lock().extend((0..150).step_by(3));
+        let state = State::new(&script.shape);
+        let run = Arc::new(Run::shared(script, state, &workers.pool, 4));
+        let other = Arc::clone(&run);
+        let thread = std::thread::spawn(move || {
+            while !other.is_over() {
+                let node = { other.exec().pending.lock().pop() };
+                match node {
+                    Some(node) => other.again(node),
                     None => std::thread::yield_now(),
                 }
             }
