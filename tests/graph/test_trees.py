@@ -268,13 +268,16 @@ def test_a_serial_run_goes_depth_first_however_the_tree_was_grown(seed: int) -> 
     draw = random.Random(seed)
     taken: list[int] = []
     g = taskloom.Graph()
-    made: list[Tree] = [g.tree(taken.append, 0)]
 
-    def visit(_: object, number: int) -> None:
+    def visit(_: object, number: int) -> list[int]:
         taken.append(number)
+        return []
 
+    made: list[Tree] = [g.tree(visit, None, 0)]
     for number in range(1, 40):
-        made.append(draw.choice(made).child(visit, number))
+        tree = draw.choice(made)
+        use = draw.choice([read, write, copy])
+        made.append(tree.child(visit, use(tree), number))
     taskloom.run(g, mode="serial")
     assert taken == [made.index(tree) for tree in made[0]]
 

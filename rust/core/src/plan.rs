@@ -5,7 +5,8 @@
 //! keeps its own tables in that order too; [`Layout::order`] says which node went where.
 //!
 //! The static order is depth-first: a finished node is followed by its first successor that became
-//! ready, the other successors wait on a stack. It is the order in which a single participant of a
+//! ready, the other successors wait on a stack; one that gets a value from it, and besides only waits for
+//! others, has its turn there even if the last of those ends later in its subtree. It is the order in which a single participant of a
 //! parallel run takes the nodes unless some are more urgent, it touches a value while it is warm, and it
 //! keeps few values alive. [`Plan::rank`] says which ready node a parallel run prefers; `priority` says why.
 
@@ -20,8 +21,12 @@ pub const ORDER_ONLY: u32 = 1 << 31;
 /// Marks an edge along which not even a failure spreads: the node waits for the other, whatever its end.
 pub const WAIT_ONLY: u32 = 1 << 30;
 
+/// Marks an edge, among [`Dependencies`], along which no value flows. Only the static order knows it: a
+/// node keeps its place among the children of the one that gives it a value.
+pub const NO_VALUE: u32 = 1 << 29;
+
 /// The part of an edge that is the number of a node; the rest is flags.
-pub const NODE: u32 = WAIT_ONLY - 1;
+pub const NODE: u32 = NO_VALUE - 1;
 
 /// Most nodes a plan may have: the bits above are flags.
 pub const MAX_NODES: usize = 1 << 28;
@@ -118,7 +123,7 @@ impl Plan {
             plan_successors.extend(
                 successors[starts[node] as usize..starts[node + 1] as usize]
                     .iter()
-                    .map(|&edge| position[(edge & NODE) as usize] | (edge & !NODE)),
+                    .map(|&edge| position[(edge & NODE) as usize] | (edge & !(NODE | NO_VALUE))),
             );
             if !ranks.is_empty() {
                 plan_successors[first..].sort_by_key(|&edge| ranks[(edge & NODE) as usize]);
@@ -224,6 +229,35 @@ fn transpose(dependencies: &Dependencies, count: usize) -> (Vec<u32>, Vec<u32>) 
     (starts, successors)
 }
 
+/// Where a node stands in the search for the static order.
+#[derive(Clone, Copy)]
+enum Standing {
+    /// Its turn comes as soon as it is ready.
+    Free,
+    /// It has one source of values and other sources: its turn comes among the children of that one.
+    ByParent,
+    /// It stands there, ready or not.
+    OnStack,
+    /// It was not ready when its turn came.
+    Passed,
+}
+
+/// How nodes stand at first; empty if all are free.
+fn stand_by_parents(dependencies: &Dependencies, count: usize) -> Vec<Standing> {
+    if dependencies.sources.iter().all(|edge| edge & NO_VALUE == 0) {
+        return Vec::new();
+    }
+    let stand = |node| {
+        let sources = dependencies.of(node);
+        let values = sources.iter().filter(|&edge| edge & NO_VALUE == 0).count();
+        match values == 1 && sources.len() > 1 {
+            true => Standing::ByParent,
+            false => Standing::Free,
+        }
+    };
+    (0..count).map(stand).collect()
+}
+
 /// The depth-first order, and how many sources each node still waits for: if the order does not hold
 /// every node, there is a cycle among those that wait.
 fn depth_first(
@@ -236,9 +270,14 @@ fn depth_first(
     let mut waits: Vec<u32> = (0..count)
         .map(|node| dependencies.of(node).len() as u32)
         .collect();
+    let mut standing = stand_by_parents(dependencies, count);
     let mut stack: Vec<u32> = entries.iter().rev().copied().collect();
     let mut order = Vec::with_capacity(count);
     while let Some(node) = stack.pop() {
+        if waits[node as usize] > 0 {
+            standing[node as usize] = Standing::Passed;
+            continue;
+        }
         order.push(node);
         let bottom = stack.len();
         let range = starts[node as usize] as usize..starts[node as usize + 1] as usize;
@@ -246,8 +285,19 @@ fn depth_first(
             let successor = edge & NODE;
             let wait = &mut waits[successor as usize];
             *wait -= 1;
-            if *wait == 0 {
-                stack.push(successor);
+            match standing.get(successor as usize) {
+                Some(Standing::ByParent) => {
+                    if edge & NO_VALUE == 0 {
+                        standing[successor as usize] = Standing::OnStack;
+                        stack.push(successor);
+                    }
+                }
+                Some(Standing::OnStack) => {}
+                None | Some(Standing::Free | Standing::Passed) => {
+                    if *wait == 0 {
+                        stack.push(successor);
+                    }
+                }
             }
         }
         stack[bottom..].reverse();
@@ -330,6 +380,15 @@ mod tests {
         };
         let order = Plan::lay_out(&graph, &urgency).map(|layout| layout.order);
         assert_eq!(order.ok(), Some(vec![1, 4, 2, 3, 0]));
+    }
+
+    #[test]
+    fn a_node_that_also_waits_for_others_keeps_its_place_among_its_parents_children() {
+        let w = NO_VALUE;
+        // 1 and 2 are children of 0, 2 also waits for 1; 3 is a child of 1.
+        assert_eq!(order(&[&[], &[0], &[0, 1 | w], &[1]]), [0, 1, 3, 2]);
+        // 1 waits for a child of 2: passed in its turn, it comes as soon as it can.
+        assert_eq!(order(&[&[], &[0, 3 | w], &[0], &[2]]), [0, 2, 3, 1]);
     }
 
     #[test]

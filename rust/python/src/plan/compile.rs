@@ -9,7 +9,7 @@ use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyTuple};
 use taskloom_core::plan::access;
 use taskloom_core::plan::{
-    Cycle, Layout, MAX_NODES, NODE, ORDER_ONLY, Preference, Urgency, WAIT_ONLY,
+    Cycle, Layout, MAX_NODES, NO_VALUE, NODE, ORDER_ONLY, Preference, Urgency, WAIT_ONLY,
 };
 
 use super::assemble::assemble;
@@ -279,6 +279,7 @@ pub(super) fn compile<'py>(
         if joins.get(*after as usize).is_some_and(|is_join| *is_join) && *before & !NODE == 0 {
             *before |= WAIT_ONLY;
         }
+        *before |= NO_VALUE;
     }
     let dependencies = reader.dependencies(&edges, &joins, nodes.len());
     let mut durations = Vec::new();
