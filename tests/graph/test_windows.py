@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import random
 import threading
+import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -158,3 +160,37 @@ def test_several_views_have_windows_of_their_own(executor: taskloom.Executor) ->
     gate.wait_inside(1, 10)
     gate.let_out(1, 10, 11)
     run.result()
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_runs_with_windows_always_end(seed: int) -> None:
+    draw = random.Random(seed)
+
+    def work(*_: Any) -> int:
+        time.sleep(0)  # lets others in
+        return 1
+
+    def fail(*_: Any) -> int:
+        raise ValueError
+
+    g = taskloom.Graph()
+    views = [g.options(max_concurrency=draw.randint(1, 3)) for _ in range(3)]
+    made: list[taskloom.Node[int]] = []
+    for _ in range(120):
+        view: Any = draw.choice([g, *views])
+        if draw.random() < 0.1:
+            view = view.options(timeout=60)
+        function = fail if draw.random() < 0.05 else work
+        sources = draw.sample(made, min(len(made), draw.randint(0, 2)))
+        made.append(view.add(function, *sources))
+    plan = g.compile()
+    with taskloom.Executor(3) as executor:
+        for turn in range(6):
+            run = executor.start(plan)
+            if turn % 2:
+                run.cancel()
+            assert run.wait(60)
+            run.exceptions()
+            statuses = {run.why(node).status for node in made}
+            assert statuses <= {"done", "failed", "skipped", "cancelled"}
+            executor.run(plan, check=False).exceptions()
