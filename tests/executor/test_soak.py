@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import concurrent.futures
+import contextlib
 import gc
 import random
 import sys
 import threading
 import tracemalloc
+from collections import deque
 from pathlib import Path
 
 import pytest
@@ -38,21 +40,26 @@ class Storm:
     def wave(self, count: int) -> None:
         """Runs `count` tasks to their end and checks that each ran once, or was cancelled."""
         self.runs, self.cancelled = bytearray(count), set()
-        numbers = iter(range(count))
+        numbers = deque(range(count))  # shared, unlike an iterator, without a GIL too
         futures: dict[int, concurrent.futures.Future[None]] = {}
         choose = self._random.random
+
+        def take() -> int | None:
+            with contextlib.suppress(IndexError):
+                return numbers.popleft()
+            return None
 
         def task(number: int) -> None:
             self.runs[number] += 1
             dice = choose()
             if dice < 0.3:
-                inner = next(numbers, None)
+                inner = take()
                 if inner is not None:
                     futures[inner] = self._executor.submit(task, inner)
                     if dice < 0.1:
                         futures[inner].result()
 
-        for number in numbers:
+        while (number := take()) is not None:
             futures[number] = self._executor.submit(task, number)
             if choose() < 0.05 and futures[number].cancel():
                 self.cancelled.add(number)

@@ -10,7 +10,7 @@ mod window;
 use crate::future;
 use crate::options::TaskOptions;
 use crate::{call, errors, timer};
-use host::{Handle, Interpreter};
+use host::{Handle, Interpreter, is_exiting};
 use overload::{WhenFull, fail_queued};
 use parking_lot::Mutex;
 use pyo3::exceptions::{PyRuntimeError, PyValueError};
@@ -95,13 +95,10 @@ impl Pool {
             let message = self.shared().broken.lock().clone();
             return PyErr::from_value(errors::broken_executor(py, &message).into_bound(py));
         }
-        let exiting = py
-            .import("taskloom._workers")
-            .and_then(|module| module.call_method0("is_exiting"))
-            .and_then(|answer| answer.extract::<bool>());
-        let message = match exiting {
-            Ok(true) => "cannot schedule new futures after interpreter shutdown",
-            _ => "cannot schedule new futures after shutdown",
+        let message = if is_exiting(py) {
+            "cannot schedule new futures after interpreter shutdown"
+        } else {
+            "cannot schedule new futures after shutdown"
         };
         PyRuntimeError::new_err(message)
     }

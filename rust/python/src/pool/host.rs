@@ -81,17 +81,33 @@ impl Host for Handle {
 
 impl Handle {
     /// No thread can be started. With other workers alive the work goes on; else what is queued
-    /// fails, rather than waiting for ever.
+    /// fails, rather than waiting for ever. While the interpreter exits, which starts no threads
+    /// from 3.12 on, that is worth a word only if something failed.
     fn out_of_threads(&self, py: Python<'_>, error: PyErr) {
+        let mut failed = false;
         if let Some(core) = self.0.core.get().and_then(std::sync::Weak::upgrade)
             && core.threads() <= 1
         {
-            for job in fail_queued(&core, error.value(py).as_any()) {
+            let queued = core.queued();
+            let others = fail_queued(&core, error.value(py).as_any());
+            failed = others.len() < queued;
+            for job in others {
                 core.requeue(job);
             }
         }
+        if !failed && is_exiting(py) {
+            return;
+        }
         call::write_unraisable(py, error, Some(self.0.start_thread.bind(py)));
     }
+}
+
+/// Whether the interpreter has begun to exit.
+pub(super) fn is_exiting(py: Python<'_>) -> bool {
+    py.import("taskloom._workers")
+        .and_then(|module| module.call_method0("is_exiting"))
+        .and_then(|answer| answer.extract())
+        .unwrap_or(false)
 }
 
 /// Whether an error says that a thread cannot be started now, or any more.
