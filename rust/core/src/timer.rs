@@ -29,6 +29,11 @@ struct Heap {
     order: BinaryHeap<Reverse<(u64, Deadline)>>,
     pending: HashMap<Deadline, Callback>,
     last: u64,
+    /// When the timer's thread looks again by itself: whoever sets an earlier deadline must wake it.
+    /// Zero while it is awake, for it looks before it waits. The thread decides to wait, and until
+    /// when, under the lock under which deadlines are set, so none comes in between unseen. A
+    /// deadline that was taken back may leave it waking for nothing, once.
+    waits_until: u64,
 }
 
 impl Heap {
@@ -126,10 +131,13 @@ impl Clock {
             return None;
         }
         let mut heap = self.heap.lock();
-        let earliest = heap.next().is_none_or(|next| at < next);
+        let earlier = at < heap.waits_until;
+        if earlier {
+            heap.waits_until = at;
+        }
         let deadline = heap.insert(at, callback);
         drop(heap);
-        if earliest {
+        if earlier {
             self.look_again();
         }
         Some(deadline)
@@ -199,6 +207,10 @@ impl Clock {
             let mut heap = self.heap.lock();
             let due = heap.pop_due(now);
             let next = heap.next();
+            heap.waits_until = match due {
+                Some(_) => 0,
+                None => next.unwrap_or(u64::MAX),
+            };
             drop(heap);
             match due {
                 Some(due) => due.expire(),
@@ -246,11 +258,14 @@ impl Held<'_> {
         if let Some(gone) = self.life.thread.take() {
             std::mem::forget(gone);
         }
-        let last = self.heap.last;
-        *self.heap = Heap {
-            last,
+        let fresh = Heap {
+            last: self.heap.last,
             ..Heap::default()
         };
+        let old = std::mem::replace(&mut *self.heap, fresh);
+        // What goes with a callback may take its deadline back, which needs the lock.
+        drop(self);
+        drop(old);
     }
 }
 
