@@ -66,6 +66,16 @@ def _catching(function: Callable[..., Any], rules: Rules) -> Callable[..., Any]:
     return _Catching(function, dict(rules))
 
 
+def is_catching(function: object) -> bool:
+    """Whether `catch` made it: then it may return what its rules say.
+
+    >>> from taskloom.catch import catch, is_catching
+    >>> is_catching(catch(int, {ValueError: None})), is_catching(int)
+    (True, False)
+    """
+    return isinstance(function, _Rules)
+
+
 class _Rules:
     """The wrapped function and its rules; an object, not a closure, so that it can be sent."""
 

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, NamedTuple, final
+from typing import Any, Literal, NamedTuple, final
 
 from taskloom._taskloom import GraphBuilder, Inferred, Node
 from taskloom.access import EXCLUSIVE
 from taskloom.errors import GraphError
 from taskloom.task import Options
 
-__all__ = ["Facts", "Usage", "check_uses", "infer"]
+__all__ = ["Facts", "Settings", "Usage", "check_uses", "infer"]
 
 
 @final
@@ -26,6 +26,21 @@ class Usage(NamedTuple):
     mode: str
     source: int | None
     copier: Callable[[Any], Any] | None = None
+
+
+@final
+class Settings(NamedTuple):
+    """How a plan was compiled, and from which version of its graph: what compiles it again.
+
+    >>> import taskloom
+    >>> taskloom.Graph().compile()._facts.settings.slots
+    'compact'
+    """
+
+    keep: tuple[int, ...] = ()
+    slots: Literal["compact", "one_to_one"] = "compact"
+    order: Literal["auto", "depth_first", "critical_path", "registration"] = "auto"
+    version: tuple[int, int] = (0, 0)
 
 
 @final
@@ -46,6 +61,7 @@ class Facts(NamedTuple):
     takes: tuple[tuple[int, int], ...]
     #: The nodes that stand for an object that is taken in the end.
     gone: frozenset[int]
+    settings: Settings = Settings()
 
 
 def infer(

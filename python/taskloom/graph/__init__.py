@@ -9,6 +9,8 @@ flow         branches and loops
 kin          the parents and children of nodes
 shapes       what graphs and views have in common
 arity        which calls fit a function
+edge_types   whether what a node returns fits where its value goes
+pickling     graphs and plans as pickles
 place        which nodes run outside the run's own loop, and how they are submitted
 """
 

@@ -8,6 +8,7 @@ mod infer;
 mod node;
 mod pack;
 mod reader;
+mod sharing;
 mod table;
 mod template;
 mod values;

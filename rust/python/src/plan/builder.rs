@@ -1,6 +1,7 @@
 //! The mutable builder under `taskloom.Graph`: registers nodes fast, and leaves the rest to compile.
 
 use std::collections::HashMap;
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 
 use parking_lot::Mutex;
@@ -14,7 +15,7 @@ use taskloom_core::plan::access::Exclusive;
 
 use super::access::Use;
 use super::compile::{Extra, Plan, compile};
-use super::infer::{Finding, Inferred, infer, mode_of};
+use super::infer::{Finding, Inferred, infer, mode_of, name_of};
 use super::node::Node;
 use super::reader::Reader;
 use super::window::Windows;
@@ -103,6 +104,8 @@ pub struct GraphBuilder {
     callees: Py<PyDict>,
     /// Pairs of indices: the second node runs after the first.
     order: Mutex<Vec<(u32, u32)>>,
+    /// Called with each new node's function, arguments and name, if edges are checked.
+    check: OnceLock<Py<PyAny>>,
     /// The uses of values that share them with nobody.
     exclusive: Mutex<Vec<Exclusive>>,
     windows: Mutex<Windows>,
@@ -121,6 +124,7 @@ impl GraphBuilder {
             nodes: Mutex::new(Vec::new()),
             callees: PyDict::new(py).unbind(),
             order: Mutex::new(Vec::new()),
+            check: OnceLock::new(),
             exclusive: Mutex::new(Vec::new()),
             windows: Mutex::default(),
         }
@@ -169,6 +173,28 @@ impl GraphBuilder {
         options: Option<Bound<'py, PyAny>>,
     ) -> PyResult<Bound<'py, Node>> {
         Self::place(slf, function, args, kwargs, options, true)
+    }
+
+    /// Has `check(function, args, kwargs, name)` called before each node is added; once.
+    fn _check_with(&self, check: Py<PyAny>) {
+        // A second check is not expected, and the first one stays.
+        drop(self.check.set(check));
+    }
+
+    /// The pairs of indices of which the second node runs after the first, as they were given.
+    #[getter]
+    fn _ordered(&self) -> Vec<(u32, u32)> {
+        self.order_list()
+    }
+
+    /// The uses that were noted: `(node, source, mode)`.
+    #[getter]
+    fn _exclusive(&self) -> Vec<(u32, u32, &'static str)> {
+        let exclusive = self.exclusive.lock();
+        let named = exclusive.iter();
+        named
+            .map(|used| (used.node, used.source, name_of(used.mode)))
+            .collect()
     }
 
     /// Notes that a node needs the value of a source for itself; other modes are passed over.
@@ -305,6 +331,9 @@ impl GraphBuilder {
 
     fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
         visit.call(&self.callees)?;
+        if let Some(check) = self.check.get() {
+            visit.call(check)?;
+        }
         // A collection may start only where Python code can run, and this lock is never held there.
         if let Some(nodes) = self.nodes.try_lock() {
             for node in nodes.iter() {
@@ -403,6 +432,17 @@ impl GraphBuilder {
             return Ok(slf
                 .call_method1("_add_uses", (function, args, kwargs, options))?
                 .cast_into()?);
+        }
+        if let Some(check) = slf.get().check.get() {
+            let given = options
+                .as_ref()
+                .map(|options| options.call_method1("get", ("name",)))
+                .transpose()?;
+            let name = match given.filter(|name| !name.is_none()) {
+                Some(name) => name.str()?.to_string(),
+                None => format!("{}#{}", callee.get().label, slf.get().__len__()),
+            };
+            check.call1(py, (&callee.get().function, &args, kwargs.as_ref(), name))?;
         }
         let node = Node {
             graph: slf.clone().into_any().unbind(),

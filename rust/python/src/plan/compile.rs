@@ -17,6 +17,7 @@ use super::builder::GraphBuilder;
 use super::infer::Inferred;
 use super::node::Node;
 use super::reader::Reader;
+use super::sharing::share;
 use super::table::{Kind, Policy, Tables};
 use super::values::Spares;
 use super::window::Windows;
@@ -166,6 +167,12 @@ impl Plan {
         edges
             .map(|&(after, before)| (before & NODE, after))
             .collect()
+    }
+
+    /// A plan in a pickle is its graph and how it was compiled.
+    fn __reduce__<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
+        let pickling = slf.py().import("taskloom.graph._pickling")?;
+        pickling.call_method1("plan_dismantled", (slf,))
     }
 
     fn __repr__(&self) -> String {
@@ -326,6 +333,9 @@ pub(super) fn compile<'py>(
             kinds[position] = kind;
         }
     }
+    callables
+        .iter()
+        .for_each(|callable| share(callable.bind(py)));
     let tables = assemble(reader, &layout, callables, policies, kinds, &extra, keep);
     let Layout {
         plan,

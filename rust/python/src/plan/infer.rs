@@ -49,6 +49,14 @@ pub fn mode_of(name: &str) -> Option<Mode> {
     }
 }
 
+pub fn name_of(mode: Mode) -> &'static str {
+    match mode {
+        Mode::Write => "write",
+        Mode::Forward => "forward",
+        Mode::Take => "take",
+    }
+}
+
 /// Infers what follows from the uses noted so far; `lent` are the nodes whose values belong to a context.
 pub fn infer(
     graph: &Bound<'_, GraphBuilder>,

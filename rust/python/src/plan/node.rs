@@ -9,6 +9,9 @@ use pyo3::types::{PyDict, PyGenericAlias, PyString, PyTuple, PyType};
 
 use super::builder::Callee;
 
+/// What makes a node anew: a function, with the graph and the index that it takes.
+type Reduced<'py> = (Bound<'py, PyAny>, (Py<PyAny>, u32));
+
 /// A task placed in a graph; made by `Graph.add`, and an argument of later nodes.
 ///
 /// As an argument, also inside lists, tuples and dictionaries, a node stands for the value it returns.
@@ -148,6 +151,13 @@ impl Node {
             graph.call_method1("_order", (&slf, &node))?;
         }
         Ok(slf)
+    }
+
+    /// A node in a pickle is its graph and its index.
+    fn __reduce__(slf: Bound<'_, Self>) -> PyResult<Reduced<'_>> {
+        let py = slf.py();
+        let node_at = py.import("taskloom.graph._pickling")?.getattr("node_at")?;
+        Ok((node_at, (slf.get().graph.clone_ref(py), slf.get().index())))
     }
 
     fn __repr__(&self, py: Python<'_>) -> PyResult<String> {
