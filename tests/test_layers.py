@@ -31,6 +31,7 @@ PYTHON_LAYERS = (
     "catch",
     "access",
     "plan",
+    "_modes",
     "graph",
     "scheduling",
     "observe",

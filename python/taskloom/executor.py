@@ -372,7 +372,8 @@ class Executor(_taskloom.Pool, ThreadPoolExecutor):
             What to run; a graph is compiled first, and again only when it has grown.
         mode
             `"parallel"` uses the calling thread and the workers, `"serial"` the calling thread
-            alone, in the plan's order.
+            alone, in the plan's order, `"auto"` whichever took less time in earlier runs of the
+            plan.
         check
             Whether a run that did not go well raises `RunFailed`, as `Run.result` does.
         context

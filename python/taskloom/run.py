@@ -5,10 +5,12 @@ from __future__ import annotations
 import concurrent.futures
 from collections.abc import Callable, Generator
 from contextvars import copy_context
+from time import perf_counter
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, NoReturn, Self, TypeVar, final, overload
 
 from taskloom import _taskloom
 from taskloom._ambient import ambient
+from taskloom._modes import choice_of
 from taskloom._taskloom import Node, Pack, Plan
 from taskloom.access import Context, given
 from taskloom.errors import OptionError, RunAborted, RunFailed, ValueFreedError
@@ -26,7 +28,7 @@ R = TypeVar("R")
 
 DEFAULT_BAND = 4
 
-Mode = Literal["parallel", "serial"]
+Mode = Literal["parallel", "serial", "auto"]
 Status = Literal["running", "done", "failed", "aborted", "cancelled"]
 NodeStatus = Literal["done", "failed", "skipped", "cancelled", "ended", "aborted"]
 
@@ -384,7 +386,7 @@ def new_run(
 ) -> Run:
     """A run that is still to be started, in one of the ways of `RunCore`."""
     if mode not in ("parallel", "serial"):
-        raise OptionError(f"mode={mode!r} is none of 'parallel', 'serial'")
+        raise OptionError(f"mode={mode!r} is none of 'parallel', 'serial', 'auto'")
     context = None
     if ambient.get() is not None:
         # Nodes run on this thread too, where calling a task must not add to the open graph.
@@ -426,6 +428,15 @@ def run_plan(
     watch: Watch = UNWATCHED,
 ) -> Run:
     """Runs a graph or plan on this thread and, unless `mode` is "serial", on the workers."""
+    if mode == "auto":
+        target = _as_plan(target)
+        choice = choice_of(target)
+        mode = choice.pick()
+        began = perf_counter()
+        run = run_plan(executor, target, mode, False, band=band, context=context, watch=watch)
+        if run.ok:
+            choice.note(mode, perf_counter() - began)
+        return run if not check or run.ok else run.result()
     run = new_run(
         executor, target, mode, shared=mode != "serial", band=band, values=context, watch=watch
     )
@@ -446,6 +457,9 @@ def start_plan(
     watch: Watch = UNWATCHED,
 ) -> Run:
     """Has the workers run a graph or plan, one of them alone if `mode` is "serial"."""
+    if mode == "auto":
+        target = _as_plan(target)
+        mode = choice_of(target).used
     run = new_run(executor, target, mode, shared=True, band=band, values=context, watch=watch)
     run._start(mode == "serial")
     return run

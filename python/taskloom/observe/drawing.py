@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from html import escape
 from typing import Any, Literal, NamedTuple, get_args
 
+from taskloom._modes import choice_so_far
 from taskloom._taskloom import Pack, Plan
 from taskloom.errors import OptionError
 from taskloom.graph.composition import Box
@@ -91,6 +92,9 @@ def dump(plan: Plan) -> str:
     effective = plan._priorities
     if plan._preference != "depth_first":
         lines[0] += f", by {plan._preference.replace('_', ' ')}"
+    choice = choice_so_far(plan)
+    if choice is not None:
+        lines[0] += f"; {choice}"
     kept = set(plan._kept)
     width = len(str(max(len(nodes) - 1, 0)))
     for place, node in enumerate(nodes):

@@ -291,8 +291,8 @@ class SeededExecutor(concurrent.futures.Executor):
         >>> SeededExecutor(seed=1).run(g)[node]
         7
         """
-        if mode not in ("parallel", "serial"):
-            raise OptionError(f"mode={mode!r} is none of 'parallel', 'serial'")
+        if mode not in ("parallel", "serial", "auto"):
+            raise OptionError(f"mode={mode!r} is none of 'parallel', 'serial', 'auto'")
         return self.call(_run_in_order, target, check)
 
     def start(self, target: Graph | Plan, *, mode: Mode = "parallel") -> SeededFuture[Run]:
@@ -305,8 +305,8 @@ class SeededExecutor(concurrent.futures.Executor):
         >>> SeededExecutor(seed=1).start(g).result()[node]
         7
         """
-        if mode not in ("parallel", "serial"):
-            raise OptionError(f"mode={mode!r} is none of 'parallel', 'serial'")
+        if mode not in ("parallel", "serial", "auto"):
+            raise OptionError(f"mode={mode!r} is none of 'parallel', 'serial', 'auto'")
         return self.submit(_run_in_order, target, True)
 
     def run_until_idle(self) -> None:
