@@ -173,3 +173,10 @@ def test_keywords_of_an_executor_are_the_settings() -> None:
     )
     names = {ast.unparse(node.target) for node in typed.body if isinstance(node, ast.AnnAssign)}
     assert names | {"max_workers"} == set(ExecutorConfig().as_dict())
+
+
+def test_the_settings_page_lists_every_setting() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "settings.md").read_text()
+    table = [line for line in page.splitlines() if line.startswith("| `")]
+    listed = [line.split("`")[1] for line in table]
+    assert listed == list(ExecutorConfig().as_dict())

@@ -249,10 +249,10 @@ def test_graphs_run_as_on_a_real_executor() -> None:
 
 def test_option_that_needs_a_real_executor_is_refused() -> None:
     executor = SeededExecutor(1)
-    with pytest.raises(OptionError, match="cannot obey 'timeout'"):
-        executor.options(timeout=1)
-    with pytest.raises(OptionError, match="cannot obey 'retry'"):
-        executor.submit(taskloom.task(int, retry=3))
+    with pytest.raises(OptionError, match="cannot obey 'place'"):
+        executor.options(place="process")
+    with pytest.raises(OptionError, match="cannot obey 'place'"):
+        executor.submit(taskloom.task(int, place="process"))
 
 
 def test_task_cannot_wait_until_all_are_idle() -> None:

@@ -44,24 +44,40 @@ class Deadlock(TaskloomError):
 
 
 class Call:
-    """Something that can be begun: its name in messages, how urgent it is, and what it does."""
+    """Something that can be begun: its name in messages, and how urgent it is.
 
-    __slots__ = ("cancel", "is_ready", "label", "priority", "run")
+    `deadline` is a moment of the clock. Priorities are told apart as the real executor does it: in
+    eight bands, from 4 to -3.
+    """
 
-    def __init__(
-        self,
-        label: str,
-        priority: int,
-        *,
-        is_ready: Callable[[], bool],
-        run: Callable[[], None],
-        cancel: Callable[[], None],
-    ) -> None:
+    __slots__ = ("deadline", "label", "priority")
+
+    def __init__(self, label: str, priority: int, *, deadline: float = float("inf")) -> None:
         self.label = label
-        self.priority = priority
-        self.is_ready = is_ready
-        self.run = run
-        self.cancel = cancel
+        self.priority = max(-3, min(4, priority))
+        self.deadline = deadline
+
+    def is_ready(self) -> bool:
+        """Whether it may be begun now."""
+        return True
+
+    def run(self) -> None:
+        """Does all of it."""
+        raise NotImplementedError
+
+    def cancel(self) -> None:
+        """Gives it up before it was begun."""
+        raise NotImplementedError
+
+
+class Alarm:
+    """Something that happens at a moment of the clock, whoever waits."""
+
+    __slots__ = ("callback", "moment")
+
+    def __init__(self, moment: float, callback: Callable[[], object]) -> None:
+        self.moment = moment
+        self.callback = callback
 
 
 class _Strand:
@@ -83,8 +99,11 @@ class _Strand:
 class Conductor:
     """The strands of one executor, the calls that wait to be begun, and the choice between them."""
 
-    def __init__(self, seed: int, clock: VirtualClock) -> None:
+    def __init__(self, seed: int, clock: VirtualClock, *, late_first: bool = True) -> None:
         self.clock = clock
+        # Whether a call whose deadline has passed goes before all others.
+        self._late_first = late_first
+        self._alarms: list[Alarm] = []
         clock._wait = self._sleep
         # Whether somebody was told that nothing can move.
         self.told = False
@@ -105,6 +124,42 @@ class Conductor:
     def add(self, call: Call) -> None:
         """Queues a call."""
         self._queue.append(call)
+
+    @property
+    def in_task(self) -> bool:
+        """Whether a task asks, not the test."""
+        return self._me().label != THE_TEST
+
+    def oldest(self) -> Call:
+        """Of the queued calls the one that waits longest."""
+        return self._queue[0]
+
+    def least_urgent(self) -> Call:
+        """Of the queued calls the newest one of the lowest priority."""
+        return min(reversed(self._queue), key=lambda call: call.priority)
+
+    def remove(self, call: Call) -> None:
+        """Takes one call away that was not begun."""
+        self._queue.remove(call)
+
+    def at(self, moment: float, callback: Callable[[], object]) -> Alarm:
+        """Has `callback` called when the clock is there, until it is forgotten."""
+        alarm = Alarm(moment, callback)
+        self._alarms.append(alarm)
+        return alarm
+
+    def forget(self, alarm: Alarm | None) -> None:
+        """The alarm is not needed any more."""
+        if alarm in self._alarms:
+            self._alarms.remove(alarm)
+
+    def _ring(self) -> None:
+        """Calls what is due by now, in the order of moments, then of setting."""
+        now = self.clock.now()
+        while due := [alarm for alarm in self._alarms if alarm.moment <= now]:
+            first = min(due, key=lambda alarm: alarm.moment)
+            self._alarms.remove(first)
+            first.callback()
 
     def take_queued(self) -> list[Call]:
         """Takes away what was not begun."""
@@ -159,10 +214,16 @@ class Conductor:
         return strand
 
     def _candidates(self, but: _Strand | None = None) -> list[_Strand | Call]:
-        ready = [call for call in self._queue if call.is_ready()]
-        highest = max((call.priority for call in ready), default=0)
+        self._ring()
         now = self.clock.now()
-        movable: list[_Strand | Call] = [call for call in ready if call.priority == highest]
+
+        def rank(call: Call) -> tuple[bool, int, float]:
+            in_time = not (self._late_first and call.deadline < now)
+            return in_time, -call.priority if in_time else 0, call.deadline
+
+        ready = [(rank(call), call) for call in self._queue if call.is_ready()]
+        first = min((found for found, _ in ready), default=None)
+        movable: list[_Strand | Call] = [call for found, call in ready if found == first]
         movable += [
             strand
             for strand in self._waiting
@@ -175,7 +236,8 @@ class Conductor:
 
     def _next(self) -> _Strand | Call:
         while not (candidates := self._candidates()):
-            moment = min((strand.deadline for strand in self._waiting), default=NEVER)
+            moments = [strand.deadline for strand in self._waiting]
+            moment = min((*moments, *(alarm.moment for alarm in self._alarms)), default=NEVER)
             if moment == NEVER:
                 # Told to who can do something about it: whoever began to wait first, the test.
                 first = min(self._waiting, key=lambda strand: strand.label != THE_TEST)

@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 import concurrent.futures
-import contextvars
 import itertools
 import threading
 from collections import deque
-from collections.abc import Callable, Generator, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from types import TracebackType
-from typing import Any, ParamSpec, TypeVar, final
+from typing import Any, Literal, ParamSpec, TypeVar, final
 
 from taskloom._taskloom import Plan
-from taskloom.errors import Cancelled, OptionError
+from taskloom.errors import OptionError, QueueFull
 from taskloom.executor import default_executor
 from taskloom.graph import Graph
 from taskloom.run import Mode, Run, run_plan
+from taskloom.scheduling.admission import Admission
+from taskloom.scheduling.config import ExecutorConfig
+from taskloom.scheduling.resources import Resources
 from taskloom.task import Options, Task
-from taskloom.testing._conductor import Call, Conductor, Deadlock
+from taskloom.testing._conductor import Conductor, Deadlock
+from taskloom.testing._task import SeededTask
 from taskloom.testing.clock import VirtualClock
 
 __all__ = ["SeededExecutor", "SeededFuture", "SeededView"]
@@ -25,8 +28,18 @@ __all__ = ["SeededExecutor", "SeededFuture", "SeededView"]
 P = ParamSpec("P")
 R = TypeVar("R")
 
-# What a view may ask for; the others would need real time, threads or processes.
-OBEYED = ("name", "priority", "after", "isolate_context")
+# What a view may ask for; the others would need processes, loops or graphs.
+OBEYED = (
+    "name",
+    "priority",
+    "deadline",
+    "timeout",
+    "retry",
+    "after",
+    "on_error",
+    "resources",
+    "isolate_context",
+)
 
 
 class _Event(threading.Event):
@@ -64,10 +77,12 @@ class SeededFuture(concurrent.futures.Future[R]):
     (False, 1024)
     """
 
-    def __init__(self, conductor: Conductor, label: str) -> None:
+    def __init__(self, conductor: Conductor, label: str, goes_on: bool = False) -> None:
         super().__init__()
         self._conductor = conductor
         self._label = label
+        # Whether those that come after this task run even if it fails.
+        self._goes_on = goes_on
         self._waiters = _Waiters(conductor)
 
     def _wait(self, timeout: float | None) -> None:
@@ -109,6 +124,11 @@ class SeededExecutor(concurrent.futures.Executor):
     executor and its clock are deterministic; one that blocks on a lock of `threading` while its
     owner is not the one to go on hangs.
 
+    Options and settings mean what they mean to an `Executor`, on virtual time: priorities in bands,
+    deadlines, timeouts per attempt, retries with their delays, resources, and what happens when the
+    queue is full. What it leaves out: a deadline orders tasks within its band and does not draw
+    them forward; nothing ages; a task whose time is up ends, and its thread is not asked to stop.
+
     Any number of tasks may have begun and wait. Runs of plans are one task that goes through the
     plan's nodes in the plan's own order. Use it from one thread.
 
@@ -118,6 +138,10 @@ class SeededExecutor(concurrent.futures.Executor):
         A number that decides the order.
     clock
         The clock to sleep on, by default a new one that starts at 0.
+    max_queue_depth, when_full, overdue, default_timeout, resources
+        As for `ExecutorConfig`, but by default the queue has no bound, and the environment is not
+        looked at. A task that submits is never refused and never waits. Of resources there are
+        those named here.
 
     Example
     -------
@@ -131,10 +155,30 @@ class SeededExecutor(concurrent.futures.Executor):
     (True, False)
     """
 
-    def __init__(self, seed: int, *, clock: VirtualClock | None = None) -> None:
+    def __init__(
+        self,
+        seed: int,
+        *,
+        clock: VirtualClock | None = None,
+        max_queue_depth: int | None = None,
+        when_full: Literal["block", "reject", "drop_oldest", "drop_lowest"] = "block",
+        overdue: Literal["first", "skip", "report"] = "skip",
+        default_timeout: float | None = None,
+        resources: Mapping[str, float] | None = None,
+    ) -> None:
         self.seed = seed
         self.clock = VirtualClock() if clock is None else clock
-        self._conductor = Conductor(seed, self.clock)
+        self.config = ExecutorConfig(
+            max_queue_depth=max_queue_depth,
+            when_full=when_full,
+            overdue=overdue,
+            default_timeout=default_timeout,
+            resources=resources or {},
+        )
+        self._conductor = Conductor(seed, self.clock, late_first=overdue != "report")
+        self._admission: Admission[SeededTask] = Admission(
+            self.config.resources, on_admitted=_admit_all
+        )
         self._closed = False
         self._live = 0
 
@@ -179,37 +223,61 @@ class SeededExecutor(concurrent.futures.Executor):
             options, fn = _obeyed(options.over(fn.options)), fn.function
         label = options.get("name") or getattr(fn, "__qualname__", repr(fn))
         future: SeededFuture[R] = SeededFuture(self._conductor, label)
-        after = tuple(options.get("after", ()))
-        context = contextvars.copy_context()
-
-        def run() -> None:
-            try:
-                if any(first.cancelled() or first.exception() is not None for first in after):
-                    future.cancel()
-                if not future.set_running_or_notify_cancel():
-                    return
-                try:
-                    result = context.run(fn, *args, **kwargs)
-                except Cancelled:
-                    future.set_exception(concurrent.futures.CancelledError())
-                except BaseException as error:
-                    future.set_exception(error)
-                else:
-                    future.set_result(result)
-            finally:
-                self._live -= 1
-
-        def is_ready() -> bool:
-            return all(first.done() for first in after)
-
-        def cancel() -> None:
-            future.cancel()
-            run()
-
+        future._goes_on = options.get("on_error") == "continue"
+        needs: Resources | None = options.get("resources")
+        if needs is not None:
+            self._admission.check(needs)
+        task = SeededTask(self, options, (fn, args, kwargs), future, label)
         self._live += 1
-        priority = options.get("priority", 0)
-        self._conductor.add(Call(label, priority, is_ready=is_ready, run=run, cancel=cancel))
+        if self._find_room(task):
+            self._conductor.add(task)
+        else:
+            task.drop(self._no_room("given up to make room"))
         return future
+
+    def _no_room(self, what: str) -> QueueFull:
+        bound = self.config.max_queue_depth
+        return QueueFull(f"{what}: {bound} tasks wait (max_queue_depth={bound})")
+
+    def _find_room(self, task: SeededTask) -> bool:
+        """Makes room in a full queue as configured; False if the new task is the one to go."""
+        bound, policy = self.config.max_queue_depth, self.config.when_full
+        conductor = self._conductor
+        while bound is not None and conductor.queued >= bound and not conductor.in_task:
+            if policy == "reject":
+                self._live -= 1
+                raise self._no_room("the queue is full")
+            if policy == "block":
+                conductor.wait(lambda: conductor.queued < bound, None, "for room in the queue")
+                continue
+            oldest = policy == "drop_oldest"
+            victim = conductor.oldest() if oldest else conductor.least_urgent()
+            if not isinstance(victim, SeededTask) or (
+                not oldest and victim.priority > task.priority
+            ):
+                return False
+            conductor.remove(victim)
+            victim.drop(self._no_room("given up to make room"))
+        return True
+
+    def _offer(self, task: SeededTask, needs: Resources) -> bool:
+        admitted = self._admission.offer(task, needs, rank=-task.priority)
+        if not admitted:
+            self._watch_rates()
+        return admitted
+
+    def _take_back(self, task: SeededTask, needs: Resources, admitted: bool) -> None:
+        """A task gives back what it was admitted with, or asks for it no longer."""
+        if admitted:
+            _admit_all(self._admission.release(needs))
+            self._watch_rates()
+        else:
+            self._admission.withdraw(task, needs)
+
+    def _watch_rates(self) -> None:
+        wait = self._admission.ready_in()
+        if wait is not None:
+            self._conductor.at(self.clock.now() + wait, lambda: _admit_all(self._admission.poll()))
 
     def submit_many(self, fn: Callable[..., R], items: Iterable[Any]) -> list[SeededFuture[R]]:
         """Queues `fn(item)` for each item; returns the futures in their order.
@@ -266,9 +334,10 @@ class SeededExecutor(concurrent.futures.Executor):
         return self.submit(fn, *args, **kwargs).result()
 
     def options(self, **options: Any) -> SeededView:
-        """A view whose submits have these options: name, priority, after.
+        """A view whose submits have these options, as `Executor.options` describes them.
 
-        Of the queued tasks, those of the highest priority go first; the seed decides among them.
+        Of the queued tasks, those of the highest priority go first, and of these the one with the
+        earliest deadline; the seed decides among equals.
         Raises `OptionError` for an option that only a real executor can obey.
 
         >>> from taskloom.testing import SeededExecutor
@@ -359,6 +428,11 @@ class SeededExecutor(concurrent.futures.Executor):
             # The error of the body is the one to be seen.
             self._conductor.told = True
         self.shutdown()
+
+
+def _admit_all(tasks: list[SeededTask]) -> None:
+    for task in tasks:
+        task.admit()
 
 
 def _run_in_order(target: Graph | Plan, check: bool) -> Run:

@@ -1,0 +1,171 @@
+"""Options and settings of a seeded executor do in virtual time what they do in real time."""
+
+from __future__ import annotations
+
+import pytest
+from taskloom import Limit, Resources, Retry
+from taskloom.errors import DeadlineMissed, QueueFull
+from taskloom.testing import SeededExecutor
+
+SEEDS = range(20)
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_a_timeout_ends_the_future_while_the_call_goes_on(seed: int) -> None:
+    with SeededExecutor(seed) as executor:
+        clock = executor.clock
+        future = executor.options(timeout=5, name="slow").submit(clock.sleep, 60)
+        with pytest.raises(TimeoutError, match="task 'slow' ran longer than its timeout of 5"):
+            future.result()
+        assert clock.now() == 5
+    assert clock.now() == 60
+
+
+def test_a_timeout_counts_from_the_start_of_the_task() -> None:
+    with SeededExecutor(1, default_timeout=5) as executor:
+        clock = executor.clock
+        before = executor.options(timeout=None).submit(clock.sleep, 60)
+        assert executor.options(after=[before]).submit(clock.sleep, 4).result() is None
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_a_retry_waits_its_delays_in_virtual_time(seed: int) -> None:
+    moments: list[float] = []
+    with SeededExecutor(seed) as executor:
+
+        def flaky() -> str:
+            moments.append(executor.clock.now())
+            if len(moments) < 3:
+                raise OSError
+            return "done"
+
+        retry = Retry(5, delay=10, backoff=2)
+        assert executor.options(retry=retry).submit(flaky).result() == "done"
+    assert moments == [0, 10, 30]
+
+
+def test_no_attempt_is_made_after_the_deadline() -> None:
+    with SeededExecutor(1) as executor:
+
+        def failing() -> None:
+            raise OSError("not there")
+
+        view = executor.options(retry=Retry(5, delay=10), deadline=15)
+        with pytest.raises(OSError, match="not there"):
+            view.submit(failing).result()
+        assert executor.clock.now() == 10
+
+
+@pytest.mark.parametrize(
+    ("overdue", "order"), [("first", ["late", "urgent"]), ("skip", ["urgent"])]
+)
+def test_a_late_task_goes_first_or_not_at_all(overdue: str, order: list[str]) -> None:
+    done: list[str] = []
+    with SeededExecutor(1, overdue=overdue) as executor:  # type: ignore[arg-type]
+        late = executor.options(deadline=5, name="late", priority=-3).submit(done.append, "late")
+        urgent = executor.options(priority=4).submit(done.append, "urgent")
+        executor.clock._jump(6)
+        executor.run_until_idle()
+        assert urgent.done()
+        if overdue == "skip":
+            assert isinstance(late.exception(), DeadlineMissed)
+    assert done == order
+
+
+def test_a_late_task_runs_in_its_turn_where_it_is_only_reported() -> None:
+    done: list[str] = []
+    with SeededExecutor(1, overdue="report") as executor:
+        executor.options(deadline=5, priority=-3).submit(done.append, "late")
+        executor.options(priority=4).submit(done.append, "urgent")
+        executor.clock._jump(6)
+    assert done == ["urgent", "late"]
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_the_earliest_deadline_of_a_band_goes_first(seed: int) -> None:
+    done: list[int] = []
+    with SeededExecutor(seed) as executor:
+        for deadline in (30, 10, 20):
+            executor.options(deadline=deadline).submit(done.append, deadline)
+    assert done == [10, 20, 30]
+
+
+def test_a_running_task_ends_at_its_deadline() -> None:
+    with SeededExecutor(1) as executor:
+        future = executor.options(deadline=5).submit(executor.clock.sleep, 60)
+        assert isinstance(future.exception(), DeadlineMissed)
+        assert executor.clock.now() == 5
+
+
+def test_those_after_a_failure_that_lets_them_go_on_run() -> None:
+    with SeededExecutor(1) as executor:
+        failed = executor.options(on_error="continue").submit(int, "x")
+        assert executor.options(after=[failed]).submit(int).result() == 0
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_tasks_with_needs_never_share_more_than_there_is(seed: int) -> None:
+    inside = most = 0
+    with SeededExecutor(seed, resources={"gpu": 2}) as executor:
+
+        def use() -> None:
+            nonlocal inside, most
+            inside += 1
+            most = max(most, inside)
+            executor.clock.sleep(1)
+            inside -= 1
+
+        view = executor.options(resources=Resources(gpu=1))
+        for future in [view.submit(use) for _ in range(6)]:
+            future.result()
+        assert executor.clock.now() == 3
+    assert most == 2
+
+
+def test_a_rate_is_kept_in_virtual_time() -> None:
+    executor = SeededExecutor(1)
+    api = Limit("api", rate=1.0, clock=executor.clock.now)
+    with executor:
+        view = executor.options(resources=Resources(api))
+        moments = [view.submit(executor.clock.now) for _ in range(3)]
+        assert [moment.result() for moment in moments] == pytest.approx([0, 1, 2])
+
+
+def test_a_full_queue_refuses() -> None:
+    with SeededExecutor(1, max_queue_depth=1, when_full="reject") as executor:
+        executor.submit(int)
+        with pytest.raises(QueueFull, match="max_queue_depth=1"):
+            executor.submit(int)
+
+
+def test_a_full_queue_makes_room_by_running_what_waits() -> None:
+    with SeededExecutor(1, max_queue_depth=1) as executor:
+        first = executor.submit(int)
+        executor.submit(int)
+        assert first.done()
+
+
+def test_a_task_that_submits_is_never_refused() -> None:
+    with SeededExecutor(1, max_queue_depth=1, when_full="reject") as executor:
+
+        def parent() -> int:
+            return sum(future.result() for future in executor.submit_many(abs, [1, -2, 3]))
+
+        assert executor.submit(parent).result() == 6
+
+
+def test_the_oldest_task_goes_for_a_new_one() -> None:
+    with SeededExecutor(1, max_queue_depth=2, when_full="drop_oldest") as executor:
+        futures = [executor.submit(int) for _ in range(3)]
+        assert isinstance(futures[0].exception(), QueueFull)
+        assert [future.result() for future in futures[1:]] == [0, 0]
+
+
+def test_the_least_urgent_task_goes_even_if_it_is_the_new_one() -> None:
+    with SeededExecutor(1, max_queue_depth=1, when_full="drop_lowest") as executor:
+        low = executor.options(priority=-1).submit(int)
+        high = executor.options(priority=1).submit(int)
+        lower = executor.options(priority=0).submit(int)
+        assert isinstance(low.exception(), QueueFull)
+        assert isinstance(lower.exception(), QueueFull)
+        assert high.result() == 0
