@@ -55,8 +55,9 @@ class Executor(_taskloom.Pool, ThreadPoolExecutor):
     ----------
     max_workers
         How many tasks run side by side; by default `min(32, CPUs + 4)`, as in the standard library,
-        with the CPUs that affinity and the container's quota leave. Threads are started when they
-        are first needed.
+        with the CPUs that affinity and the container's quota leave. An executor made inside a task
+        has its share of the CPUs instead, so that two levels do not oversubscribe. Threads are
+        started when they are first needed.
     config
         An `ExecutorConfig` with settings that are not given here.
     initializer, initargs
@@ -117,6 +118,11 @@ class Executor(_taskloom.Pool, ThreadPoolExecutor):
                 "initializer; drop one of the two"
             )
         max_workers = config.worker_count()
+        if config.max_workers is None and (around := worker_count()) is not None:
+            # Made by a task: the executor around it has the processors already.
+            from taskloom.scheduling.cpus import cpu_count
+
+            max_workers = min(max_workers, max(1, cpu_count() // around))
         timing = config.timing or config.target_latency is not None
         prepare: Callable[[int], object] | None = None
         nearest: tuple[tuple[int, ...], ...] = ()
@@ -517,5 +523,7 @@ def default_executor() -> Executor:
     """
     global _default  # noqa: PLW0603
     if _default is None or (_default.is_closed and not is_exiting()):
-        _default = Executor(thread_name_prefix="taskloom")
+        # Whoever makes it, it serves the whole process: no share of a task's.
+        count = ExecutorConfig.load().worker_count()
+        _default = Executor(count, thread_name_prefix="taskloom")
     return _default

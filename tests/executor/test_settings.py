@@ -188,3 +188,35 @@ def test_workers_ask_for_the_real_time_class(monkeypatch: pytest.MonkeyPatch) ->
     ((policy, priority, thread),) = asked
     assert policy & ~getattr(os, "SCHED_RESET_ON_FORK", 0) == os.SCHED_RR
     assert (priority, thread) == (7, "fast_0")
+
+
+def test_an_executor_made_by_a_task_has_its_share_of_the_processors(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("taskloom.scheduling.cpus.usable_cpus", lambda: tuple(range(8)))
+    monkeypatch.setattr("taskloom.scheduling.container.ControlGroup.cpu_quota", lambda _: None)
+
+    def workers_inside(**settings: int) -> int:
+        with Executor(**settings) as inner:  # type: ignore[arg-type]
+            count = inner.submit(taskloom.worker_count).result()
+            assert count is not None
+            return count
+
+    assert workers_inside() == 12
+    with Executor(4) as outer:
+        assert outer.submit(workers_inside).result() == 2
+        assert outer.submit(workers_inside, max_workers=5).result() == 5
+    with Executor(100) as outer:
+        assert outer.submit(workers_inside).result() == 1
+
+
+def test_the_default_executor_takes_no_share(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("taskloom.executor._default", None)
+
+    def count() -> int | None:
+        with taskloom.default_executor() as executor:
+            return executor.submit(taskloom.worker_count).result()
+
+    expected = ExecutorConfig().worker_count()
+    with Executor(100) as outer:
+        assert outer.submit(count).result() == expected

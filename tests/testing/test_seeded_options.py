@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from taskloom import Limit, Resources, Retry
 from taskloom.errors import DeadlineMissed, QueueFull
-from taskloom.testing import SeededExecutor
+from taskloom.testing import SeededExecutor, explore
 
 SEEDS = range(20)
 
@@ -169,3 +169,32 @@ def test_the_least_urgent_task_goes_even_if_it_is_the_new_one() -> None:
         assert isinstance(low.exception(), QueueFull)
         assert isinstance(lower.exception(), QueueFull)
         assert high.result() == 0
+
+
+def test_a_thousand_seeds_explore_limits_retries_and_a_full_queue() -> None:
+    def programme(executor: SeededExecutor) -> None:
+        clock = executor.clock
+        tries: list[float] = []
+
+        def flaky() -> str:
+            tries.append(clock.now())
+            clock.sleep(2)
+            if len(tries) < 2:
+                raise OSError
+            return "done"
+
+        retried = executor.options(retry=Retry(3, delay=1)).submit(flaky)
+        slow = executor.options(timeout=4).submit(clock.sleep, 5)
+        quick = executor.options(timeout=4).submit(clock.sleep, 3)
+        after = executor.options(after=[slow], on_error="continue").submit(int)
+        last = executor.options(after=[after]).submit(clock.now)
+        assert retried.result() == "done"
+        assert isinstance(slow.exception(), TimeoutError)
+        assert quick.result() is None
+        assert after.cancelled()
+        assert last.cancelled() is False
+        assert tries[1] - tries[0] == 3
+
+    found = explore(programme, max_queue_depth=3)
+    assert found.seeds == 1000
+    assert found.interleavings > 100

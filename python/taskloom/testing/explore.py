@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterable
-from typing import NamedTuple, final
+from typing import Any, NamedTuple, final
 
 from taskloom.testing.executor import SeededExecutor
 
@@ -25,12 +25,13 @@ class Explored(NamedTuple):
 
 
 def explore(
-    fn: Callable[[SeededExecutor], object], *, seeds: Iterable[int] = range(1000)
+    fn: Callable[[SeededExecutor], object], *, seeds: Iterable[int] = range(1000), **settings: Any
 ) -> Explored:
     """Calls `fn` with a `SeededExecutor` for each seed; stops at the first that fails.
 
     The failing seed is printed and noted on the error, which is raised again;
-    `explore(fn, seeds=[seed])` repeats that very interleaving.
+    `explore(fn, seeds=[seed])` repeats that very interleaving. `settings` are those of the
+    executors, such as `max_queue_depth`.
 
     >>> from taskloom.testing import explore
     >>> def programme(executor):
@@ -44,7 +45,7 @@ def explore(
     tried = 0
     interleavings = set()
     for seed in seeds:
-        executor = SeededExecutor(seed)
+        executor = SeededExecutor(seed, **settings)
         try:
             with executor:
                 fn(executor)
