@@ -198,11 +198,9 @@ def _at_exit() -> None:
 
 def _before_fork() -> None:
     _lock.acquire()
-    _taskloom.before_fork()
 
 
 def _after_fork_in_parent() -> None:
-    _taskloom.after_fork_in_parent()
     _lock.release()
 
 

@@ -5,8 +5,8 @@
 //! the heap is such entries (the usual case: a timeout that did not happen). The thread starts with
 //! the first deadline. A [`Clock`] without the thread is moved by hand: that is virtual time.
 
-use crate::sync::atomic::Ordering;
-use crate::sync::{Arc, Futex, Mutex, MutexGuard, thread};
+use crate::sync::atomic::{AtomicPtr, AtomicU64, Ordering};
+use crate::sync::{Arc, Futex, Mutex, thread};
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, HashMap};
 use std::time::{Duration, Instant};
@@ -28,7 +28,6 @@ struct Heap {
     /// Time, then order of setting: equal times expire in the order in which they were set.
     order: BinaryHeap<Reverse<(u64, Deadline)>>,
     pending: HashMap<Deadline, Callback>,
-    last: u64,
     /// When the timer's thread looks again by itself: whoever sets an earlier deadline must wake it.
     /// Zero while it is awake, for it looks before it waits. The thread decides to wait, and until
     /// when, under the lock under which deadlines are set, so none comes in between unseen. A
@@ -37,12 +36,9 @@ struct Heap {
 }
 
 impl Heap {
-    fn insert(&mut self, at: u64, callback: Callback) -> Deadline {
-        self.last += 1;
-        let deadline = Deadline(self.last);
+    fn insert(&mut self, at: u64, deadline: Deadline, callback: Callback) {
         self.order.push(Reverse((at, deadline)));
         self.pending.insert(deadline, callback);
-        deadline
     }
 
     fn remove(&mut self, deadline: Deadline) -> Option<Callback> {
@@ -80,9 +76,18 @@ pub struct Clock {
     origin: Instant,
     /// Virtual time; None for real time.
     moved: Option<Mutex<u64>>,
-    heap: Mutex<Heap>,
+    /// Never null, and replaced only in a forked child, which has one thread then.
+    state: AtomicPtr<State>,
+    /// The number of the newest deadline. It goes on in a forked child, where what came along from
+    /// the parent may still take back deadlines that are not there.
+    newest: AtomicU64,
     /// Moves whenever the timer's thread should look again.
     signal: Futex,
+}
+
+#[derive(Default)]
+struct State {
+    heap: Mutex<Heap>,
     life: Mutex<Life>,
 }
 
@@ -107,10 +112,15 @@ impl Clock {
         Clock {
             origin: Instant::now(),
             moved,
-            heap: Mutex::new(Heap::default()),
+            state: AtomicPtr::new(Box::into_raw(Box::new(State::default()))),
+            newest: AtomicU64::new(0),
             signal: Futex::new(0),
-            life: Mutex::new(Life::default()),
         }
+    }
+
+    fn state(&self) -> &State {
+        // SAFETY: never null; freed by `drop` alone, and leaked where it is replaced.
+        unsafe { &*self.state.load(Ordering::Acquire) }
     }
 
     /// Nanoseconds since the clock was made.
@@ -130,12 +140,13 @@ impl Clock {
         if self.moved.is_none() && !self.ensure_thread() {
             return None;
         }
-        let mut heap = self.heap.lock();
+        let mut heap = self.state().heap.lock();
         let earlier = at < heap.waits_until;
         if earlier {
             heap.waits_until = at;
         }
-        let deadline = heap.insert(at, callback);
+        let deadline = Deadline(self.newest.fetch_add(1, Ordering::Relaxed) + 1);
+        heap.insert(at, deadline, callback);
         drop(heap);
         if earlier {
             self.look_again();
@@ -145,18 +156,18 @@ impl Clock {
 
     /// Takes a deadline back. False if it has expired, or is about to.
     pub fn forget(&self, deadline: Deadline) -> bool {
-        let gone = self.heap.lock().remove(deadline);
+        let gone = self.state().heap.lock().remove(deadline);
         gone.is_some()
     }
 
     /// How many deadlines are set.
     pub fn pending(&self) -> usize {
-        self.heap.lock().pending.len()
+        self.state().heap.lock().pending.len()
     }
 
     /// When the next one is.
     pub fn next(&self) -> Option<u64> {
-        self.heap.lock().next()
+        self.state().heap.lock().next()
     }
 
     /// Moves virtual time on to `to`, letting everything due on the way expire at its own time.
@@ -165,7 +176,7 @@ impl Clock {
             return;
         };
         loop {
-            let mut heap = self.heap.lock();
+            let mut heap = self.state().heap.lock();
             let next = heap.next().filter(|next| *next <= to);
             let due = next.and_then(|next| heap.pop_due(next));
             drop(heap);
@@ -188,7 +199,7 @@ impl Clock {
     }
 
     fn ensure_thread(self: &Arc<Self>) -> bool {
-        let mut life = self.life.lock();
+        let mut life = self.state().life.lock();
         if life.thread.is_none() && !life.stopped {
             let clock = Arc::clone(self);
             let builder = thread::Builder::new().name("taskloom-timer".into());
@@ -200,11 +211,11 @@ impl Clock {
     fn work(&self) {
         loop {
             let seen = self.signal.word.load(Ordering::SeqCst);
-            if self.life.lock().stopped {
+            if self.state().life.lock().stopped {
                 return;
             }
             let now = self.now();
-            let mut heap = self.heap.lock();
+            let mut heap = self.state().heap.lock();
             let due = heap.pop_due(now);
             let next = heap.next();
             heap.waits_until = match due {
@@ -225,7 +236,7 @@ impl Clock {
     /// Ends the thread and waits for it; nothing expires after this returns.
     pub fn stop(&self) {
         let thread = {
-            let mut life = self.life.lock();
+            let mut life = self.state().life.lock();
             life.stopped = true;
             life.thread.take()
         };
@@ -236,36 +247,19 @@ impl Clock {
         }
     }
 
-    /// Before a fork: keeps the clock as it is until the answer is dropped, so that the child does
-    /// not inherit a lock whose holder stayed behind.
-    pub fn hold(&self) -> Held<'_> {
-        Held {
-            life: self.life.lock(),
-            heap: self.heap.lock(),
-        }
+    /// In a forked child: the thread did not come along, and nothing set by the parent is due here.
+    /// What was there is leaked, for a thread of the parent may have held its locks, or waited for
+    /// them, as the process forked.
+    pub fn after_fork(&self) {
+        let fresh = Box::into_raw(Box::new(State::default()));
+        let _leaked = self.state.swap(fresh, Ordering::AcqRel);
     }
 }
 
-/// A clock that nobody can change, while the process forks.
-pub struct Held<'a> {
-    life: MutexGuard<'a, Life>,
-    heap: MutexGuard<'a, Heap>,
-}
-
-impl Held<'_> {
-    /// In a forked child: the thread did not come along, and nothing set by the parent is due here.
-    pub fn forget_all(mut self) {
-        if let Some(gone) = self.life.thread.take() {
-            std::mem::forget(gone);
-        }
-        let fresh = Heap {
-            last: self.heap.last,
-            ..Heap::default()
-        };
-        let old = std::mem::replace(&mut *self.heap, fresh);
-        // What goes with a callback may take its deadline back, which needs the lock.
-        drop(self);
-        drop(old);
+impl Drop for Clock {
+    fn drop(&mut self) {
+        // SAFETY: made by `Box::into_raw`, and nobody else can reach it any more.
+        drop(unsafe { Box::from_raw(self.state.load(Ordering::Acquire)) });
     }
 }
 
@@ -306,7 +300,7 @@ mod tests {
             let deadline = clock.set(at, tell(&send, 1));
             assert!(deadline.is_some_and(|deadline| clock.forget(deadline)));
         }
-        assert!(clock.heap.lock().order.len() <= 65);
+        assert!(clock.state().heap.lock().order.len() <= 65);
         clock.advance(2_000);
         assert_eq!(receive.try_iter().count(), 0);
     }

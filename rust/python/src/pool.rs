@@ -422,23 +422,11 @@ fn worker_count() -> Option<usize> {
     Worker::with_current(|worker| worker.map(|w| w.pool().max_workers()))
 }
 
-/// To be called before a fork, by the thread that forks.
-#[pyfunction]
-fn before_fork() {
-    timer::before_fork();
-}
-
-/// To be called after a fork, in the parent.
-#[pyfunction]
-fn after_fork_in_parent() {
-    timer::after_fork_in_parent();
-}
-
 /// To be called in a forked child: futures of the parent are from another generation.
 #[pyfunction]
 fn after_fork_in_child(py: Python<'_>) -> PyResult<()> {
     future::GENERATION.fetch_add(1, Relaxed);
-    timer::after_fork_in_child();
+    timer::after_fork();
     Worker::orphan_current();
     call::note_main_thread(py)
 }
@@ -453,8 +441,6 @@ pub fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(worker_index, module)?)?;
     module.add_function(wrap_pyfunction!(worker_count, module)?)?;
     module.add_function(wrap_pyfunction!(submit::_know_task, module)?)?;
-    module.add_function(wrap_pyfunction!(before_fork, module)?)?;
-    module.add_function(wrap_pyfunction!(after_fork_in_parent, module)?)?;
     module.add_function(wrap_pyfunction!(after_fork_in_child, module)?)?;
     Ok(())
 }
