@@ -1,6 +1,8 @@
 """Graphs as text that draws them, and what else a graph says about itself."""
 
+from itertools import pairwise
 from typing import Any, Literal, TypedDict
+from xml.etree import ElementTree
 
 from taskloom.pregel import END, START, Command, NodeBuilder, Pregel, StateGraph
 from taskloom.pregel.channels import EphemeralValue, LastValue
@@ -89,3 +91,44 @@ def test_configured_copy_leaves_the_graph_as_it_was() -> None:
     limited = graph.with_config(recursion_limit=7)
     assert limited.config == {"recursion_limit": 7}
     assert graph.config is None
+
+
+def boxes(picture: str) -> dict[str, tuple[float, float]]:
+    """Where the boxes stand, by the text in them: left and top."""
+    root = ElementTree.fromstring(picture)
+    svg = "{http://www.w3.org/2000/svg}"
+    drawn = list(root)
+    return {
+        str(after.text): (float(box.get("x", "")), float(box.get("y", "")))
+        for box, after in pairwise(drawn)
+        if box.tag == f"{svg}rect" and after.tag == f"{svg}text"
+    }
+
+
+def test_a_picture_shows_each_node_below_what_leads_to_it() -> None:
+    found = boxes(small().compile().get_graph().draw_svg())
+    heights = [found[name][1] for name in ("__start__", "a", "b", "__end__")]
+    assert heights == sorted(set(heights))
+
+
+def test_a_picture_shows_labels_breakpoints_and_what_may_be_taken() -> None:
+    picture = small().compile(interrupt_before=["b"]).get_graph().draw_svg()
+    for text in (">more<", ">done<", ">interrupt before<"):
+        assert text in picture
+    assert picture.count("stroke-dasharray") == 3  # a to b, and both ways out of b
+
+
+def test_an_edge_to_itself_is_drawn() -> None:
+    builder = StateGraph(State)
+    builder.add_node("a", lambda state: state)
+    builder.add_edge(START, "a")
+    builder.add_conditional_edges("a", lambda state: END, ["a", END])
+    picture = builder.compile().get_graph().draw_svg()
+    assert picture.count("marker-end") == 3
+
+
+def test_names_are_escaped_in_a_picture() -> None:
+    builder = StateGraph(State)
+    builder.add_node("a < b", lambda state: state)
+    builder.add_edge(START, "a < b")
+    assert "a < b" in boxes(builder.compile().get_graph().draw_svg())

@@ -84,6 +84,21 @@ class Drawing:
                 lines.append(f"    class {','.join(ends)} virtual")
         return "\n".join(lines) + "\n"
 
+    def draw_svg(self) -> str:
+        """The graph as an SVG picture; dashed edges are those that may be taken or not.
+
+        Example:
+            >>> from taskloom.pregel import START, StateGraph
+            >>> builder = StateGraph(dict[str, int])
+            >>> _ = builder.add_node("work", lambda state: state)
+            >>> _ = builder.add_edge(START, "work")
+            >>> picture = builder.compile().get_graph().draw_svg()
+            >>> assert picture.startswith("<svg") and ">work</text>" in picture
+        """
+        from taskloom.pregel.picture import draw_svg
+
+        return draw_svg(self)
+
     def draw_dot(self) -> str:
         """The graph in Graphviz's language."""
         lines = ["digraph {", "    node [shape=box, style=rounded];"]

@@ -6,6 +6,7 @@ from collections.abc import Generator, Iterator
 from contextvars import copy_context
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from taskloom._taskloom import checkpoint_if_cancelled
 from taskloom.pregel.cached import match_cached
 from taskloom.pregel.context import LANE, Lane
 from taskloom.pregel.crew import Crew
@@ -31,6 +32,7 @@ def drive(loop: Loop) -> Iterator[None]:
     """Run to the end; yields whenever the loop's stream may have something to show.
 
     Raises:
+        Cancelled: this runs in a task that was cancelled; looked at before each superstep.
         BaseException: what the run ends with.
     """
     steps = loop.steps()
@@ -44,6 +46,7 @@ def drive(loop: Loop) -> Iterator[None]:
             value: Any = None
             try:
                 if effect is RUN:
+                    checkpoint_if_cancelled()
                     tasks = loop.tasks
                     if len(tasks) == 1 and not loop.threaded and loop.plain_step:
                         if not tasks[0].writes:

@@ -53,32 +53,29 @@ class Patch(NamedTuple):
         return cls(raw[_LAYOUT.size : split], old_head, prefix, raw[split:], suffix)
 
 
+_HEADS = dict.fromkeys((0xD9, 0xC4), 2)  # str 8, bin 8
+_HEADS |= dict.fromkeys((0xDA, 0xC5, 0xDC, 0xDE), 3)  # str 16, bin 16, array 16, map 16
+_HEADS |= dict.fromkeys((0xDB, 0xC6, 0xDD, 0xDF), 5)  # their 32-bit forms
+
+
 def head_size(raw: bytes) -> int:
     """Return how many bytes a msgpack value spends on its own length."""
-    first = raw[0]
-    if first in (0xD9, 0xC4):  # str 8, bin 8
-        return 2
-    if first in (0xDA, 0xC5, 0xDC, 0xDE):  # str 16, bin 16, array 16, map 16
-        return 3
-    if first in (0xDB, 0xC6, 0xDD, 0xDF):  # their 32-bit forms
-        return 5
-    return 1
+    return _HEADS.get(raw[0], 1)
 
 
 def diff(old: bytes, new: bytes) -> Patch | None:
     """Return a patch from `old` to `new`, or `None` if it would not be much smaller than `new`."""
-    if len(new) < _SMALLEST or len(old) < _SMALLEST:
+    size, old_size = len(new), len(old)
+    if size < _SMALLEST or old_size < _SMALLEST:
         return None
-    old_head, new_head = head_size(old), head_size(new)
+    old_head, new_head = _HEADS.get(old[0], 1), _HEADS.get(new[0], 1)
     old_body = old[old_head:]
     if new.startswith(old_body, new_head):  # something was appended: by far the commonest change
-        prefix = len(old_body)
+        prefix = old_size - old_head
         middle = new[new_head + prefix :]
-        return (
-            Patch(new[:new_head], old_head, prefix, middle, 0)
-            if len(middle) * 2 < len(new)
-            else None
-        )
+        if len(middle) * 2 >= size:
+            return None
+        return Patch(new[:new_head], old_head, prefix, middle, 0)
     new_body = new[new_head:]
     shorter = min(len(old_body), len(new_body))
     prefix = _shared_prefix(old_body, new_body, shorter)
@@ -134,10 +131,9 @@ class Chain:
 
     def advance(self, version: str | int | float, tag: str, raw: bytes) -> Patch | None:
         """Return the patch to store a version as, or `None` if it has to be stored whole."""
-        patch = diff(self.raw, raw) if tag == self.tag == "msgpack" else None
-        if patch is not None:
-            patched = self.patched + len(patch.middle) + 32
-            if self.links < _LONGEST and patched * 4 <= len(raw):
+        if self.links < _LONGEST and tag == self.tag == "msgpack":
+            patch = diff(self.raw, raw)
+            if patch is not None and (patched := self.patched + len(patch[3]) + 32) * 4 <= len(raw):
                 self.version = version
                 self.raw = raw
                 self.links += 1
