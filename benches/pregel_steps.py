@@ -1,4 +1,4 @@
-"""Supersteps of state graphs beside LangGraph: bare, with a memory checkpoint, fanned out.
+"""Supersteps of state graphs beside LangGraph: bare, stored in memory and in a file, fanned out.
 
 The graphs of both are written alike; only the imports differ.
 """
@@ -6,6 +6,8 @@ The graphs of both are written alike; only the imports differ.
 from __future__ import annotations
 
 import operator
+from itertools import count
+from tempfile import TemporaryDirectory
 from types import SimpleNamespace
 from typing import Annotated, Any, TypedDict
 
@@ -13,10 +15,18 @@ from harness import Contender, Unavailable, Workload
 
 STEPS = 1_000
 WIDTH = 100
+FILED = 500
+FILED_THEIRS = 50
 
 step = Workload("superstep", "a superstep of a two-node loop", unit="µs/step", aim=4.0)
 stored = Workload(
     "superstep-memory", "the same, each step stored in memory", unit="µs/step", aim=10.0
+)
+filed = Workload(
+    "superstep-sqlite",
+    "the same, each step in a SQLite file before the next begins",
+    unit="µs/step",
+    aim=120.0,
 )
 fanned = Workload("superstep-fan-out", f"{WIDTH} sends in one superstep", unit="µs/node", aim=2.0)
 
@@ -58,13 +68,13 @@ def bump(state: Any) -> Any:
     return {"n": state["n"] + 1}
 
 
-def two_nodes(kit: SimpleNamespace, **options: Any) -> Any:
+def two_nodes(kit: SimpleNamespace, steps: int = STEPS, **options: Any) -> Any:
     builder = kit.StateGraph(Count)
     builder.add_node("a", bump)
     builder.add_node("b", bump)
     builder.add_edge(kit.START, "a")
     builder.add_edge("a", "b")
-    builder.add_conditional_edges("b", lambda s: kit.END if s["n"] >= STEPS else "a")
+    builder.add_conditional_edges("b", lambda s: kit.END if s["n"] >= steps else "a")
     return builder.compile(**options)
 
 
@@ -81,6 +91,19 @@ def storing(kit: SimpleNamespace) -> Contender:
         graph.invoke({"n": 0}, config)
 
     yield run
+
+
+def filing(kit: SimpleNamespace, savers: Any, steps: int) -> Contender:
+    with TemporaryDirectory() as folder, savers.from_conn_string(f"{folder}/threads") as saver:
+        graph = two_nodes(kit, steps, checkpointer=saver)
+        rounds = count()
+
+        def run() -> None:
+            thread = {"thread_id": str(next(rounds))}
+            config = {"configurable": thread, "recursion_limit": 10 * steps}
+            graph.invoke({"n": 0}, config, durability="sync")
+
+        yield run
 
 
 def fanning(kit: SimpleNamespace) -> Contender:
@@ -111,6 +134,23 @@ def stored_ours() -> Contender:
 @stored.contender("LangGraph", per=STEPS)
 def stored_theirs() -> Contender:
     yield from storing(theirs())
+
+
+@filed.contender("taskloom", per=FILED, note="survives kill -9")
+def filed_ours() -> Contender:
+    from taskloom.pregel.checkpoint.sqlite import SqliteSaver
+
+    yield from filing(ours(), SqliteSaver, FILED)
+
+
+@filed.contender("LangGraph", per=FILED_THEIRS, note="in its default setting, which syncs")
+def filed_theirs() -> Contender:
+    kit = theirs()
+    try:
+        from langgraph.checkpoint.sqlite import SqliteSaver
+    except ImportError as error:
+        raise Unavailable(f"{error.name} is not installed") from None
+    yield from filing(kit, SqliteSaver, FILED_THEIRS)
 
 
 @fanned.contender("taskloom", per=WIDTH)

@@ -164,3 +164,17 @@ def test_hidden_nodes_are_not_shown() -> None:
 def test_print_mode_prints(capsys: pytest.CaptureFixture[str]) -> None:
     sequence(a=logs("a")).compile().invoke({"log": []}, print_mode="updates")
     assert "[updates] {'a': {'log': ['a']}}" in capsys.readouterr().out
+
+
+def test_messages_come_with_what_is_known_about_their_task() -> None:
+    builder = StateGraph(MessagesState)
+    builder.add_node(
+        "speak", lambda state: {"messages": {"role": "user", "content": "x", "id": "1"}}
+    )
+    builder.add_edge(START, "speak")
+    config = {"configurable": {"graph_id": "g"}}
+    ((_, known),) = builder.compile().stream({"messages": []}, config, stream_mode="messages")
+    assert known["langgraph_node"] == "speak"
+    assert known["langgraph_step"] == 1
+    assert known["ls_integration"] == "langgraph"
+    assert known["graph_id"] == "g"

@@ -46,6 +46,9 @@ _HIDDEN_METADATA = frozenset(
     )
 )
 
+# By this LangGraph's programs tell the messages that nodes return from the tokens of a model.
+_SHOWN_BY = {"ls_integration": "langgraph"}
+
 
 class Stream:
     """Where one run's emissions go: to its reader, and to the reader of the graph around it.
@@ -99,7 +102,7 @@ class Stream:
         if "messages" in self.modes and TAG_NOSTREAM not in task.node.tags:
             ns = tuple(task.ns.split(NS_SEP)[:-1])
             task.loop.shown_messages.add(message_id(message))
-            self.put((ns, "messages", (message, task.metadata)))
+            self.put((ns, "messages", (message, {**_SHOWN_BY, **task.metadata})))
 
     def wants(self, mode: str) -> bool:
         """Whether anybody reads emissions of `mode`."""
