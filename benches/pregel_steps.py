@@ -15,6 +15,7 @@ from harness import Contender, Unavailable, Workload
 
 STEPS = 1_000
 WIDTH = 100
+TIMES = 10
 FILED = 500
 FILED_THEIRS = 50
 
@@ -113,7 +114,12 @@ def fanning(kit: SimpleNamespace) -> Contender:
         kit.START, lambda state: [kit.Send("work", i) for i in range(WIDTH)]
     )
     graph = builder.compile()
-    yield lambda: graph.invoke({"found": []})
+
+    def run() -> None:
+        for _ in range(TIMES):
+            graph.invoke({"found": []})
+
+    yield run
 
 
 @step.contender("taskloom", per=STEPS)
@@ -153,11 +159,11 @@ def filed_theirs() -> Contender:
     yield from filing(kit, SqliteSaver, FILED_THEIRS)
 
 
-@fanned.contender("taskloom", per=WIDTH)
+@fanned.contender("taskloom", per=WIDTH * TIMES)
 def fanned_ours() -> Contender:
     yield from fanning(ours())
 
 
-@fanned.contender("LangGraph", per=WIDTH)
+@fanned.contender("LangGraph", per=WIDTH * TIMES)
 def fanned_theirs() -> Contender:
     yield from fanning(theirs())

@@ -178,3 +178,12 @@ def test_a_handled_failure_is_not_tried_again_on_resume() -> None:
         graph.invoke({}, config)
     assert "bad" in graph.invoke(None, config)["note"]
     assert flaky.runs == 1
+
+
+def test_a_node_with_the_name_of_the_default_error_handler_is_refused() -> None:
+    builder = StateGraph(State)
+    builder.set_node_defaults(error_handler=lambda state, error: state)
+    builder.add_node("__default_error_handler__", lambda state: state)
+    builder.add_edge(START, "__default_error_handler__")
+    with pytest.raises(ValueError, match="__default_error_handler__"):
+        builder.compile()

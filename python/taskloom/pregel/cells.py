@@ -284,7 +284,9 @@ class Cells:
             if versions is not None:
                 noted = {key: versions[key] for key in triggers if key in versions}
                 before = seen.get(task.name)
-                seen[task.name] = {**before, **noted} if before else noted
+                if before and before.keys() != noted.keys():
+                    noted = {**before, **noted}
+                seen[task.name] = noted
             if consuming:
                 for key in triggers:
                     if key in consuming and key not in changed and self.objects[key].consume():

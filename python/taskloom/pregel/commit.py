@@ -70,8 +70,10 @@ class Ledger(Frame):
             writes = list({write[0]: write for write in writes}.values())
         if task.error is None and len(self.tasks) == 1 and self.tasks[0] is task:
             # The superstep ends with it: its writes are not pending for long enough to matter.
-            if self.persistence is not None:
-                self.persistence.put_writes(task, writes)
+            persistence = self.persistence
+            if persistence is None or (persistence.holds and persistence.hold(task, writes)):
+                return
+            persistence.put_writes(task, writes)
             return
         tid = task.id
         with self.lock:

@@ -200,6 +200,8 @@ class Persistence:
         elif hasattr(saver, "batch"):
             self.batch = saver.batch
         self.takes_path = accepts_path(self.save_writes)
+        together = self.batch is not None or self.step is not None
+        self.holds = together and loop.durability != "exit"
         self.base: dict[str, Any] = {
             key: value
             for key, value in (loop.checkpoint_config.get("configurable") or {}).items()
@@ -303,24 +305,27 @@ class Persistence:
         """Store what a task of the superstep wrote."""
         if self.loop.durability == "exit":
             self.written.add(task.id)
-        elif (self.batch is not None or self.step is not None) and self._is_alone(task, writes):
-            # The superstep's checkpoint follows at once: both are stored together.
-            if self.held is not None:
-                self.flush()
-            self.held = (task, self._storable(writes))
         else:
             self._save(task.id, self._storable(writes), self._path_of(task))
 
-    def _path_of(self, task: Task) -> str:
-        return task.path_text if self.takes_path else ""
+    def hold(self, task: Task, writes: Sequence[tuple[str, Any]]) -> bool:
+        """Hold back what the superstep's only task wrote, to be stored with its checkpoint.
 
-    def _is_alone(self, task: Task, writes: Sequence[tuple[str, Any]]) -> bool:
-        if task.parent is not None or len(self.loop.tasks) != 1:
+        Returns:
+            False if the task was called by another, or wrote something that must not wait.
+        """
+        if task.parent is not None:
             return False
-        for key, _ in writes:  # noqa: SIM110 (a generator would take twice the time)
+        for key, _ in writes:
             if key in SINGULAR:
                 return False
+        if self.held is not None:
+            self.flush()
+        self.held = (task, self._storable(writes) if self.loop.program.untracked else writes)
         return True
+
+    def _path_of(self, task: Task) -> str:
+        return task.path_text if self.takes_path else ""
 
     def flush(self) -> None:
         """Store writes that were held back for a checkpoint that may not come any more."""

@@ -199,29 +199,34 @@ class Runs(Stateful):
             "context": context,
             "control": control,
         }
-        keys = self.output_channels if output_keys is None else output_keys
         if stream_mode != "values" or print_mode or debug or (debug is None and self.debug):
-            return self._collect(
-                list(
-                    self.stream(
-                        input,
-                        config,
-                        stream_mode=[stream_mode] if stream_mode == "values" else stream_mode,
-                        print_mode=print_mode,
-                        output_keys=keys,
-                        subgraphs=subgraphs,
-                        debug=debug,
-                        version="v2" if stream_mode == "values" else version,
-                        **options,
-                    )
-                ),
-                stream_mode,
-                version,
-            )
+            watched = self._watched(stream_mode, print_mode, debug, output_keys, subgraphs, version)
+            chunks = list(self.stream(input, config, **watched, **options))
+            return self._collect(chunks, stream_mode, version)
         loop = self._loop(input, config, stream_modes=None, output_keys=output_keys, **options)
         for _ in drive(loop):
             pass
         return self._result(loop, version)
+
+    def _watched(  # noqa: PLR0917 (as given to `invoke`)
+        self,
+        stream_mode: StreamMode,
+        print_mode: Modes,
+        debug: bool | None,
+        output_keys: str | Sequence[str] | None,
+        subgraphs: bool,
+        version: Version,
+    ) -> dict[str, Any]:
+        """How `invoke` asks `stream` for what it is to print or return."""
+        values = stream_mode == "values"
+        return {
+            "stream_mode": [stream_mode] if values else stream_mode,
+            "print_mode": print_mode,
+            "output_keys": self.output_channels if output_keys is None else output_keys,
+            "subgraphs": subgraphs,
+            "debug": debug,
+            "version": "v2" if values else version,
+        }
 
     def _result(self, loop: Loop, version: Version) -> Any:
         output = loop.output
@@ -273,36 +278,30 @@ class Runs(Stateful):
             "context": context,
             "control": control,
         }
-        keys = self.output_channels if output_keys is None else output_keys
         if stream_mode != "values" or print_mode or debug or (debug is None and self.debug):
-            shown = self.astream(
-                input,
-                config,
-                stream_mode=[stream_mode] if stream_mode == "values" else stream_mode,
-                print_mode=print_mode,
-                output_keys=keys,
-                subgraphs=subgraphs,
-                debug=debug,
-                version="v2" if stream_mode == "values" else version,
-                **options,
-            )
-            return self._collect([chunk async for chunk in shown], stream_mode, version)
+            watched = self._watched(stream_mode, print_mode, debug, output_keys, subgraphs, version)
+            chunks = [chunk async for chunk in self.astream(input, config, **watched, **options)]
+            return self._collect(chunks, stream_mode, version)
         loop = self._loop(input, config, stream_modes=None, output_keys=output_keys, **options)
         loop.enter_async()
         async for _ in adrive(loop):
             pass
         return self._result(loop, version)
 
-    def _stream_options(
+    def _streamed(
         self,
+        input: Any,
         config: RunnableConfig | None,
         *,
         stream_mode: Modes | None,
         print_mode: Modes,
+        output_keys: str | Sequence[str] | None,
         debug: bool | None,
         subgraphs: bool,
         version: Version,
-    ) -> Shown:
+        **options: Any,
+    ) -> tuple[Loop, Shown]:
+        """A run, and what is to be shown of it."""
         if stream_mode is None:
             nested = config is not None and PARENT_KEY in (config.get(CONF) or {})
             stream_mode = "values" if nested else self.stream_mode
@@ -316,7 +315,7 @@ class Runs(Stateful):
                 raise ValueError(
                     f"Unknown stream mode {mode!r}; the modes are {', '.join(sorted(_MODES))}"
                 )
-        return Shown(
+        shown = Shown(
             modes,
             printed,
             single=single,
@@ -325,6 +324,15 @@ class Runs(Stateful):
             output_mapper=self.output_mapper,
             state_mapper=self.state_mapper,
         )
+        loop = self._loop(
+            input,
+            config,
+            stream_modes=shown.wanted,
+            subgraphs=subgraphs,
+            output_keys=self.stream_keys if output_keys is None else output_keys,
+            **options,
+        )
+        return loop, shown
 
     def stream(
         self,
@@ -357,20 +365,15 @@ class Runs(Stateful):
         Yields:
             The chunks.
         """
-        shown = self._stream_options(
+        loop, shown = self._streamed(
+            input,
             config,
             stream_mode=stream_mode,
             print_mode=print_mode,
+            output_keys=output_keys,
             debug=debug,
             subgraphs=subgraphs,
             version=version,
-        )
-        loop = self._loop(
-            input,
-            config,
-            stream_modes=shown.wanted,
-            subgraphs=subgraphs,
-            output_keys=self.stream_keys if output_keys is None else output_keys,
             interrupt_before=interrupt_before,
             interrupt_after=interrupt_after,
             durability=durability,
@@ -408,20 +411,15 @@ class Runs(Stateful):
         version: Version = "v1",
     ) -> AsyncIterator[Any]:
         """As `stream`, on the running event loop; sync nodes run in threads."""
-        shown = self._stream_options(
+        loop, shown = self._streamed(
+            input,
             config,
             stream_mode=stream_mode,
             print_mode=print_mode,
+            output_keys=output_keys,
             debug=debug,
             subgraphs=subgraphs,
             version=version,
-        )
-        loop = self._loop(
-            input,
-            config,
-            stream_modes=shown.wanted,
-            subgraphs=subgraphs,
-            output_keys=self.stream_keys if output_keys is None else output_keys,
             interrupt_before=interrupt_before,
             interrupt_after=interrupt_after,
             durability=durability,

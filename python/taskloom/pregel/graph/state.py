@@ -461,7 +461,13 @@ class StateGraph:
 
     def _apply_defaults(self) -> None:
         given = self._defaults
-        if "error_handler" in given and DEFAULT_HANDLER not in self.nodes:
+        taken = self.nodes.get(DEFAULT_HANDLER)
+        if "error_handler" in given and taken is not None and not taken.is_error_handler:
+            raise ValueError(
+                f"A node is named {DEFAULT_HANDLER!r}, which stands for the default error handler: "
+                "give it another name"
+            )
+        if "error_handler" in given and taken is None:
             self._add_handler(DEFAULT_HANDLER, given["error_handler"], self.state_schema)
         for spec in self.nodes.values():
             spec.retry_policy = spec.retry_policy or given.get("retry_policy", ())

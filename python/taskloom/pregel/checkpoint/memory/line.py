@@ -168,9 +168,10 @@ class Line:
     ) -> dict[str, tuple[Any, Stored]]:
         """Store new values of cells; returns those that are not plain, with their stored form."""
         made: dict[str, tuple[Any, Stored]] = {}
+        values = self.values
         for cell, version, value in changed:
             if value.__class__ in UNCHANGING:
-                self.values[cell, version] = value
+                values[cell, version] = value
             else:
                 made[cell] = (value, self.store(serde, cell, version, value))
         return made
