@@ -1,11 +1,13 @@
-"""Draws the pictures of docs/state-graphs.md into docs/pictures/."""
+"""Draws the pictures of docs/state-graphs.md into docs/pictures/state/."""
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any, TypedDict
 
-from draw_pictures import PICTURES
 from taskloom.pregel import END, START, StateGraph
+
+PICTURES = Path(__file__).resolve().parent.parent / "docs" / "pictures" / "state"
 
 
 class State(TypedDict):
@@ -56,9 +58,13 @@ def nested() -> Any:
     return outer.compile().get_graph(xray=True)
 
 
+GRAPHS = {"join": join, "agent": agent, "nested": nested}
+
+
 def main() -> None:
-    for name, drawing in {"join": join, "agent": agent, "nested": nested}.items():
-        (PICTURES / f"state-{name}.svg").write_text(drawing().draw_svg() + "\n")
+    PICTURES.mkdir(exist_ok=True)
+    for name, drawing in GRAPHS.items():
+        (PICTURES / f"{name}.svg").write_text(drawing().draw_svg() + "\n")
 
 
 if __name__ == "__main__":

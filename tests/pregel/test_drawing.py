@@ -4,6 +4,8 @@ from itertools import pairwise
 from typing import Any, Literal, TypedDict
 from xml.etree import ElementTree
 
+import draw_state_graphs
+import pytest
 from taskloom.pregel import END, START, Command, NodeBuilder, Pregel, StateGraph
 from taskloom.pregel.channels import EphemeralValue, LastValue
 
@@ -132,3 +134,9 @@ def test_names_are_escaped_in_a_picture() -> None:
     builder.add_node("a < b", lambda state: state)
     builder.add_edge(START, "a < b")
     assert "a < b" in boxes(builder.compile().get_graph().draw_svg())
+
+
+@pytest.mark.parametrize("name", sorted(draw_state_graphs.GRAPHS))
+def test_a_picture_of_the_docs_is_what_is_drawn_today(name: str) -> None:
+    kept = (draw_state_graphs.PICTURES / f"{name}.svg").read_text()
+    assert kept == draw_state_graphs.GRAPHS[name]().draw_svg() + "\n"
