@@ -20,6 +20,7 @@ PACKAGE = ROOT / "python" / "taskloom"
 PYTHON_LAYERS = (
     "_taskloom",
     "errors",
+    "_asynchrony",
     "flow",
     "_bridge",
     "_mapping",

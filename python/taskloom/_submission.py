@@ -25,6 +25,7 @@ from taskloom.task import Options, Task
 if TYPE_CHECKING:
     from concurrent.futures import Future as StandardFuture
 
+    from taskloom.places._coroutine import Turn
     from taskloom.places.process import ProcessPlace
     from taskloom.scheduling.admission import Admission
     from taskloom.scheduling.config import ExecutorConfig
@@ -36,7 +37,7 @@ __all__ = ["Base", "Desk", "resolve", "resolved_options"]
 # A function with its positional and keyword arguments.
 Call = tuple[Callable[..., Any], tuple[Any, ...], dict[str, Any]]
 
-_PLACES_OF_SUBMITS = ("thread", "process")
+_PLACES_OF_SUBMITS = ("thread", "process", "loop")
 
 
 class Base(NamedTuple):
@@ -52,8 +53,8 @@ def resolve(given: Options, base: Base) -> TaskOptions:
     place = given.get("place", "thread")
     if place not in _PLACES_OF_SUBMITS:
         raise OptionError(
-            f"place={place!r} does not apply to a submitted task; it runs in place='thread' or "
-            "place='process'"
+            f"place={place!r} does not apply to a submitted task; it runs in place='thread', "
+            "place='process' or place='loop'"
         )
     on_error = given.get("on_error", "cancel_dependents")
     if on_error == "cancel_run":
@@ -82,7 +83,7 @@ def resolve(given: Options, base: Base) -> TaskOptions:
         interrupt=base.interrupt,
         name=given.get("name"),
         retry=given.get("retry"),
-        special=place == "process"
+        special=place != "thread"
         or bool(resources)
         or bool(prerequisites)
         or _replaces_attempts(given, base.timeout),
@@ -131,8 +132,11 @@ class Desk:
         self._exit_timeout = config.exit_timeout
         self._lock = threading.Lock()
         self._place: ProcessPlace | None = None
-        self._admission: Admission[Launch] | None = None
+        self._admission: Admission[Launch | Turn] | None = None
         self._launches: set[Launch] = set()
+        # Coroutines that wait for resources, and how many run that were submitted.
+        self._turns: set[Turn] = set()
+        self._coroutines = 0
         # Tasks that came here, those of them that went on to the pool, and how the others ended.
         self._accepted = self._handed_over = 0
         self._ends: Counter[str] = Counter()
@@ -145,6 +149,7 @@ class Desk:
             held = sum(not launch.started for launch in self._launches)
             elsewhere = sum(launch.started and not launch.handed for launch in self._launches)
             accepted = self._accepted - self._handed_over
+            elsewhere += self._coroutines
             return Outside(accepted, held, elsewhere, Ends(**self._ends))
 
     def submit(
@@ -158,6 +163,14 @@ class Desk:
         needs: Resources | None = given.get("resources")
         if needs is not None:
             self.admission.check(needs)
+        if given.get("place") == "loop":
+            pool._refuse_if_closed()
+            with self._lock:
+                self._accepted += 1
+                self._coroutines += 1
+            future = self.spawn(pool, chosen, call)
+            future.add_done_callback(self._spawned_over)
+            return future
         if given.get("place") == "process" or _replaces_attempts(given, self._timeout):
             by_process = given.get("place") == "process"
             launch: Launch = AttemptsLaunch(
@@ -177,6 +190,34 @@ class Desk:
                 self._accepted += 1
         launch.begin(given.get("after", ()))
         return launch.future
+
+    def spawn(
+        self, pool: _taskloom.Pool, chosen: TaskOptions, call: Call, *, of_run: bool = False
+    ) -> Future[Any]:
+        """Runs a coroutine function, or what is placed on a loop."""
+        from taskloom.places._coroutine import spawn
+
+        timeout = chosen.given.get("timeout", self._timeout)
+        return spawn(pool, self, chosen, call, timeout=timeout, of_run=of_run)
+
+    def _spawned_over(self, future: Future[Any]) -> None:
+        with self._lock:
+            self._coroutines -= 1
+            self._ends[_end_of(future)] += 1
+
+    def hold(self, turn: Turn) -> None:
+        """A coroutine waits for resources."""
+        with self._lock:
+            self._turns.add(turn)
+
+    def withdraw(self, turn: Turn, needs: Resources) -> None:
+        """It wants to start no more."""
+        self.admission.withdraw(turn, needs)
+
+    def let_go(self, turn: Turn) -> None:
+        """It waits no more."""
+        with self._lock:
+            self._turns.discard(turn)
 
     def forget(self, launch: Launch) -> None:
         """The future of a launch is over."""
@@ -204,6 +245,10 @@ class Desk:
         """Cancels what waits for prerequisites or resources; says how many tasks that were."""
         with self._lock:
             launches = [launch for launch in self._launches if not launch.started]
+            turns = list(self._turns)
+        # One that waits for resources has begun: it is told, and ends by itself.
+        for turn in turns:
+            turn.future.cancel()
         return sum(launch.future.cancel() for launch in launches)
 
     def close(self, wait: bool) -> None:
@@ -225,7 +270,7 @@ class Desk:
             return self._place
 
     @property
-    def admission(self) -> Admission[Launch]:
+    def admission(self) -> Admission[Launch | Turn]:
         """Who lets tasks with needs start."""
         with self._lock:
             if self._admission is None:
@@ -235,7 +280,7 @@ class Desk:
                 self._admission = Admission(amounts, on_admitted=_start_all)
             return self._admission
 
-    def admit(self, launch: Launch, needs: Resources) -> bool:
+    def admit(self, launch: Launch | Turn, needs: Resources) -> bool:
         """Whether a task may start now; if not, it will be started later."""
         admission = self.admission
         admitted = admission.offer(launch, needs, rank=launch.band)
@@ -261,6 +306,8 @@ class Desk:
         """In a forked child: what was on its way is the parent's."""
         self._lock = threading.Lock()
         self._launches = set()
+        self._turns = set()
+        self._coroutines = 0
         self._accepted = self._handed_over = 0
         self._ends.clear()
         self._admission = None
@@ -288,7 +335,7 @@ def _end_of(future: Future[Any]) -> str:
     return "timed_out" if isinstance(error, TimeoutError) else "failed"
 
 
-def _start_all(launches: list[Launch]) -> None:
+def _start_all(launches: list[Launch | Turn]) -> None:
     for launch in launches:
         launch.start()
 

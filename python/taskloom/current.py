@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import time
+from contextvars import ContextVar
 from typing import final
 
 from taskloom import _taskloom
 from taskloom._taskloom import Future, Token
 
 __all__ = ["CurrentTask", "current_task"]
+
+#: The future of the task that runs on an event loop here.
+_on_loop: ContextVar[Future[object] | None] = ContextVar("taskloom_task", default=None)
 
 
 @final
@@ -91,5 +95,7 @@ def current_task() -> CurrentTask | None:
     >>> taskloom.current_task() is None
     True
     """
-    future: Future[object] | None = _taskloom.current_handle() or _taskloom._current_future()
+    future: Future[object] | None = (
+        _taskloom.current_handle() or _taskloom._current_future() or _on_loop.get()
+    )
     return None if future is None else CurrentTask(future)

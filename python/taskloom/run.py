@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple, NoReturn, Self, Type
 
 from taskloom import _taskloom
 from taskloom._ambient import ambient
+from taskloom._asynchrony import running_loop
 from taskloom._modes import choice_of
 from taskloom._taskloom import Node, Pack, Plan
 from taskloom.access import Context, given
@@ -383,6 +384,7 @@ def new_run(
     band: int = DEFAULT_BAND,
     values: Context | None = None,
     watch: Watch = UNWATCHED,
+    blocks: bool = False,
 ) -> Run:
     """A run that is still to be started, in one of the ways of `RunCore`."""
     if mode not in ("parallel", "serial"):
@@ -392,6 +394,13 @@ def new_run(
         # Nodes run on this thread too, where calling a task must not add to the open graph.
         context = copy_context()
         context.run(ambient.set, None)
+    loop = running_loop()
+    if loop is not None:
+        from taskloom.places._loop import of_run
+
+        # Nodes placed on a loop run on this one, unless the run is about to block it.
+        context = context or copy_context()
+        context.run(of_run.set, None if blocks else loop)
     plan = _as_plan(target)
     facts: Facts = plan._facts
     if values is None and not facts.resources:
@@ -438,7 +447,14 @@ def run_plan(
             choice.note(mode, perf_counter() - began)
         return run if not check or run.ok else run.result()
     run = new_run(
-        executor, target, mode, shared=mode != "serial", band=band, values=context, watch=watch
+        executor,
+        target,
+        mode,
+        shared=mode != "serial",
+        band=band,
+        values=context,
+        watch=watch,
+        blocks=True,
     )
     if mode == "serial":
         run._run_serial()

@@ -297,7 +297,7 @@ def test_call_raises_what_the_task_raised(executor: Executor) -> None:
         ({"timeuot": 1}, "did you mean 'timeout'"),
         ({"priority": "high"}, "whole number"),
         ({"timeout": 0}, "seconds above 0"),
-        ({"place": "loop"}, "does not apply to a submitted task"),
+        ({"place": "caller"}, "does not apply to a submitted task"),
         ({"on_error": "cancel_run"}, "applies to nodes of a graph"),
         ({"resources": 3}, "must be a taskloom.Resources"),
         ({"after": [3]}, "takes futures"),

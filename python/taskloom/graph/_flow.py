@@ -73,7 +73,7 @@ class Flows(Shapes):
         adder = self._adder()
         choice = _Choice(tuple(cases), default is not _NOTHING)
         bodies = [*cases.values(), *([default] if choice.has_default else [])]
-        if kind_of(adder.given) != ORDINARY:
+        if kind_of(_Join, adder.given) != ORDINARY:
             raise OptionError(
                 "a branch only hands a value on: give place, timeout, deadline and resources to "
                 "the nodes of its cases"

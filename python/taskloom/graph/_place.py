@@ -5,10 +5,23 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from taskloom import _taskloom
+from taskloom._asynchrony import is_coroutine_function
 from taskloom.errors import OptionError
+from taskloom.flow import RetryTask
 from taskloom.task import Options
 
-__all__ = ["CALLER", "DEFERRED", "JOIN", "ORDINARY", "check_place", "kind_of", "submitting"]
+__all__ = [
+    "CALLER",
+    "DEFERRED",
+    "JOIN",
+    "ORDINARY",
+    "check_place",
+    "forwarding_async",
+    "kind_of",
+    "runs_as_coroutine",
+    "submitting",
+]
 
 #: Kinds of nodes, as the engine numbers them: called by whoever has its turn, submitted in place of
 #: being called, called by the thread that called `run`, or the join of a branch.
@@ -18,24 +31,42 @@ ORDINARY, DEFERRED, CALLER, JOIN = 0, 1, 2, 3
 DEFERRING = ("timeout", "deadline", "resources")
 
 
-def check_place(options: Options) -> None:
+def check_place(options: Options, function: Callable[..., Any]) -> None:
     place = options.get("place", "thread")
-    if place not in ("thread", "process"):
+    if place not in ("thread", "process", "loop"):
         raise OptionError(
             f"place={place!r} is not available for nodes of a graph yet: "
-            "they run with place='thread' or place='process'"
+            "they run with place='thread', place='process' or place='loop'"
+        )
+    if place == "process" and is_coroutine_function(function):
+        raise OptionError(
+            f"place='process' takes plain functions, but {function!r} is `async def`: leave the "
+            "place out, or run it in the process by a function that calls asyncio.run"
         )
 
 
-def kind_of(options: Options) -> int:
-    if options.get("place") == "process" or any(
-        options.get(name) is not None for name in DEFERRING
+def runs_as_coroutine(function: Callable[..., Any], options: Options) -> bool:
+    """Whether a node is awaited: `async def` on the pool, or anything on an event loop."""
+    return options.get("place") == "loop" or is_coroutine_function(function)
+
+
+def kind_of(function: Callable[..., Any], options: Options) -> int:
+    if (
+        options.get("place") == "process"
+        or any(options.get(name) is not None for name in DEFERRING)
+        or runs_as_coroutine(function, options)
     ):
         return DEFERRED
     return CALLER if options.get("place") == "caller" else ORDINARY
 
 
-def submitting(function: Callable[..., Any], options: Options) -> Callable[..., Any]:
+def submitting(
+    function: Callable[..., Any],
+    options: Options,
+    *,
+    asynchronous: bool = False,
+    takes: bool = False,
+) -> Callable[..., Any]:
     """What a deferred node calls: submits `function` to the executor, which comes first.
 
     >>> import taskloom
@@ -49,4 +80,46 @@ def submitting(function: Callable[..., Any], options: Options) -> Callable[..., 
     def submit(executor: Any, /, *args: Any, **kwargs: Any) -> Any:
         return executor.options(**given).submit(function, *args, **kwargs)
 
-    return submit
+    def spawn(executor: Any, /, *args: Any, **kwargs: Any) -> Any:
+        chosen = executor.options(**given).chosen
+        return executor._desk.spawn(executor, chosen, (function, args, kwargs), of_run=True)
+
+    async def again(*args: Any, **kwargs: Any) -> Any:
+        while True:
+            try:
+                return await function(*args, **kwargs)
+            except RetryTask as asked:
+                delay = asked.delay or 0.0
+            await _taskloom.sleep(delay)
+
+    # What is called again keeps its arguments, and what takes one is to be its only owner.
+    call = function if takes else again
+
+    def spawn_plainly(executor: Any, /, *args: Any, **kwargs: Any) -> Any:
+        # The scope that the run was started in cancels it, as it does the other nodes.
+        token = _taskloom.token_variable.get(None)
+        return _taskloom._spawn(executor, call, args, kwargs or None, token=token, named=function)
+
+    if not asynchronous:
+        return submit
+    return spawn if given else spawn_plainly
+
+
+def forwarding_async(function: Callable[..., Any], key: int | str) -> Callable[..., Any]:
+    """`function`, awaited if it is to be, but returning one of its arguments.
+
+    >>> import taskloom
+    >>> from taskloom.graph._place import forwarding_async
+    >>> async def fill(box):
+    ...     box.append(1)
+    >>> taskloom.run_coroutine(forwarding_async(fill, 0), [])
+    [1]
+    """
+
+    async def call(*args: Any, **kwargs: Any) -> Any:
+        value = function(*args, **kwargs)
+        if hasattr(value, "__await__"):
+            await value
+        return args[key] if isinstance(key, int) else kwargs[key]
+
+    return call

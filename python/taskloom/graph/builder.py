@@ -11,6 +11,7 @@ from typing import Any, Literal, Self, TypeVar, final, get_args
 
 from taskloom import _taskloom
 from taskloom._ambient import ambient
+from taskloom._asynchrony import is_coroutine_function
 from taskloom._taskloom import Node, Pack, Plan, Use
 from taskloom.access import (
     EXCLUSIVE,
@@ -27,7 +28,14 @@ from taskloom.graph._edge_types import CheckTypes, edge_types
 from taskloom.graph._flow import Flows
 from taskloom.graph._kin import Kin
 from taskloom.graph._pickling import dismantled
-from taskloom.graph._place import DEFERRED, JOIN, kind_of, submitting
+from taskloom.graph._place import (
+    DEFERRED,
+    JOIN,
+    forwarding_async,
+    kind_of,
+    runs_as_coroutine,
+    submitting,
+)
 from taskloom.graph._shapes import Adder, node_of, nodes_in
 from taskloom.graph.composition import Box, Composition
 from taskloom.graph.patterns import Patterns
@@ -92,6 +100,7 @@ class Graph(Kin, Patterns, Trees, Composition, Flows):
         self._defaults = given
         self._names: dict[str, Node[Any]] = {}
         self._optioned: dict[int, Options] = {}
+        self._coroutines: set[int] = set()
         self._uses: dict[int, tuple[Usage, ...]] = {}
         # The nodes with uses that need more than to be ordered.
         self._wrapped: list[int] = []
@@ -109,8 +118,9 @@ class Graph(Kin, Patterns, Trees, Composition, Flows):
         Takes name (unique in the graph), priority (of the nodes that are ready the highest goes
         first; 0 by default), estimated_duration (seconds, which decide among equal priorities: the
         longest way to the end goes first), retry, on_error, after (a list of nodes), timeout and
-        deadline (seconds), resources, and place ("thread" or "process"). A node with one of the
-        last four is submitted to the executor that runs the graph.
+        deadline (seconds), resources, and place ("thread", "process" or "loop"). A node with one
+        of the last four, or whose function is `async def`, is submitted to the executor that runs
+        the graph.
 
         Of the nodes that are added through a view with max_concurrency, at most so many run at
         once; as soon as one is done, the next that is ready may start.
@@ -250,7 +260,10 @@ class Graph(Kin, Patterns, Trees, Composition, Flows):
         return [(index, seconds) for index, seconds in declared if seconds is not None]
 
     def _defers(self, index: int) -> bool:
-        return index in self._optioned and kind_of(self._optioned[index]) == DEFERRED
+        options = self._optioned.get(index)
+        if options is None and not self._coroutines:
+            return False
+        return kind_of(self.nodes[index].function, options or Options.EMPTY) == DEFERRED
 
     @property
     def _on_error(self) -> str:
@@ -272,6 +285,10 @@ class Graph(Kin, Patterns, Trees, Composition, Flows):
             optioned = {node.index: node.options or Options.EMPTY for node in self.nodes}
         elif facts.uses:
             optioned = {**dict.fromkeys(self._wrapped, Options.EMPTY), **optioned}
+        if self._coroutines:
+            awaited = self._coroutines
+            indices = [node.index for node in self.nodes if id(node.function) in awaited]
+            optioned = {**dict.fromkeys(indices, Options.EMPTY), **optioned}
         nodes = self.nodes if optioned else ()
         adjusted = {}
         for index, own in optioned.items():
@@ -279,24 +296,29 @@ class Graph(Kin, Patterns, Trees, Composition, Flows):
             function = nodes[index].function
             policy = ON_ERROR.index(options.get("on_error", ON_ERROR[0]))
             retry = options.get("retry")
-            kind = kind_of(options)
+            asynchronous = runs_as_coroutine(function, options)
+            kind = kind_of(function, options)
             deferred = kind == DEFERRED
             uses = facts.uses.get(index, ())
             if any(use.mode == "join" for use in uses):
                 kind, deferred = JOIN, False
             if uses:
-                check_uses(nodes[index], uses, options)
+                # A coroutine's time may be up, but its future ends when it has ended.
+                limits = ("timeout", "deadline") if asynchronous else ()
+                check_uses(nodes[index], uses, options.without(*limits))
                 copiers = {use.key: use.copier or deepcopy for use in uses if use.mode == "copy"}
                 if copiers and options.get("place") != "process":
                     function = copying(function, copiers)  # A process gets a copy anyway.
-            if deferred:
-                given = options.without("name", "after", "on_error", "estimated_duration")
-                function = submitting(function, given)
-            elif retry is not None and retry.tries_again:
+            if not deferred and retry is not None and retry.tries_again:
                 function = retrying(function, retry)
             for use in uses:
                 if use.mode == "forward":
-                    function = forwarding(function, use.key)
+                    forward = forwarding_async if asynchronous else forwarding
+                    function = forward(function, use.key)
+            if deferred:
+                given = options.without("after", "on_error", "estimated_duration")
+                takes = any(use.mode == "take" for use in uses)
+                function = submitting(function, given, asynchronous=asynchronous, takes=takes)
             if not deferred and any(use.mode == "take" for use in uses):
                 function = taking(function, len(nodes[index].args), tuple(nodes[index].kwargs))
             priority = max(-100, min(100, options.get("priority", 0)))
@@ -335,6 +357,8 @@ class Graph(Kin, Patterns, Trees, Composition, Flows):
         label = getattr(function, "__name__", None) or type(function).__name__
         if isinstance(task, Task):
             label = task.options.get("name", label)
+        if is_coroutine_function(function):
+            self._coroutines.add(id(function))
         accesses = annotated_accesses(function)
         return _taskloom.Callee(function, options, *arity(function), label, accesses)
 

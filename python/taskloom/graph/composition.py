@@ -286,7 +286,7 @@ class _Inlining:
         name = self.name_of(node)
         if name is not None:
             options = Options(name=name).over(options)
-        check_place(options)
+        check_place(options, node.function)
         uses = []
         for use in self.inner._uses.get(node.index, ()):
             source = None if use.source is None else self.mapped[use.source]

@@ -72,8 +72,9 @@ class GraphView(Patterns, Trees, Composition, Flows):
                 f"the graph has a node named {name!r} already ({graph._names[name].function!r}); "
                 "names are unique within a graph"
             )
-        options = given.over(graph._callee(function).options)
-        check_place(options)
+        callee = graph._callee(function)
+        options = given.over(callee.options)
+        check_place(options, callee.function)
         node: Node[R] = graph._add(function, args, kwargs, options)
         graph._optioned[node.index] = options
         if name is not None:

@@ -7,34 +7,22 @@ pool, one entered on an asyncio loop has them on that loop. A plain function run
 from __future__ import annotations
 
 import asyncio
-import inspect
 from collections.abc import Callable
 from concurrent.futures import Executor
 from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol
 
 from taskloom import _taskloom
+from taskloom._asynchrony import running_loop
 from taskloom.errors import Cancelled
-from taskloom.scope._hosts import running_loop, running_trio, runs_trio_of
+from taskloom.scope._hosts import running_trio, runs_trio_of
 
 if TYPE_CHECKING:
     from taskloom.scope._child import Child
 
-__all__ = ["Host", "host_here", "is_coroutine_function"]
+__all__ = ["Host", "host_here"]
 
 Call = Callable[..., Any]
-
-
-def is_coroutine_function(function: Call) -> bool:
-    """Whether calling it gives a coroutine: `async def`, a partial of one, an object with one."""
-    while isinstance(function, partial):
-        function = function.func
-    code = getattr(function, "__code__", None)
-    if code is not None:
-        return bool(code.co_flags & (inspect.CO_COROUTINE | inspect.CO_ITERABLE_COROUTINE))
-    return inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(
-        getattr(function, "__call__", None)  # noqa: B004
-    )
 
 
 class Host(Protocol):

@@ -12,6 +12,8 @@ import sys
 from collections.abc import Callable, Generator
 from typing import TYPE_CHECKING, Any
 
+from taskloom._asynchrony import running_loop
+
 if TYPE_CHECKING:
     import asyncio
 
@@ -22,7 +24,6 @@ __all__ = [
     "give_up",
     "park",
     "refuse_to_block",
-    "running_loop",
     "running_task",
     "running_trio",
     "runs_trio_of",
@@ -30,15 +31,6 @@ __all__ = [
 
 # What is yielded and sent belongs to the event loop.
 type_of_wait = Generator[Any, Any, Any]
-
-
-def running_loop() -> asyncio.AbstractEventLoop | None:
-    """The asyncio loop that runs on this thread, if there is one."""
-    asyncio_ = sys.modules.get("asyncio")
-    if asyncio_ is None:
-        return None
-    loop: asyncio.AbstractEventLoop | None = asyncio_._get_running_loop()
-    return loop
 
 
 def running_trio() -> bool:

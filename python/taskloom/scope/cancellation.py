@@ -20,8 +20,8 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, final
 
 from taskloom import _taskloom
+from taskloom._asynchrony import running_loop
 from taskloom.errors import Cancelled
-from taskloom.scope._hosts import running_loop
 
 if TYPE_CHECKING:
     import asyncio

@@ -10,8 +10,8 @@ from collections.abc import AsyncIterable, Callable, Iterable
 from typing import TYPE_CHECKING, Any, final
 
 from taskloom import _taskloom
+from taskloom._asynchrony import is_coroutine_function
 from taskloom._taskloom import Channel, Receiver, Sender
-from taskloom.scope._children import is_coroutine_function
 
 if TYPE_CHECKING:
     from taskloom.scope.scope import Scope

@@ -20,6 +20,7 @@ from types import TracebackType
 from typing import Any, Literal, ParamSpec, Self, TypeVar, final, overload
 
 from taskloom import _taskloom
+from taskloom._asynchrony import is_coroutine_function, running_loop
 from taskloom._taskloom import Channel, Future, Receiver, Sender
 from taskloom.errors import Cancelled, OptionError
 from taskloom.scope._child import Child, in_scope, run_function, with_end, with_end_async
@@ -28,9 +29,8 @@ from taskloom.scope._children import (
     Host,
     TaskloomHost,
     host_here,
-    is_coroutine_function,
 )
-from taskloom.scope._hosts import running_loop, running_trio
+from taskloom.scope._hosts import running_trio
 from taskloom.scope.cancellation import CancelScope
 from taskloom.scope.pipeline import Stage, start_pipeline
 

@@ -3,9 +3,10 @@
 //! Layout: `task` is one coroutine on its way; `home` is where it is queued when it can go on;
 //! `suspend` is what every awaitable of ours shares, on the pool as on foreign event loops and for
 //! blocked threads; the rest are the awaitables: `wait` (one-shot), `sleep`, `streams` with
-//! `operations` and `select` (channel ends). `token` is the cancel token as Python sees it,
+//! `operations` and `select` (channel ends). `alone` is a coroutine that no scope has. `token` is the cancel token as Python sees it,
 //! `nursery` what a scope knows of its children.
 
+pub mod alone;
 pub mod foreign;
 pub mod home;
 pub mod nursery;
@@ -41,6 +42,7 @@ pub fn register(m: &Bound<'_, PyModule>) -> PyResult<()> {
     m.add_class::<wait::Setter>()?;
     m.add_class::<wait::Wait>()?;
     m.add("token_variable", token::variable(m.py())?)?;
+    m.add_function(wrap_pyfunction!(alone::_spawn, m)?)?;
     m.add_function(wrap_pyfunction!(home::current_home, m)?)?;
     m.add_function(wrap_pyfunction!(home::pool_home, m)?)?;
     m.add_function(wrap_pyfunction!(select::select, m)?)?;

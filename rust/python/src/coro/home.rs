@@ -34,15 +34,31 @@ pub struct OnPool {
 }
 
 impl OnPool {
+    pub fn new(core: Arc<Pool>) -> Self {
+        OnPool {
+            core,
+            migrate: false,
+        }
+    }
+
     fn queue(&self, task: Arc<Task>) {
         let worker = task.worker();
-        // SAFETY: the job owns the reference made here, and `execute` takes it back, once.
-        let job = unsafe { Job::new(Arc::into_raw(task).cast(), execute) };
+        let job = job_of(task);
         match worker {
             Some(worker) if !self.migrate => self.core.submit_to(worker, job),
             _ => self.core.submit(job, DEFAULT_BAND),
         }
     }
+
+    /// Queues a task for its first step, with a priority.
+    pub fn queue_first(&self, task: Arc<Task>, band: usize) {
+        self.core.submit(job_of(task), band);
+    }
+}
+
+fn job_of(task: Arc<Task>) -> Job {
+    // SAFETY: the job owns the reference made here, and `execute` takes it back, once.
+    unsafe { Job::new(Arc::into_raw(task).cast(), execute) }
 }
 
 /// # Safety

@@ -208,7 +208,7 @@ impl Nursery {
             return Ok(None);
         }
         let (positional, keywords) = unpack(py, arguments, kwnames)?;
-        let future = future::promise(py)?;
+        let future = future::promise_of(py, function.clone().unbind())?;
         let snapshot = context::capture();
         // SAFETY: a new reference, or null with an exception set.
         let snapshot = unsafe { Bound::from_owned_ptr_or_err(py, snapshot)? };
@@ -218,7 +218,7 @@ impl Nursery {
             Body::Call(function.clone().unbind(), positional, keywords),
             Context::Shared(snapshot.unbind()),
             token.clone(),
-            Sink::Child(Arc::clone(&self.0), future.clone().unbind()),
+            Sink::Future(future.clone().unbind(), Some(Arc::clone(&self.0))),
             None,
         );
         home.begin();

@@ -66,8 +66,8 @@ pub enum Context {
 pub enum Sink {
     /// `ended(value, None)` or `ended(None, error)`.
     Call(Py<PyAny>),
-    /// A scope, and the future that it gave for the task.
-    Child(Arc<Shared>, Py<PyAny>),
+    /// The future of the task, and the scope that it is a child of.
+    Future(Py<PyAny>, Option<Arc<Shared>>),
 }
 
 struct Inner {
@@ -392,7 +392,7 @@ impl Task {
         }
         match &self.sink {
             Sink::Call(_) => true,
-            Sink::Child(_, object) => {
+            Sink::Future(object, _) => {
                 future::native(object.bind(py)).is_none_or(FutureObject::begin)
             }
         }

@@ -454,13 +454,31 @@ pub fn fail_with(future: &FutureObject, error: Py<PyAny>, py: Python<'_>) -> boo
 pub fn cancel(future: &FutureObject, py: Python<'_>) -> bool {
     if let Some(canceller) = future.observers().and_then(|o| o.canceller(py))
         && !future.completion.state().is_over()
+        && let Some(answer) = ask(&canceller, py)
     {
-        match canceller.call0(py) {
-            Ok(answer) => return answer.is_truthy(py).unwrap_or(false),
-            Err(error) => call::write_unraisable(py, error, Some(canceller.bind(py))),
+        return answer;
+    }
+    if cancel_here(future, py) {
+        return true;
+    }
+    if future.shape.has(PROMISE)
+        && future.completion.state() == State::Running
+        && let Some(canceller) = future.observers_or_new().canceller_or_ask(py)
+    {
+        return ask(&canceller, py).unwrap_or(false);
+    }
+    false
+}
+
+/// Whether a future's canceller says that it was cancelled; None if that raised.
+fn ask(canceller: &Py<PyAny>, py: Python<'_>) -> Option<bool> {
+    match canceller.call0(py) {
+        Ok(answer) => Some(answer.is_truthy(py).unwrap_or(false)),
+        Err(error) => {
+            call::write_unraisable(py, error, Some(canceller.bind(py)));
+            None
         }
     }
-    cancel_here(future, py)
 }
 
 /// As `cancel`, without asking anybody.

@@ -94,6 +94,14 @@ pub fn promise(py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {
     }
 }
 
+/// A promise that stands for a call, whose name it has until it is over.
+pub fn promise_of(py: Python<'_>, callable: Py<PyAny>) -> PyResult<Bound<'_, PyAny>> {
+    let promise = promise(py)?;
+    // SAFETY: a new future, which nobody else knows; it owns the reference from here on.
+    unsafe { (*promise.as_ptr().cast::<FutureObject>()).callable = callable.into_ptr() };
+    Ok(promise)
+}
+
 /// The public class, kept alive for ever.
 static CLASS: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
 static CLASS_POINTER: AtomicPtr<ffi::PyTypeObject> = AtomicPtr::new(null_mut());

@@ -24,6 +24,8 @@ struct Inner {
     id: u64,
     /// Who is asked to cancel a promise.
     canceller: Option<Py<PyAny>>,
+    /// It was to be cancelled while it ran and had nobody to ask.
+    asked: bool,
     /// How much is done, of how much.
     progress: Option<(f64, Option<f64>)>,
 }
@@ -139,10 +141,22 @@ impl Observers {
         self.inner.lock().progress
     }
 
-    /// Has `callable()` asked when the future is to be cancelled; it says whether it was.
-    pub fn set_canceller(&self, callable: Py<PyAny>) {
-        let before = self.inner.lock().canceller.replace(callable);
+    /// Has `callable()` asked when the future is to be cancelled; it says whether it was. True if
+    /// that was wanted before there was anybody to ask.
+    pub fn set_canceller(&self, callable: Py<PyAny>) -> bool {
+        let mut inner = self.inner.lock();
+        let before = inner.canceller.replace(callable);
+        let asked = std::mem::take(&mut inner.asked);
+        drop(inner);
         drop(before);
+        asked
+    }
+
+    /// Who is to be asked; if nobody is there yet, who comes will be told.
+    pub fn canceller_or_ask(&self, py: Python<'_>) -> Option<Py<PyAny>> {
+        let mut inner = self.inner.lock();
+        inner.asked = inner.canceller.is_none();
+        inner.canceller.as_ref().map(|c| c.clone_ref(py))
     }
 
     pub fn canceller(&self, py: Python<'_>) -> Option<Py<PyAny>> {

@@ -146,6 +146,21 @@ impl Pool {
         }
     }
 
+    /// A promise that bears the name of a callable, with the record that the options need.
+    pub fn promise<'py>(
+        &self,
+        py: Python<'py>,
+        named: Py<PyAny>,
+        options: Option<&TaskOptions>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        let promise = future::promise_of(py, named)?;
+        if let Some(options) = options {
+            // SAFETY: attached; a new future, which nobody else knows.
+            unsafe { self.manage(promise.as_ptr().cast(), options) };
+        }
+        Ok(promise)
+    }
+
     /// Makes a future and queues it. Null with an exception set if it was refused.
     ///
     /// # Safety

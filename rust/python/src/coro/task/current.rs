@@ -68,7 +68,7 @@ pub fn current_task_id() -> Option<(usize,)> {
 pub fn current_handle(py: Python<'_>) -> Option<Py<PyAny>> {
     let task = current()?;
     match &task.sink {
-        Sink::Child(_, future) => Some(future.clone_ref(py)),
+        Sink::Future(future, _) => Some(future.clone_ref(py)),
         Sink::Call(_) => task.handle.as_ref().map(|handle| handle.clone_ref(py)),
     }
 }

@@ -61,14 +61,18 @@ impl Task {
         // SAFETY: as in `step`.
         let inner = unsafe { self.inner() };
         if !inner.listens
-            && let Sink::Child(_, object) = &self.sink
+            && let Sink::Future(object, _) = &self.sink
             && let Some(future) = future::native(object.bind(py))
         {
             inner.listens = true;
             match Py::new(py, Canceller(Arc::clone(self))) {
-                Ok(canceller) => future
-                    .observers_or_new()
-                    .set_canceller(canceller.into_any()),
+                Ok(canceller) => {
+                    let observers = future.observers_or_new();
+                    if observers.set_canceller(canceller.into_any()) {
+                        // Its future's user asked before there was anybody to be told.
+                        self.cancel(None);
+                    }
+                }
                 Err(error) => error.write_unraisable(py, Some(object.bind(py))),
             }
         }
@@ -115,19 +119,21 @@ impl Task {
                     error.write_unraisable(py, Some(ended.bind(py)));
                 }
             }
-            Sink::Child(scope, object) => {
-                self.settle(py, scope, object.bind(py), outcome);
-                scope.child_over();
+            Sink::Future(object, scope) => {
+                self.settle(py, scope.as_deref(), object.bind(py), outcome);
+                if let Some(scope) = scope {
+                    scope.child_over();
+                }
             }
         }
         self.home.over();
     }
 
-    /// Ends the future of a scope's child.
+    /// Ends the task's future.
     pub(super) fn settle(
         &self,
         py: Python<'_>,
-        scope: &Shared,
+        scope: Option<&Shared>,
         object: &Bound<'_, PyAny>,
         outcome: PyResult<Py<PyAny>>,
     ) {
@@ -136,7 +142,9 @@ impl Task {
             Err(error) if is_cancelled_error(py, &error) => (State::Cancelled, None),
             Err(error) => {
                 let error = error.into_value(py).into_any();
-                scope.child_failed(error.clone_ref(py));
+                if let Some(scope) = scope {
+                    scope.child_failed(error.clone_ref(py));
+                }
                 (State::Failed, Some(error))
             }
         };

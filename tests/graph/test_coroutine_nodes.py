@@ -1,0 +1,424 @@
+"""`async def` nodes: awaited on the pool or on an event loop, held to the rules of every node."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import threading
+import weakref
+from collections.abc import Iterator
+from concurrent.futures import CancelledError
+from contextvars import ContextVar
+from typing import Any
+
+import pytest
+import taskloom
+from taskloom import Executor, Graph
+from taskloom.errors import DeadlineMissed, OptionError
+
+variable: ContextVar[str] = ContextVar("variable", default="unset")
+
+
+@pytest.fixture
+def executor() -> Iterator[Executor]:
+    with Executor(2) as executor:
+        yield executor
+
+
+async def plus_one(n: int) -> int:
+    await taskloom.sleep(0)
+    return n + 1
+
+
+async def forever(entered: threading.Event, left: threading.Event) -> None:
+    try:
+        entered.set()
+        await taskloom.sleep_forever()
+    finally:
+        left.set()
+
+
+class Box(list[Any]):
+    """A list that can be referred to weakly."""
+
+
+def chain_of_two() -> tuple[Graph, Any]:
+    g = Graph()
+    return g, g.add(str, g.add(plus_one, g.add(plus_one, 1)))
+
+
+@pytest.mark.parametrize("mode", ["parallel", "serial"])
+@pytest.mark.parametrize("workers", [1, 3])
+def test_the_value_of_a_coroutine_node_is_what_it_returns(mode: Any, workers: int) -> None:
+    g, text = chain_of_two()
+    with Executor(workers) as executor:
+        assert executor.run(g, mode=mode)[text] == "3"
+        assert executor.start(g, mode=mode).result()[text] == "3"
+
+
+def test_a_run_that_a_worker_waits_for_needs_no_second_worker() -> None:
+    g, text = chain_of_two()
+    with Executor(1) as executor:
+        assert executor.call(lambda: executor.run(g)[text]) == "3"
+
+
+def test_a_run_with_coroutine_nodes_can_be_awaited_on_the_pool_and_on_asyncio(
+    executor: Executor,
+) -> None:
+    g, text = chain_of_two()
+
+    async def main() -> str:
+        run = await executor.start(g)
+        value: str = run[text]
+        return value
+
+    assert asyncio.run(main()) == "3"
+
+
+def test_many_coroutine_nodes_wait_side_by_side_on_one_worker() -> None:
+    gate = taskloom.Event()
+    arrived = taskloom.Semaphore(0)
+
+    async def wait(n: int) -> int:
+        arrived.release()
+        await gate.wait()
+        return n
+
+    async def opens() -> None:
+        for _ in range(100):
+            await arrived.acquire()
+        gate.set()
+
+    g = Graph()
+    nodes = [g.add(wait, n) for n in range(100)]
+    g.add(opens)
+    with Executor(1) as executor:
+        run = executor.run(g)
+        assert [run[node] for node in nodes] == list(range(100))
+
+
+def test_a_coroutine_node_that_raises_has_failed_and_skips_what_depends_on_it(
+    executor: Executor,
+) -> None:
+    async def fails() -> None:
+        await taskloom.sleep(0)
+        raise ValueError("no")
+
+    g = Graph()
+    failed = g.add(fails)
+    after = g.add(print, failed)
+    other = g.add(plus_one, 1)
+    run = executor.run(g, check=False)
+    assert run[other] == 2
+    assert "because of" in str(run.why(after))
+    with pytest.raises(ValueError, match="no"):
+        run[failed]
+
+
+def test_a_cancelled_run_cancels_its_coroutines_and_waits_for_their_cleanup(
+    executor: Executor,
+) -> None:
+    entered, left = threading.Event(), threading.Event()
+    g = Graph()
+    g.add(forever, entered, left)
+    run = executor.start(g)
+    entered.wait()
+    run.cancel()
+    with pytest.raises(Exception, match="cancelled"):
+        run.result()
+    assert left.is_set()
+
+
+def test_a_coroutine_node_ends_with_timeout_error_after_its_cleanup(executor: Executor) -> None:
+    entered, left = threading.Event(), threading.Event()
+    g = Graph()
+    node = g.options(timeout=0.01, name="slow").add(forever, entered, left)
+    run = executor.run(g, check=False)
+    assert left.is_set()
+    with pytest.raises(TimeoutError, match="'slow' ran longer than its timeout"):
+        run[node]
+
+
+def test_a_coroutine_node_whose_deadline_passes_is_told_so(executor: Executor) -> None:
+    g = Graph()
+    entered, left = threading.Event(), threading.Event()
+    node = g.options(deadline=0.01).add(forever, entered, left)
+    run = executor.run(g, check=False)
+    with pytest.raises(DeadlineMissed):
+        run[node]
+
+
+def test_a_failed_coroutine_is_made_anew_for_its_retry(executor: Executor) -> None:
+    attempts = []
+
+    async def third_time() -> str | None:
+        task = taskloom.current_task()
+        assert task is not None
+        attempts.append(task.attempt)
+        if len(attempts) < 3:
+            raise OSError
+        return task.name
+
+    g = Graph()
+    node = g.options(retry=3, name="stubborn").add(third_time)
+    assert executor.run(g)[node] == "stubborn"
+    assert attempts == [1, 2, 3]
+
+
+def test_a_coroutine_node_is_its_own_current_task(executor: Executor) -> None:
+    async def asks() -> str | None:
+        await taskloom.sleep(0)
+        task = taskloom.current_task()
+        return None if task is None else task.name.rpartition(".")[2]
+
+    g = Graph()
+    plain, placed = g.add(asks), g.options(place="loop").add(asks)
+    run = executor.run(g)
+    assert run[plain] == run[placed] == "asks"
+
+
+def test_coroutine_nodes_find_the_context_variables_of_the_run(executor: Executor) -> None:
+    async def asks() -> str:
+        found = variable.get()
+        variable.set("of the coroutine")
+        await taskloom.sleep(0)
+        return found
+
+    g = Graph()
+    first = g.add(asks)
+    second = g.options(after=[first], place="loop").add(asks)
+    token = variable.set("of the caller")
+    try:
+        run = executor.run(g)
+    finally:
+        variable.reset(token)
+    assert run[first] == run[second] == "of the caller"
+
+
+def test_a_writing_coroutine_has_the_value_for_itself_until_it_ends(executor: Executor) -> None:
+    async def fill(box: Box) -> None:
+        for n in range(5):
+            await taskloom.sleep(0.001)
+            box.append(n)
+
+    g = Graph()
+    box = g.add(Box)
+    g.add(fill, taskloom.write(box))
+    seen = g.add(list, box)
+    assert executor.run(g)[seen] == [0, 1, 2, 3, 4]
+
+
+@pytest.mark.parametrize("place", ["thread", "loop"])
+def test_a_forwarding_coroutine_stands_for_its_argument(executor: Executor, place: str) -> None:
+    async def fill(box: Box) -> None:
+        await taskloom.sleep(0)
+        box.append(1)
+
+    g = Graph()
+    filled = g.options(place=place).add(fill, taskloom.forward(g.add(Box)))
+    size = g.add(len, filled)
+    run = executor.run(g)
+    assert run[size] == 1
+
+
+def test_a_forwarding_node_with_needs_stands_for_its_argument(executor: Executor) -> None:
+    g = Graph()
+    view = g.options(resources=taskloom.Resources(cpu=0.5))
+    filled = view.add(Box.append, taskloom.forward(g.add(Box)), 1)
+    assert executor.run(g)[filled] == [1]
+
+
+def test_a_coroutine_that_takes_a_value_is_its_last_owner(executor: Executor) -> None:
+    async def drops(box: Box) -> bool:
+        reference = weakref.ref(box)
+        del box
+        with taskloom.fail_after(10):
+            # Whoever has started this coroutine may still be on the way out of the call.
+            while reference() is not None:
+                await taskloom.sleep(0.001)
+                gc.collect()
+        return True
+
+    g = Graph()
+    node = g.add(drops, taskloom.take(g.add(Box)))
+    assert executor.run(g)[node]
+
+
+def test_a_copying_coroutine_leaves_the_value_alone(executor: Executor) -> None:
+    async def fill(box: Box) -> int:
+        box.append(1)
+        return len(box)
+
+    g = Graph()
+    box = g.add(Box)
+    filled = g.add(fill, taskloom.copy(box))
+    size = g.options(after=[filled]).add(len, box)
+    run = executor.run(g)
+    assert run[filled] == 1
+    assert run[size] == 0
+
+
+def test_coroutine_nodes_with_needs_do_not_exceed_what_there_is(executor: Executor) -> None:
+    now = most = 0
+
+    async def busy() -> None:
+        nonlocal now, most
+        now += 1
+        most = max(most, now)
+        await taskloom.sleep(0.001)
+        now -= 1
+
+    g = Graph()
+    for _ in range(5):
+        g.options(resources=taskloom.Resources(io=0.6)).add(busy)
+    executor.run(g)
+    assert most == 1
+
+
+def test_loop_nodes_run_in_the_background_when_the_caller_has_no_loop(executor: Executor) -> None:
+    async def where() -> str:
+        await asyncio.sleep(0)
+        return threading.current_thread().name
+
+    g = Graph()
+    node = g.options(place="loop").add(where)
+    assert executor.run(g)[node] == "taskloom-aio"
+    assert executor.options(place="loop").call(where) == "taskloom-aio"
+
+
+def test_loop_nodes_of_a_started_run_share_the_loop_that_started_it(executor: Executor) -> None:
+    async def where() -> asyncio.AbstractEventLoop:
+        await asyncio.sleep(0)
+        return asyncio.get_running_loop()
+
+    g = Graph()
+    node = g.options(place="loop").add(where)
+
+    async def main() -> None:
+        here = asyncio.get_running_loop()
+        assert (await executor.start(g))[node] is here
+        assert await executor.options(place="loop").submit(where) is here
+
+    asyncio.run(main())
+
+
+def test_a_run_that_blocks_a_loop_has_its_loop_nodes_elsewhere(executor: Executor) -> None:
+    async def where() -> str:
+        await asyncio.sleep(0)
+        return threading.current_thread().name
+
+    g = Graph()
+    node = g.options(place="loop").add(where)
+
+    async def main() -> str:
+        name: str = executor.run(g)[node]
+        return name
+
+    assert asyncio.run(main()) == "taskloom-aio"
+
+
+def test_a_plain_function_can_be_placed_on_a_loop(executor: Executor) -> None:
+    g = Graph()
+    node = g.options(place="loop").add(asyncio.get_running_loop)
+    assert executor.run(g)[node].is_running()
+
+
+def test_cancelling_what_was_placed_on_a_loop_cancels_it_there(executor: Executor) -> None:
+    entered = threading.Event()
+    errors = []
+
+    async def waits() -> None:
+        entered.set()
+        try:
+            await asyncio.sleep(60)
+        except asyncio.CancelledError as error:
+            errors.append(error)
+            raise
+
+    future: Any = executor.options(place="loop").submit(waits)
+    entered.wait()
+    future.cancel()
+    with pytest.raises(CancelledError):
+        future.result()
+    assert errors
+
+
+def test_what_was_placed_on_a_loop_fails_when_that_loop_is_closed(executor: Executor) -> None:
+    g = Graph()
+    first = g.options(place="loop").add(asyncio.sleep, 0)
+    g.options(place="loop", after=[first]).add(asyncio.sleep, 60)
+
+    async def main() -> taskloom.Run:
+        return executor.start(g)
+
+    run = asyncio.run(main())
+    assert run.wait()
+    assert not run.ok
+
+
+def test_a_coroutine_in_a_process_is_refused() -> None:
+    with pytest.raises(OptionError, match="async def"):
+        Graph().options(place="process").add(plus_one, 1)
+
+
+def test_submits_on_a_loop_wait_for_what_they_come_after(executor: Executor) -> None:
+    release = threading.Event()
+    order: list[str] = []
+
+    def first() -> None:
+        release.wait()
+        order.append("first")
+
+    async def second() -> None:
+        order.append("second")
+
+    before = executor.submit(first)
+    after = executor.options(place="loop", after=[before]).submit(second)
+    release.set()
+    after.result()
+    assert order == ["first", "second"]
+
+
+def test_what_comes_after_a_failed_task_is_cancelled_on_a_loop_too(executor: Executor) -> None:
+    failed = executor.submit(int, "x")
+    after = executor.options(place="loop", after=[failed]).submit(asyncio.sleep, 0)
+    with pytest.raises(CancelledError):
+        after.result()
+
+
+def test_a_run_started_in_a_scope_is_cancelled_in_its_coroutines(executor: Executor) -> None:
+    entered, left = threading.Event(), threading.Event()
+    g = Graph()
+    g.add(forever, entered, left)
+    with taskloom.CancelScope() as scope:
+        run = executor.start(g)
+        entered.wait()
+        scope.cancel()
+    run.wait()
+    assert left.is_set()
+    assert not run.ok
+
+
+def test_cancelling_a_coroutine_in_its_first_step_reaches_it() -> None:
+    entered, go_on = threading.Event(), threading.Event()
+
+    async def first_step() -> None:
+        entered.set()
+        go_on.wait()
+        await taskloom.sleep_forever()
+
+    with Executor(1) as executor, taskloom.Scope(executor) as scope:
+        future = scope.spawn(first_step)
+        entered.wait()
+        assert not future.cancel()
+        go_on.set()
+        with pytest.raises(CancelledError):
+            future.result()
+
+
+def test_a_closed_executor_finishes_the_coroutines_of_its_runs() -> None:
+    g, text = chain_of_two()
+    executor = Executor(1)
+    run = executor.start(g)
+    executor.shutdown(wait=False)
+    assert run.result()[text] == "3"
