@@ -267,8 +267,7 @@ impl Pool {
     pub fn submit_to(self: &Arc<Self>, index: usize, job: Job) {
         match self.inboxes[index].push(job) {
             Ok(false) => {}
-            // Sleepers are not told apart: those without work go back to sleep.
-            Ok(true) => self.sleep.wake_all(),
+            Ok(true) => self.sleep.wake_owner(index),
             Err(job) => self.submit(job, DEFAULT_BAND),
         }
     }

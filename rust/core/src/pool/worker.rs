@@ -41,6 +41,10 @@ impl Seek for Worker {
         self.inbox().has_jobs()
     }
 
+    fn number(&self) -> usize {
+        self.index
+    }
+
     fn has_work(&self) -> bool {
         self.pool.has_work()
     }

@@ -165,6 +165,9 @@ impl Seek for Owner {
     fn has_own(&self) -> bool {
         self.own.load(SeqCst) > 0
     }
+    fn number(&self) -> usize {
+        1
+    }
     fn has_work(&self) -> bool {
         self.work.has_work()
     }
@@ -204,7 +207,7 @@ fn work_for_one_worker_wakes_that_one_beside_another() {
         owner.own.fetch_add(1, SeqCst);
         fence(SeqCst);
         if owner.asleep.load(SeqCst) {
-            work.sleep.wake_all();
+            work.sleep.wake_owner(1);
         }
         assert!(first.join().is_ok());
         assert!(second.join().is_ok());

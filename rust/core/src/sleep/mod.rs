@@ -27,6 +27,10 @@ pub trait Seek {
     fn has_own(&self) -> bool {
         false
     }
+    /// By which number `wake_owner` knows this worker.
+    fn number(&self) -> usize {
+        0
+    }
     /// Whether work is queued that this worker could take.
     fn has_work(&self) -> bool;
     /// Whether the pool wants its workers gone once nothing is queued.
@@ -178,6 +182,14 @@ impl Sleep {
         }
     }
 
+    /// Wakes one worker, by its number, for work of its own; to be called after that was made visible
+    /// and the worker was found to be asleep. It takes no permit: the owner goes back to searching by
+    /// itself. Others of its futex group may be woken too, and sleep again.
+    pub fn wake_owner(&self, number: usize) {
+        self.permits.word.fetch_add(GRANT, SeqCst);
+        self.permits.wake_group(number);
+    }
+
     /// Frees the standby place: the worker has the interpreter, or gives up waiting for it.
     pub fn leave_standby(&self) {
         if self.gated {
@@ -277,7 +289,7 @@ impl Sleep {
                 return;
             }
             if word.is_multiple_of(GRANT) {
-                let _ = self.permits.wait(word, None);
+                let _ = self.permits.wait_as(seek.number(), word, None);
             } else if self
                 .permits
                 .word

@@ -27,9 +27,16 @@ pub struct Futex {
     pub word: AtomicU32,
     #[cfg(loom)]
     lock: loom::sync::Mutex<()>,
+    /// Who waits as one of two groups.
     #[cfg(loom)]
-    condvar: loom::sync::Condvar,
+    condvars: [loom::sync::Condvar; GROUPS],
 }
+
+/// As how many groups sleepers can be told apart.
+#[cfg(not(loom))]
+const GROUPS: usize = 32;
+#[cfg(loom)]
+const GROUPS: usize = 2;
 
 #[cfg(not(loom))]
 impl Futex {
@@ -44,6 +51,11 @@ impl Futex {
 impl Futex {
     /// Sleeps while the word is `expected`.
     pub fn wait(&self, expected: u32, timeout: Option<Duration>) -> Wait {
+        self.wait_as(0, expected, timeout)
+    }
+
+    /// As `wait`, by a member of a group, which `wake_group` may wake.
+    pub fn wait_as(&self, member: usize, expected: u32, timeout: Option<Duration>) -> Wait {
         let spec = timeout.map(|t| libc::timespec {
             tv_sec: libc::time_t::try_from(t.as_secs()).unwrap_or(libc::time_t::MAX),
             // Below 10^9, so it fits every `c_long`.
@@ -54,13 +66,26 @@ impl Futex {
             .map_or(std::ptr::null(), |s| s as *const libc::timespec);
         // SAFETY: the word outlives the call, and the timeout is null or points to a live timespec.
         let rc = unsafe {
-            libc::syscall(
-                libc::SYS_futex,
-                self.word.as_ptr(),
-                libc::FUTEX_WAIT | libc::FUTEX_PRIVATE_FLAG,
-                expected,
-                spec_ptr,
-            )
+            if timeout.is_none() {
+                libc::syscall(
+                    libc::SYS_futex,
+                    self.word.as_ptr(),
+                    libc::FUTEX_WAIT_BITSET | libc::FUTEX_PRIVATE_FLAG,
+                    expected,
+                    spec_ptr,
+                    std::ptr::null::<u32>(),
+                    1_u32 << (member % GROUPS),
+                )
+            } else {
+                // The other one takes a time of day; who has a timeout is in every group.
+                libc::syscall(
+                    libc::SYS_futex,
+                    self.word.as_ptr(),
+                    libc::FUTEX_WAIT | libc::FUTEX_PRIVATE_FLAG,
+                    expected,
+                    spec_ptr,
+                )
+            }
         };
         if rc == 0 {
             return Wait::Woken;
@@ -69,6 +94,22 @@ impl Futex {
             Some(libc::ETIMEDOUT) => Wait::TimedOut,
             Some(libc::EINTR) => Wait::Interrupted,
             _ => Wait::Woken,
+        }
+    }
+
+    /// Wakes all sleepers of one member's group, and none of another.
+    pub fn wake_group(&self, member: usize) {
+        // SAFETY: the word is live for the call; a wake reads nothing else.
+        unsafe {
+            libc::syscall(
+                libc::SYS_futex,
+                self.word.as_ptr(),
+                libc::FUTEX_WAKE_BITSET | libc::FUTEX_PRIVATE_FLAG,
+                i32::MAX,
+                std::ptr::null::<libc::timespec>(),
+                std::ptr::null::<u32>(),
+                1_u32 << (member % GROUPS),
+            );
         }
     }
 
@@ -114,6 +155,18 @@ impl Futex {
         }
     }
 
+    /// As `wait`, by a member of a group, which `wake_group` may wake.
+    pub fn wait_as(&self, member: usize, expected: u32, timeout: Option<Duration>) -> Wait {
+        let _ = member;
+        self.wait(expected, timeout)
+    }
+
+    /// Wakes all sleepers of one member's group; here all there are, who look at the word again.
+    pub fn wake_group(&self, member: usize) {
+        let _ = member % GROUPS;
+        self.wake(u32::MAX);
+    }
+
     /// Wakes up to `count` sleepers.
     pub fn wake(&self, count: u32) {
         use parking_lot_core::{DEFAULT_UNPARK_TOKEN, unpark_one};
@@ -134,25 +187,39 @@ impl Futex {
         Futex {
             word: AtomicU32::new(value),
             lock: loom::sync::Mutex::new(()),
-            condvar: loom::sync::Condvar::new(),
+            condvars: std::array::from_fn(|_| loom::sync::Condvar::new()),
         }
     }
 
     /// Sleeps while the word is `expected`; loom has no clock, so a timeout never ends the wait.
-    pub fn wait(&self, expected: u32, _timeout: Option<Duration>) -> Wait {
+    pub fn wait(&self, expected: u32, timeout: Option<Duration>) -> Wait {
+        self.wait_as(0, expected, timeout)
+    }
+
+    /// As `wait`, by a member of a group, which `wake_group` may wake.
+    pub fn wait_as(&self, member: usize, expected: u32, _timeout: Option<Duration>) -> Wait {
         let Ok(guard) = self.lock.lock() else {
             return Wait::Woken;
         };
         if self.word.load(super::atomic::Ordering::SeqCst) == expected {
-            drop(self.condvar.wait(guard));
+            drop(self.condvars[member % GROUPS].wait(guard));
         }
         Wait::Woken
+    }
+
+    /// Wakes all sleepers of one member's group, and none of another.
+    pub fn wake_group(&self, member: usize) {
+        let guard = self.lock.lock();
+        self.condvars[member % GROUPS].notify_all();
+        drop(guard);
     }
 
     /// Wakes sleepers: all of them, which a futex may do as well (waits can be spurious).
     pub fn wake(&self, _count: u32) {
         let guard = self.lock.lock();
-        self.condvar.notify_all();
+        for condvar in &self.condvars {
+            condvar.notify_all();
+        }
         drop(guard);
     }
 }
