@@ -81,6 +81,7 @@ if TYPE_CHECKING:
     from taskloom.scope.coroutines import yield_now as yield_now
     from taskloom.scope.limits import CapacityLimiter as CapacityLimiter
     from taskloom.scope.limits import Semaphore as Semaphore
+    from taskloom.scope.options import ScopeOptions as ScopeOptions
     from taskloom.scope.pipeline import Stage as Stage
     from taskloom.scope.pipeline import stage as stage
     from taskloom.scope.primitives import Condition as Condition
@@ -88,7 +89,6 @@ if TYPE_CHECKING:
     from taskloom.scope.primitives import Lock as Lock
     from taskloom.scope.primitives import WaitStats as WaitStats
     from taskloom.scope.scope import Scope as Scope
-    from taskloom.scope.scope import ScopeOptions as ScopeOptions
     from taskloom.spawn import Spawn as Spawn
     from taskloom.task import Task as Task
     from taskloom.task import task as task
@@ -123,7 +123,7 @@ _HOME = {
     "RetryTask": "flow",
     "Run": "run",
     "Scope": "scope.scope",
-    "ScopeOptions": "scope.scope",
+    "ScopeOptions": "scope.options",
     "Selected": "channel",
     "Semaphore": "scope.limits",
     "Sender": "channel",

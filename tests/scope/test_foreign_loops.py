@@ -7,7 +7,16 @@ import threading
 
 import pytest
 import taskloom
-from taskloom import Cancelled, Channel, Scope, aio, move_on_after, sleep
+from taskloom import (
+    Cancelled,
+    CancelScope,
+    Channel,
+    Scope,
+    aio,
+    move_on_after,
+    shield,
+    sleep,
+)
 
 
 async def forever() -> None:
@@ -212,3 +221,40 @@ def test_a_scope_under_trio() -> None:
         return [future.result() for future in futures], limit.cancelled_caught
 
     assert trio.run(main) == ([0, 1, 2], True)
+
+
+def test_a_scopes_cancellation_reaches_trio_code_in_its_body() -> None:
+    trio = pytest.importorskip("trio")
+
+    async def fails() -> None:
+        await trio.sleep(0)
+        raise ValueError
+
+    async def main() -> tuple[bool, bool]:
+        with pytest.raises(ExceptionGroup) as caught:  # noqa: PT012
+            async with Scope() as scope:
+                scope.spawn(fails)
+                await trio.sleep(60)
+        with move_on_after(0.01) as limit:
+            await trio.sleep(60)
+        return caught.group_contains(ValueError), limit.cancelled_caught
+
+    assert trio.run(main) == (True, True)
+
+
+def test_a_shield_keeps_a_scopes_cancellation_from_trio_code() -> None:
+    trio = pytest.importorskip("trio")
+
+    async def main() -> list[str]:
+        log = []
+        with CancelScope() as scope:
+            scope.cancel()
+            try:
+                await trio.sleep(60)
+            finally:
+                with shield():
+                    await trio.sleep(0)
+                    log.append("cleaned up")
+        return log
+
+    assert trio.run(main) == ["cleaned up"]

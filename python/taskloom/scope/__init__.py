@@ -2,6 +2,7 @@
 
 cancellation  cancel scopes, deadlines, shields, checkpoints
 scope         Scope: nothing spawned in it outlives it
+options       a scope seen through options
 children      how a scope's children run, wherever it was entered
 coroutines    run_coroutine, and the loop for one thread
 combinators   gather, first_completed, as_completed, timeout

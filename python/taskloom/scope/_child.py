@@ -53,7 +53,8 @@ class Child:
             error = None if future.cancelled() else future.exception()
             if error is not None and not isinstance(error, Cancelled):
                 self.scope._child_failed(error)
-            self.scope._child_over()
+            if not self.abandoned:
+                self.scope._child_over()
 
         future.add_done_callback(done)
 
@@ -76,14 +77,27 @@ class Child:
             self.scope._child_over()
 
 
-def in_scope(token: _taskloom.Token, fn: Call, /, *args: Any, **kwargs: Any) -> Any:
-    """A plain function that the executor runs with options, inside its scope."""
+def in_scope(child: Child, fn: Call, /, *args: Any, **kwargs: Any) -> Any:
+    """A plain function that the executor runs with options, inside its scope.
+
+    Its future may end before it does, at a timeout; so the thread counts as a child of its own.
+    """
+    scope = child.scope
+    token = scope.token
+    token.check()
+    counted = not child.abandoned
+    if counted:
+        try:
+            scope._begin()
+        except RuntimeError as left:
+            raise Cancelled("its scope was left before it began") from left
     variable = _taskloom.token_variable.set(token)
     try:
-        token.check()
         return fn(*args, **kwargs)
     finally:
         _taskloom.token_variable.reset(variable)
+        if counted:
+            scope._child_over()
 
 
 async def with_end_async(fn: Call, end: Sender[Any] | Receiver[Any]) -> Any:

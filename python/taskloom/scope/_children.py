@@ -112,6 +112,7 @@ class TrioHost:
         self.manager = trio.open_nursery()
         self.token = trio.lowlevel.current_trio_token()
         self.nursery: trio.Nursery | None = None
+        self.left = False
 
     def spawn(self, child: Child, fn: Call, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         assert self.nursery is not None
@@ -152,7 +153,26 @@ class TrioHost:
         self.nursery = await self.manager.__aenter__()
 
     async def leave(self) -> None:
-        await self.manager.__aexit__(None, None, None)
+        import trio
+
+        if self.left:
+            return
+        self.left = True
+        # All have ended, and said how. A cancellation from around goes on.
+        try:
+            await self.manager.__aexit__(None, None, None)
+        except BaseExceptionGroup as group:
+            cancelled, rest = group.split(trio.Cancelled)
+            if rest is not None or cancelled is None:
+                raise
+            raise _first(cancelled) from None
+
+
+def _first(group: BaseExceptionGroup[Any]) -> BaseException:
+    error: BaseException = group
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    return error
 
 
 def host_here(executor: Executor | None) -> Host | None:

@@ -14,14 +14,15 @@ from __future__ import annotations
 import atexit
 import math
 import sys
-import weakref
 from contextvars import Token as VariableToken
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self, final
+from typing import TYPE_CHECKING, Self, final
 
 from taskloom import _taskloom
 from taskloom._asynchrony import running_loop
 from taskloom.errors import Cancelled
+from taskloom.scope._delivery import AsyncioDelivery, TrioDelivery
+from taskloom.scope._hosts import running_trio
 
 if TYPE_CHECKING:
     import asyncio
@@ -80,64 +81,6 @@ def checkpoint() -> None:
     _taskloom.checkpoint_if_cancelled()
 
 
-class _AsyncioDelivery:
-    """Cancels the asyncio task that entered a scope for as long as that is cancelled.
-
-    Only the innermost scope of a task delivers: one that is shielded inside it keeps it quiet.
-    """
-
-    __slots__ = ("active", "around", "before", "loop", "sent", "task")
-
-    def __init__(self, loop: asyncio.AbstractEventLoop, task: asyncio.Task[Any]) -> None:
-        self.loop = loop
-        self.task = task
-        self.active = True
-        self.sent = 0
-        self.before = task.cancelling()
-        self.around = _innermost.get(task)
-        _innermost[task] = self
-
-    def start(self) -> None:
-        """May be called from any thread."""
-        if running_loop() is self.loop:
-            self.loop.call_soon(self.deliver)
-        elif not self.loop.is_closed():
-            self.loop.call_soon_threadsafe(self.deliver)
-
-    def deliver(self) -> None:
-        if not self.active or self.task.done() or _innermost.get(self.task) is not self:
-            return
-        # A task that runs, or is about to, comes to its next await by itself.
-        if getattr(self.task, "_fut_waiter", None) is not None and self.task.cancel():
-            self.sent += 1
-        self.loop.call_soon(self.deliver)
-
-    def stop(self) -> bool:
-        """Ends delivery and takes back what was sent.
-
-        True if a CancelledError that comes out is this scope's: it sent one, and nobody else did.
-        """
-        self.active = False
-        if self.around is None:
-            _innermost.pop(self.task, None)
-        else:
-            _innermost[self.task] = self.around
-            self.around.start_if_cancelled()
-        for _ in range(self.sent):
-            self.task.uncancel()
-        return self.sent > 0 and self.task.cancelling() <= self.before
-
-    def start_if_cancelled(self) -> None:
-        token = _taskloom.current_token()
-        if token is not None and token.cancelled:
-            self.start()
-
-
-_innermost: weakref.WeakKeyDictionary[asyncio.Task[Any], _AsyncioDelivery] = (
-    weakref.WeakKeyDictionary()
-)
-
-
 @final
 class CancelScope:
     """A region that can be cancelled: `with CancelScope() as scope: ...`, then `scope.cancel()`.
@@ -165,6 +108,7 @@ class CancelScope:
         "_shield",
         "_timer",
         "_token",
+        "_trio",
         "_unentered_reason",
     )
 
@@ -176,7 +120,8 @@ class CancelScope:
         self._token: _taskloom.Token | None = None
         self._previous: _taskloom.Token | VariableToken[_taskloom.Token] | None = None
         self._timer: _taskloom.TokenDeadline | None = None
-        self._delivery: _AsyncioDelivery | None = None
+        self._delivery: AsyncioDelivery | None = None
+        self._trio: TrioDelivery | None = None
         self._registration: _taskloom.TokenCallback | None = None
         self._unentered_reason: tuple[str | None] | None = None
 
@@ -220,6 +165,8 @@ class CancelScope:
         self._shield = value
         if self._token is not None:
             self._token.shielded = value
+        if self._trio is not None:
+            self._trio.set_shield(value)
 
     def cancel(self, reason: str | None = None) -> None:
         """Cancels everything in the scope; from any thread. `reason` is what `Cancelled` says."""
@@ -250,6 +197,11 @@ class CancelScope:
             loop = running_loop()
             if loop is not None:
                 self._enter_asyncio(loop, token)
+            elif running_trio():
+                self._trio = TrioDelivery(shield=self._shield)
+                self._registration = token.on_cancel(self._trio.start)
+                if self._registration is None:
+                    self._trio.start()
         if self._unentered_reason is not None:
             token.cancel(self._unentered_reason[0])
         if self._deadline != math.inf:
@@ -260,7 +212,7 @@ class CancelScope:
         task = sys.modules["asyncio"].current_task(loop)
         if task is None:
             return
-        delivery = self._delivery = _AsyncioDelivery(loop, task)
+        delivery = self._delivery = AsyncioDelivery(loop, task)
         self._registration = token.on_cancel(delivery.start)
         if self._registration is None:
             delivery.start()
@@ -280,10 +232,13 @@ class CancelScope:
         elif previous is not None:
             _taskloom.token_variable.reset(previous)
         sent = False
+        if self._registration is not None:
+            self._registration.forget()
         if self._delivery is not None:
-            if self._registration is not None:
-                self._registration.forget()
             sent = self._delivery.stop()
+        if self._trio is not None and self._trio.stop(kind, error, traceback):
+            self._caught = True
+            return True
         return error is not None and self._catch(error, sent)
 
     def _catch(self, error: BaseException, sent: bool) -> bool:

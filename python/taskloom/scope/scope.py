@@ -13,30 +13,31 @@ What a scope guarantees, however it is left:
 from __future__ import annotations
 
 import math
-from collections.abc import Awaitable, Callable, Coroutine, Generator
+from collections.abc import Awaitable, Callable, Generator
 from concurrent.futures import Executor
 from functools import partial
 from types import TracebackType
-from typing import Any, Literal, ParamSpec, Self, TypeVar, final, overload
+from typing import Any, Literal, Self, TypeVar, final
 
 from taskloom import _taskloom
 from taskloom._asynchrony import is_coroutine_function, running_loop
 from taskloom._taskloom import Channel, Future, Receiver, Sender
 from taskloom.errors import Cancelled, OptionError
-from taskloom.scope._child import Child, in_scope, run_function, with_end, with_end_async
+from taskloom.scope._child import Child, run_function, with_end, with_end_async
 from taskloom.scope._children import (
     AsyncioHost,
     Host,
     TaskloomHost,
+    TrioHost,
     host_here,
 )
 from taskloom.scope._hosts import running_trio
 from taskloom.scope.cancellation import CancelScope
+from taskloom.scope.options import ScopeOptions
 from taskloom.scope.pipeline import Stage, start_pipeline
 
-__all__ = ["Scope", "ScopeOptions"]
+__all__ = ["Scope"]
 
-P = ParamSpec("P")
 R = TypeVar("R")
 Call = Callable[..., Any]
 
@@ -171,7 +172,10 @@ class Scope(_taskloom.Nursery):
 
             executor = default_executor()
         if options is not None and options._options:
-            child.adopt(options._submit(executor, self.token, fn, args, kwargs))
+            child.abandoned = options._abandon
+            child.adopt(options._submit(executor, child, fn, args, kwargs))
+            if child.abandoned:
+                self._child_over()
             return
         own = CancelScope()
         child.handle = own
@@ -189,7 +193,8 @@ class Scope(_taskloom.Nursery):
         """A view of this scope whose children have options.
 
         abandon
-            For plain functions: leaving the scope does not wait for the thread.
+            For plain functions: leaving the scope does not wait for the thread. Without it, leaving
+            waits for a function whose timeout has passed too, until it returns.
         migrate
             For coroutines on a pool: each step may be another worker's.
         options
@@ -344,6 +349,10 @@ class Scope(_taskloom.Nursery):
             from asyncio import CancelledError
 
             return (Cancelled, CancelledError)
+        if isinstance(self._host, TrioHost):
+            from trio import Cancelled as OfTrio
+
+            return (Cancelled, OfTrio)
         return (Cancelled,)
 
     def _finish(
@@ -439,78 +448,3 @@ class Scope(_taskloom.Nursery):
     def __repr__(self) -> str:
         state = "cancelled" if self.cancelled else "open" if self._is_open else "closed"
         return f"<Scope {self._name or ''}: {state}, {self._live} children>"
-
-
-@final
-class ScopeOptions:
-    """A view of a scope whose children have options; `Scope.options` gives it.
-
-    >>> import taskloom
-    >>> with taskloom.Scope() as scope:
-    ...     view = scope.options(abandon=False)
-    ...     future = view.spawn(abs, -1)
-    >>> future.result()
-    1
-    """
-
-    __slots__ = ("_abandon", "_migrate", "_options", "_scope")
-
-    def __init__(
-        self, scope: Scope, *, abandon: bool = False, migrate: bool = False, **options: Any
-    ) -> None:
-        if options:
-            from taskloom.task import Options
-
-            # Wrong names and values are told here, not at the first spawn.
-            Options("options", **options)
-            if abandon:
-                raise OptionError("abandon=True cannot be combined with options of the executor")
-        self._scope = scope
-        self._abandon = abandon
-        self._migrate = migrate
-        self._options = options
-
-    def _host_for_coroutines(self, host: Host) -> Host:
-        if self._options:
-            raise OptionError(
-                f"{', '.join(self._options)}: for plain functions only; give a coroutine its "
-                "limits by fail_after and the like"
-            )
-        if self._migrate and isinstance(host, TaskloomHost):
-            return TaskloomHost(host.home.migrating())
-        return host
-
-    def _submit(
-        self,
-        executor: Executor,
-        token: _taskloom.Token,
-        fn: Call,
-        args: tuple[Any, ...],
-        kwargs: dict[str, Any],
-    ) -> Future[Any]:
-        view = getattr(executor, "options", None)
-        if view is None:
-            raise OptionError(f"{type(executor).__name__} takes no options: use taskloom.Executor")
-        submit = view(**self._options).submit
-        if self._options.get("place") == "process":
-            future: Future[Any] = submit(fn, *args, **kwargs)
-        else:
-            future = submit(in_scope, token, fn, *args, **kwargs)
-        return future
-
-    @overload
-    def spawn(
-        self, fn: Callable[P, Coroutine[Any, Any, R]], /, *args: P.args, **kwargs: P.kwargs
-    ) -> Future[R]: ...
-    @overload
-    def spawn(self, fn: Callable[P, R], /, *args: P.args, **kwargs: P.kwargs) -> Future[R]: ...
-    def spawn(self, fn: Call, /, *args: Any, **kwargs: Any) -> Future[Any]:
-        """As `Scope.spawn`, with this view's options.
-
-        >>> import taskloom
-        >>> with taskloom.Scope() as scope:
-        ...     future = scope.options().spawn(abs, -1)
-        >>> future.result()
-        1
-        """
-        return self._scope._spawn(fn, args, kwargs, self)

@@ -1,0 +1,111 @@
+"""How a cancelled scope reaches code that awaits other things than ours: on asyncio, under trio."""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+import weakref
+from types import TracebackType
+from typing import TYPE_CHECKING, Any
+
+from taskloom import _taskloom
+from taskloom._asynchrony import running_loop
+from taskloom.scope._hosts import runs_trio_of
+
+if TYPE_CHECKING:
+    import asyncio
+
+    import trio
+
+__all__ = ["AsyncioDelivery", "TrioDelivery"]
+
+
+class AsyncioDelivery:
+    """Cancels the asyncio task that entered a scope for as long as that is cancelled.
+
+    Only the innermost scope of a task delivers: one that is shielded inside it keeps it quiet.
+    """
+
+    __slots__ = ("active", "around", "before", "loop", "sent", "task")
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, task: asyncio.Task[Any]) -> None:
+        self.loop = loop
+        self.task = task
+        self.active = True
+        self.sent = 0
+        self.before = task.cancelling()
+        self.around = _innermost.get(task)
+        _innermost[task] = self
+
+    def start(self) -> None:
+        """May be called from any thread."""
+        if running_loop() is self.loop:
+            self.loop.call_soon(self.deliver)
+        elif not self.loop.is_closed():
+            self.loop.call_soon_threadsafe(self.deliver)
+
+    def deliver(self) -> None:
+        if not self.active or self.task.done() or _innermost.get(self.task) is not self:
+            return
+        # A task that runs, or is about to, comes to its next await by itself.
+        if getattr(self.task, "_fut_waiter", None) is not None and self.task.cancel():
+            self.sent += 1
+        self.loop.call_soon(self.deliver)
+
+    def stop(self) -> bool:
+        """Ends delivery and takes back what was sent.
+
+        True if a CancelledError that comes out is this scope's: it sent one, and nobody else did.
+        """
+        self.active = False
+        if self.around is None:
+            _innermost.pop(self.task, None)
+        else:
+            _innermost[self.task] = self.around
+            self.around.start_if_cancelled()
+        for _ in range(self.sent):
+            self.task.uncancel()
+        return self.sent > 0 and self.task.cancelling() <= self.before
+
+    def start_if_cancelled(self) -> None:
+        token = _taskloom.current_token()
+        if token is not None and token.cancelled:
+            self.start()
+
+
+_innermost: weakref.WeakKeyDictionary[asyncio.Task[Any], AsyncioDelivery] = (
+    weakref.WeakKeyDictionary()
+)
+
+
+class TrioDelivery:
+    """A scope of trio's own around the code, cancelled and shielded as ours is."""
+
+    __slots__ = ("_scope", "_token")
+
+    def __init__(self, *, shield: bool) -> None:
+        trio_: Any = sys.modules["trio"]
+        self._token = trio_.lowlevel.current_trio_token()
+        self._scope: trio.CancelScope = trio_.CancelScope(shield=shield)
+        self._scope.__enter__()
+
+    def start(self) -> None:
+        """May be called from any thread."""
+        if runs_trio_of(self._token):
+            self._scope.cancel()
+            return
+        # A run that is over, or is being taken down, cancels by itself.
+        with contextlib.suppress(sys.modules["trio"].RunFinishedError, OSError):
+            self._token.run_sync_soon(self._scope.cancel)
+
+    def set_shield(self, shield: bool) -> None:
+        self._scope.shield = shield
+
+    def stop(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> bool:
+        """Whether the error is the cancellation that was delivered here."""
+        return bool(self._scope.__exit__(kind, error, traceback))
