@@ -77,16 +77,18 @@ def spawn(
 class Turn:
     """A coroutine in the line of those who need resources."""
 
-    __slots__ = ("_wait", "band", "future")
+    __slots__ = ("_admitted", "_wait", "band", "future")
 
     def __init__(self, band: int, future: Future[Any]) -> None:
         self.band = band
         self.future = future
         self._wait = _taskloom.Wait()
+        # Set by another thread: not asked of the wait, which the coroutine is in by then.
+        self._admitted = self._wait.setter
 
     def start(self) -> None:
         """It has been admitted."""
-        self._wait.setter.set()
+        self._admitted.set()
 
     async def come(self, desk: Desk, needs: Resources) -> None:
         """Waits until it is admitted."""
@@ -97,11 +99,11 @@ class Turn:
         try:
             await wait
         except BaseException:
-            if wait.setter.is_set:
+            if self._admitted.is_set:
                 desk.release(needs)
             else:
                 desk.withdraw(self, needs)
-                if wait.setter.is_set:  # admitted in between
+                if self._admitted.is_set:  # admitted in between
                     desk.release(needs)
             raise
         finally:

@@ -71,7 +71,9 @@ impl Execution {
 
     /// Takes note of the future that a node waits for, so that it is cancelled when the run is stopped.
     pub(super) fn wait_for_end_of(&self, py: Python<'_>, node: u32, future: &Bound<'_, PyAny>) {
-        self.pending.lock().push((node, future.clone().unbind()));
+        let entry = future.clone().unbind();
+        let before = self.pending.lock().insert(node, entry);
+        drop(before);
         if self.run.upgrade().is_some_and(|run| run.marks().stopped()) {
             // Stopped between the decision to run this node and now.
             self.cancel_pending(py);
@@ -109,7 +111,8 @@ impl Execution {
                 .is_ok_and(|done| done.is_truthy().unwrap_or(false))
         {
             drop(future.call_method0("cancel"));
-            self.pending.lock().retain(|(other, _)| *other != node);
+            let entry = self.pending.lock().remove(&node);
+            drop(entry);
             return self.failed_with(py, node, error.into_value(py).into_any());
         }
         self.take_result(node, &future, true)
@@ -123,10 +126,7 @@ impl Execution {
         serial: bool,
     ) -> Outcome {
         let py = future.py();
-        let mut pending = self.pending.lock();
-        let place = pending.iter().position(|(other, _)| *other == node);
-        let entry = place.map(|place| pending.swap_remove(place));
-        drop(pending);
+        let entry = self.pending.lock().remove(&node);
         drop(entry);
         if future
             .call_method0("cancelled")
@@ -155,8 +155,8 @@ impl Execution {
         let futures: Vec<Py<PyAny>> = self
             .pending
             .lock()
-            .iter()
-            .map(|(_, future)| future.clone_ref(py))
+            .values()
+            .map(|future| future.clone_ref(py))
             .collect();
         for future in futures {
             if let Err(error) = future.call_method0(py, "cancel") {

@@ -1,5 +1,6 @@
 //! What the nodes of a run do: call their callables with their operands, keep the values, note the errors.
 
+use std::collections::HashMap;
 use std::mem::ManuallyDrop;
 use std::sync::Weak;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering::*};
@@ -40,7 +41,7 @@ pub struct Execution {
     /// The run that this is the execution of.
     pub run: Weak<Run<Execution>>,
     /// The futures of deferred nodes that have not ended.
-    pub pending: Mutex<Vec<(u32, Py<PyAny>)>>,
+    pub pending: Mutex<HashMap<u32, Py<PyAny>>>,
     /// There if somebody wants to know when nodes ran, or while they do.
     pub watch: Option<Box<Watch>>,
     /// What to call when the run is over; None once that is so.
@@ -108,7 +109,7 @@ impl Execution {
         Execution {
             executor,
             run: Weak::clone(run),
-            pending: Mutex::new(Vec::new()),
+            pending: Mutex::new(HashMap::new()),
             context,
             tables: &raw const plan.get().tables,
             plan: plan.clone().unbind(),

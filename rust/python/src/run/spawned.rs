@@ -84,7 +84,8 @@ impl Execution {
         let joined = match begun {
             Ok(joined) => joined,
             Err(error) => {
-                self.pending.lock().retain(|(other, _)| *other != node);
+                let entry = self.pending.lock().remove(&node);
+                drop(entry);
                 if here && !serial {
                     self.leave_window(node);
                 }
