@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import pickle
 import threading
 import weakref
 from collections.abc import Iterator
@@ -15,6 +16,7 @@ import pytest
 import taskloom
 from taskloom import Executor, Graph
 from taskloom.errors import DeadlineMissed, OptionError
+from taskloom.graph._pickling import LEFT_OUT
 
 variable: ContextVar[str] = ContextVar("variable", default="unset")
 
@@ -422,3 +424,17 @@ def test_a_closed_executor_finishes_the_coroutines_of_its_runs() -> None:
     run = executor.start(g)
     executor.shutdown(wait=False)
     assert run.result()[text] == "3"
+
+
+def test_coroutine_nodes_of_subgraphs_and_unpickled_graphs_are_awaited(executor: Executor) -> None:
+    inner = Graph()
+    inner.options(name="fetched").add(plus_one, inner.resource("n"))
+    g = Graph()
+    added = g.subgraph(inner, n=1)
+    assert executor.run(g)[added] == 2
+
+    again: Graph = pickle.loads(pickle.dumps(chain_of_two()[0]))
+    # As in another process, where the function is another object.
+    assert not again._coroutines - {id(node.function) for node in again.nodes}
+    assert "_coroutines" in LEFT_OUT
+    assert executor.run(again)[again.nodes[-1]] == "3"

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 __all__ = ["dismantled", "node_at", "plan_again", "plan_dismantled", "rebuilt"]
 
 #: What is made anew, or is of no meaning elsewhere.
-LEFT_OUT = ("_tokens", "_compiled", "_kin", "_rootless", "_check_types")
+LEFT_OUT = ("_tokens", "_compiled", "_kin", "_rootless", "_check_types", "_coroutines")
 
 
 class Ref(NamedTuple):
