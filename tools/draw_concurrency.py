@@ -18,7 +18,7 @@ from taskloom import Channel, Receiver, Scope, Sender
 from taskloom.errors import EndOfStream
 from taskloom.scope.coroutines import run_seeded
 
-PICTURES = Path(__file__).resolve().parent.parent / "docs" / "pictures"
+PICTURES = Path(__file__).resolve().parent.parent / "docs" / "pictures" / "concurrency"
 
 #: Of the drawings, in pixels: the width of the names, a row's height, the margin.
 NAMES, ROW, MARGIN = 96, 34, 16
@@ -295,6 +295,6 @@ def draw_pipeline() -> None:
 
 
 if __name__ == "__main__":
-    PICTURES.mkdir(exist_ok=True)
+    PICTURES.mkdir(parents=True, exist_ok=True)
     draw_life()
     draw_pipeline()
