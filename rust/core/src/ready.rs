@@ -1,9 +1,10 @@
 //! The ready queue: what may start now, and which of it starts first.
 //!
-//! Eight priority bands, 0 the most urgent. A band holds a FIFO of what has no deadline and a heap
-//! of what has one; a mask with one bit a band finds the first that holds anything. With default
-//! options an item thus costs one append and one take, whatever else is queued; one binary heap
-//! over (priority, deadline, order) would cost its logarithm always.
+//! Eight priority bands, 0 the most urgent. A band holds a FIFO of what has no deadline, a run of
+//! what came in the order of its deadlines, and a heap of what did not; a mask with one bit a band
+//! finds the first that holds anything. With default options an item thus costs one append and one
+//! take, whatever else is queued; one binary heap over (priority, deadline, order) would cost its
+//! logarithm always.
 //!
 //! The order, most significant first:
 //!
