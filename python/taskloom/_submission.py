@@ -157,8 +157,10 @@ class Desk:
         pool: _taskloom.Pool,
         chosen: TaskOptions,
         call: Call,
+        *,
+        bounded: bool = True,
     ) -> Future[Any]:
-        """Brings a task on its way."""
+        """Brings a task on its way; unless `bounded`, a full queue does not refuse or drop it."""
         given = chosen.given
         needs: Resources | None = given.get("resources")
         if needs is not None:
@@ -180,9 +182,10 @@ class Desk:
                 call,
                 place=self.process_place() if by_process else _Threads(pool, chosen),
                 timeout=given.get("timeout", self._timeout),
+                bounded=bounded,
             )
         else:
-            launch = Launch(self, pool, chosen, call)
+            launch = Launch(self, pool, chosen, call, bounded=bounded)
         with self._lock:
             # One for which there was no room is over, and counted by the pool.
             if not launch.future.done():
@@ -349,11 +352,13 @@ class Launch:
         pool: _taskloom.Pool,
         chosen: TaskOptions,
         call: Call,
+        *,
+        bounded: bool,
     ) -> None:
         self.desk = desk
         self.pool = pool
         self.band = chosen.band
-        self.future: Future[Any] = pool._prepare(chosen, *call)
+        self.future: Future[Any] = pool._prepare(chosen, *call, bounded=bounded)
         self.started = False
         # Whether the pool counts it; the desk's lock guards this.
         self.handed = False
@@ -489,8 +494,9 @@ class AttemptsLaunch(Launch):
         *,
         place: _Place,
         timeout: float | None,
+        bounded: bool,
     ) -> None:
-        super().__init__(desk, pool, chosen, call)
+        super().__init__(desk, pool, chosen, call, bounded=bounded)
         given = chosen.given
         self._call = call
         self._place = place

@@ -207,6 +207,7 @@ def _after_fork_in_parent() -> None:
 def _after_fork_in_child() -> None:
     _lock.release()
     _taskloom.after_fork_in_child()
+    _taskloom._after_fork_in_runs()
     for workers in list(_all):
         workers.forget()
     for executor in list(_executors):

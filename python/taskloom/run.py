@@ -290,7 +290,7 @@ class Run(_taskloom.RunCore):
     async def _await(self) -> Self:
         import asyncio
 
-        if not self.done():
+        if not self._wait(0.0):
             loop = asyncio.get_running_loop()
             waiter: asyncio.Future[None] = loop.create_future()
 

@@ -191,6 +191,18 @@ class ExecutorView(_taskloom.Submitter):
     def _submit_special(self, fn: Callable[..., R], /, *args: Any, **kwargs: Any) -> Future[R]:
         return self._executor._submit_chosen(self.chosen, fn, args, kwargs)
 
+    def _submit_node(
+        self, fn: Callable[..., R], args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> Future[R]:
+        """Submits a node of a run: a full queue does not refuse or drop it, nor a closed executor."""
+        executor = self._executor
+        if self.chosen.special:
+            call = fn, args, kwargs
+            return executor._desk.submit(executor, self.chosen, call, bounded=False)
+        future = executor._prepare(self.chosen, fn, args, kwargs, bounded=False)
+        executor._enqueue(future)
+        return future
+
     def __repr__(self) -> str:
         given = ", ".join(f"{name}={value!r}" for name, value in self._given.as_dict().items())
         return f"<executor.options({given})>"

@@ -232,3 +232,71 @@ stop.set()
 churning.join()
 """
     )
+
+
+@turns
+def test_waiting_for_a_run_of_the_parent_fails_in_the_child(turn: int) -> None:
+    fork_passes(
+        """
+import asyncio, taskloom
+inside, go_on = threading.Event(), threading.Event()
+def hold():
+    inside.set()
+    go_on.wait()
+    return 7
+g = taskloom.Graph()
+node = g.add(hold)
+last = g.add(abs, node)
+with Executor(1) as other:
+    run = other.start(g)
+    inside.wait()
+    def child():
+        async def awaited():
+            await run
+        for wait in (run.result, run.wait, lambda: run[last], lambda: run.why(last),
+                     lambda: asyncio.run(awaited())):
+            try:
+                wait()
+            except BrokenExecutor as error:
+                assert "start it again here" in str(error)
+            else:
+                raise AssertionError
+        assert other.run(taskloom.Graph()).ok
+        assert not run.done()
+    assert in_child(child) == 0
+    go_on.set()
+    assert run.result()[last] == 7
+def child():
+    pass
+"""
+    )
+
+
+@turns
+def test_child_forked_by_a_node_leaves_the_run_to_the_parent(turn: int) -> None:
+    out = passes(
+        """
+import os, sys, taskloom
+from taskloom import Executor
+from taskloom.errors import BrokenExecutor
+here = os.getpid()
+ran = []
+def fork():
+    pid = os.fork()
+    return None if pid == 0 else os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+g = taskloom.Graph()
+node = g.add(fork)
+for _ in range(50):
+    g.add(lambda: ran.append(os.getpid())).after(node)
+executor = Executor(2)
+try:
+    run = executor.run(g.compile(keep=[node]))
+except BrokenExecutor:
+    assert os.getpid() != here and not ran
+    os._exit(9)
+assert os.getpid() == here
+executor.shutdown()
+print(run[node], len(ran), set(ran) == {here})
+"""
+    )
+    assert out == "9 50 True\n"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import threading
 from collections.abc import Iterator
@@ -126,3 +127,58 @@ def test_a_process_node_keeps_no_thread_of_the_run_waiting() -> None:
     total = g.add(sum, remote)
     with taskloom.Executor(1) as executor:
         assert executor.start(g)[total] == 56
+
+
+@pytest.mark.parametrize("when_full", ["reject", "drop_oldest", "drop_lowest"])
+def test_a_full_queue_neither_refuses_nor_drops_nodes(when_full: Any) -> None:
+    started, release = threading.Event(), threading.Event()
+
+    def hold() -> None:
+        started.set()
+        assert release.wait(60)
+
+    g = taskloom.Graph()
+    nodes = [g.options(timeout=60).add(double, n) for n in range(10)]
+    nodes += [
+        g.options(resources=taskloom.Resources(cpu=0.01), priority=-3).add(double, n)
+        for n in range(10, 15)
+    ]
+    total = g.add(sum, nodes)
+    with taskloom.Executor(1, max_queue_depth=2, when_full=when_full) as executor:
+        blocker = executor.submit(hold)
+        assert started.wait(60)
+        starter = threading.Thread(target=lambda: runs.append(executor.run(g)))
+        runs: list[taskloom.Run] = []
+        starter.start()
+        while executor.queue_depth < 10:
+            pass
+        for _ in range(20):
+            with contextlib.suppress(taskloom.errors.QueueFull):
+                executor.submit(int)
+        release.set()
+        starter.join(60)
+        blocker.result(60)
+        assert runs[0][total] == sum(2 * n for n in range(15))
+
+
+@pytest.mark.parametrize("options", [{"timeout": 60}, {"place": "process"}, {"retry_safe": True}])
+def test_a_run_that_goes_on_when_the_executor_closes_still_submits_its_nodes(
+    options: dict[str, Any],
+) -> None:
+    started, release = threading.Event(), threading.Event()
+
+    def hold() -> int:
+        started.set()
+        assert release.wait(60)
+        return 21
+
+    if "retry_safe" in options:
+        options = {**options, "timeout": 60, "retry": 2}
+    g = taskloom.Graph()
+    late = g.options(**options).add(double, g.add(hold))
+    executor = taskloom.Executor(1)
+    run = executor.start(g)
+    assert started.wait(60)
+    executor.shutdown(wait=False)
+    release.set()
+    assert run.result(60)[late] == 42

@@ -78,7 +78,7 @@ def submitting(
     given = options.as_dict()
 
     def submit(executor: Any, /, *args: Any, **kwargs: Any) -> Any:
-        return executor.options(**given).submit(function, *args, **kwargs)
+        return executor.options(**given)._submit_node(function, args, kwargs)
 
     def spawn(executor: Any, /, *args: Any, **kwargs: Any) -> Any:
         chosen = executor.options(**given).chosen

@@ -22,7 +22,7 @@ mod _taskloom {
     #[pymodule_export]
     use crate::plan::{Callee, GraphBuilder, Inferred, Node, Pack, Plan, Use};
     #[pymodule_export]
-    use crate::run::{_is_spawn, _know_spawn, _pause, _run_here, RunCore};
+    use crate::run::{_after_fork_in_runs, _is_spawn, _know_spawn, _pause, _run_here, RunCore};
 
     #[pymodule_init]
     fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {

@@ -208,13 +208,19 @@ impl Pool {
         kwargs: &Bound<'py, PyDict>,
         bounded: bool,
     ) -> PyResult<Bound<'py, PyAny>> {
-        self._refuse_if_closed(py)?;
+        // What belongs to a run is still taken when that goes on after the closing.
+        match self.shared().flags.load(Relaxed) {
+            0 => {}
+            flags if !bounded && flags & BROKEN == 0 => {}
+            flags => return Err(self.refusal(py, flags)),
+        }
         let accepted = self.hold(py, options.band, bounded)?;
         let future = self.prepare(py, options, function, args, kwargs);
         match (&future, accepted) {
             (Ok(future), true) => {
                 if let Some(record) = future::native(future).and_then(future::record_of) {
                     record.held.store(true, SeqCst);
+                    record.kept.store(!bounded, Relaxed);
                 }
             }
             (Ok(future), false) => {

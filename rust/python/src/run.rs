@@ -3,6 +3,7 @@
 mod deferred;
 mod execution;
 mod flow;
+mod fork;
 mod handle;
 mod spawned;
 mod taking;
@@ -10,5 +11,6 @@ mod watch;
 mod windows;
 
 pub use flow::_pause;
+pub use fork::_after_fork_in_runs;
 pub use handle::RunCore;
 pub use spawned::{_is_spawn, _know_spawn, _run_here};

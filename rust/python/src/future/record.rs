@@ -34,6 +34,8 @@ pub struct Record {
     asked: AtomicU32,
     /// Whether it still waits for something before it may start.
     pub held: AtomicBool,
+    /// Whether it is part of a run, and so not dropped when the queue is full.
+    pub kept: AtomicBool,
     /// Whether it waits for its next attempt.
     pub backing_off: AtomicBool,
     /// Whether its times are recorded.
@@ -79,6 +81,7 @@ impl Record {
             attempt: AtomicU32::new(0),
             asked: AtomicU32::new(0),
             held: AtomicBool::new(false),
+            kept: AtomicBool::new(false),
             backing_off: AtomicBool::new(false),
             timing: options.timing,
             submitted: if options.timing { clock::ticks() } else { 0 },

@@ -1,7 +1,7 @@
 //! What becomes of tasks for which there is no room, or no pool any more.
 
 use super::Pool;
-use crate::future::{self, FutureObject};
+use crate::future::{self, FutureObject, Record};
 use crate::{call, errors};
 use pyo3::prelude::*;
 use pyo3::types::PyString;
@@ -20,6 +20,21 @@ pub(super) enum WhenFull {
     Reject,
     DropOldest,
     DropLowest,
+}
+
+/// Whether a queued job is a ticket of a run, or the task of one of its nodes.
+fn is_part_of_run(job: Job) -> bool {
+    !job.is_made_of(future::execute)
+        || record_of_job(job).is_some_and(|record| record.kept.load(Relaxed))
+}
+
+/// The record of the task that a job is to run, if it is one and has one.
+fn record_of_job<'a>(job: Job) -> Option<&'a Record> {
+    if !job.is_made_of(future::execute) {
+        return None;
+    }
+    // SAFETY: a job made of `execute` points to a future, which it keeps alive, and whose record stays.
+    future::record_of(unsafe { &*job.data().cast::<FutureObject>() })
 }
 
 impl Pool {
@@ -73,12 +88,17 @@ impl Pool {
             };
             match job {
                 // A part of a run is never dropped.
-                Some(job) if !job.is_made_of(future::execute) => tickets.push(job),
+                Some(job) if is_part_of_run(job) => tickets.push(job),
                 job => break job,
             }
         };
         for ticket in tickets {
-            self.core().submit(ticket, DEFAULT_BAND);
+            match record_of_job(ticket) {
+                Some(record) => self
+                    .core()
+                    .submit_accepted(ticket, record.band, record.deadline),
+                None => self.core().submit(ticket, DEFAULT_BAND),
+            }
         }
         if let Some(job) = dropped {
             let arrivals = self.core().arrivals();

@@ -16,7 +16,7 @@ use taskloom_core::plan::Plan as Shape;
 use taskloom_core::pool::Worker;
 use taskloom_core::run::{NodeExec, OrderOnly, Outcome, Run, State};
 
-use super::flow::{HERE, again_if_asked};
+use super::flow::{self, again_if_asked};
 use super::spawned::is_spawn;
 use crate::call::{self, take_exception};
 use crate::context::Stay;
@@ -315,8 +315,6 @@ fn add_note(error: &Bound<'_, PyAny>, note: &str) {
 
 /// What a participant keeps to itself.
 pub struct Scratch {
-    /// The execution that this thread was at before.
-    outer: *const Execution,
     /// The arguments of a call, with the free place in front that callees may use.
     buffer: Box<[*mut ffi::PyObject]>,
     /// The context that it is in; None if none could be made, which takes no memory at all.
@@ -327,7 +325,7 @@ pub struct Scratch {
 
 impl Drop for Scratch {
     fn drop(&mut self) {
-        HERE.set(self.outer);
+        flow::leave();
     }
 }
 
@@ -377,13 +375,13 @@ unsafe impl NodeExec for Execution {
     }
 
     fn scratch(&self) -> Scratch {
+        flow::enter(self);
         let context = Stay::enter(self.context.as_ptr());
         if context.is_none() {
             // SAFETY: participants are attached.
             unsafe { ffi::PyErr_Clear() };
         }
         Scratch {
-            outer: HERE.replace(self),
             buffer: vec![std::ptr::null_mut(); self.tables().widest + 1].into(),
             context,
             watcher: self.watch.is_some().then(Watcher::new),

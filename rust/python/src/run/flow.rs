@@ -1,6 +1,6 @@
 //! Nodes that direct the flow: what becomes of a run when one raises a signal, and pauses between attempts.
 
-use std::cell::Cell;
+use std::cell::RefCell;
 
 use pyo3::exceptions::PyRuntimeError;
 use pyo3::ffi;
@@ -83,15 +83,38 @@ pub(super) fn again_if_asked(py: Python<'_>, step: &Step, scratch: &Scratch) -> 
 }
 
 thread_local! {
-    /// The execution that this thread takes part in, the innermost one.
-    pub(super) static HERE: Cell<*const Execution> = const { Cell::new(std::ptr::null()) };
+    /// The executions that this thread takes part in, innermost last.
+    static HERE: RefCell<Vec<*const Execution>> = const { RefCell::new(Vec::new()) };
+}
+
+/// This thread takes part in an execution, until it calls `leave`.
+pub(super) fn enter(execution: &Execution) {
+    HERE.with_borrow_mut(|here| here.push(execution));
+}
+
+pub(super) fn leave() {
+    HERE.with_borrow_mut(Vec::pop);
+}
+
+/// The executions that this thread takes part in, innermost last.
+///
+/// # Safety
+/// They live as long as this thread takes part in them, so a reference must not outlive the call that it
+/// is made in.
+pub(super) unsafe fn here<'a>() -> Vec<&'a Execution> {
+    // SAFETY: a participant leaves before the execution that it is of is dropped.
+    HERE.with_borrow(|here| {
+        here.iter()
+            .map(|execution| unsafe { &**execution })
+            .collect()
+    })
 }
 
 /// Pauses a node of the run that this thread takes part in; raises `Cancelled` if the run is stopped.
 #[pyfunction]
 pub fn _pause(py: Python<'_>, seconds: f64) -> PyResult<()> {
-    // SAFETY: a participant's scratch is dropped before the execution that it is of.
-    let Some(execution) = (unsafe { HERE.get().as_ref() }) else {
+    // SAFETY: used in this call alone.
+    let Some(execution) = unsafe { here() }.pop() else {
         return py
             .import("taskloom._taskloom")?
             .call_method1("sleep_blocking", (seconds,))

@@ -12,9 +12,11 @@ use taskloom_core::ready::BANDS;
 use taskloom_core::run::{Mark, Run, State};
 
 use super::execution::{Execution, Failure, NO_NODE, wait_for};
+use super::fork::left_behind;
 use super::watch::{Entry, Watch};
 use crate::call;
 use crate::context;
+use crate::future::GENERATION;
 use crate::plan::{Node, Plan, Values};
 use crate::pool::Pool;
 
@@ -22,6 +24,8 @@ use crate::pool::Pool;
 #[pyclass(frozen, subclass, weakref, module = "taskloom._taskloom")]
 pub struct RunCore {
     run: Arc<Run<Execution>>,
+    /// Of the process that started it: in a forked child, nobody ends it.
+    generation: u32,
 }
 
 #[pymethods]
@@ -66,7 +70,8 @@ impl RunCore {
                 Run::new(execution, state)
             }
         });
-        Ok(RunCore { run })
+        let generation = GENERATION.load(Relaxed);
+        Ok(RunCore { run, generation })
     }
 
     /// The plan that runs.
@@ -121,6 +126,9 @@ impl RunCore {
     fn _wait(&self, py: Python<'_>, timeout: Option<f64>) -> PyResult<bool> {
         if self.run.is_over() {
             return Ok(true);
+        }
+        if self.generation != GENERATION.load(Relaxed) {
+            return Err(PyErr::from_value(left_behind(py).into_bound(py)));
         }
         if self.run.runs_here() {
             return Err(PyRuntimeError::new_err(

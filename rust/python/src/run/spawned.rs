@@ -15,7 +15,7 @@ use pyo3::types::PyType;
 use taskloom_core::run::Outcome;
 
 use super::execution::Execution;
-use super::flow::HERE;
+use super::flow::here;
 use crate::call::take_exception;
 
 /// The class `taskloom.Spawn`, once somebody has imported it.
@@ -45,8 +45,8 @@ pub unsafe fn is_spawn(value: *mut ffi::PyObject) -> bool {
 /// The executor of the run that this thread takes part in, innermost, and whether that run is serial.
 #[pyfunction]
 pub fn _run_here(py: Python<'_>) -> Option<(Py<PyAny>, bool)> {
-    // SAFETY: a participant's scratch is dropped before the execution that it is of.
-    let execution = unsafe { HERE.get().as_ref() }?;
+    // SAFETY: used in this call alone.
+    let execution = unsafe { here() }.pop()?;
     let executor = execution.executor.as_ref()?.clone_ref(py);
     let run = execution.run.upgrade()?;
     Some((executor, run.pool().is_none()))
