@@ -91,6 +91,7 @@ class Executor(_taskloom.Pool, ThreadPoolExecutor):
     _max_workers: int
     _config: ExecutorConfig
     _desk: Desk
+    _owed: list[Run]
     _base: Base
     _born: float
     _governor: Governor | None
@@ -155,6 +156,7 @@ class Executor(_taskloom.Pool, ThreadPoolExecutor):
         self._max_workers = max_workers
         self._cache = {}
         self._config = config
+        self._owed = []
         self._desk = Desk(max_workers, config)
         self._base = Base(timing, config.cancel == "interrupt", config.default_timeout)
         self._born = time.monotonic()
@@ -429,7 +431,15 @@ class Executor(_taskloom.Pool, ThreadPoolExecutor):
         self._refuse_if_closed()
         from taskloom.run import Watch, start_plan
 
-        return start_plan(self, target, mode, context=context, watch=Watch(trace, on_event))
+        watch = Watch(trace, on_event)
+        return self._attended(start_plan(self, target, mode, context=context, watch=watch))
+
+    def _attended(self, run: Run) -> Run:
+        """Has the shutdown wait for a run that needs this thread, should nobody else do so."""
+        if run._needs_caller:
+            self._owed.append(run)
+            run._when_over(lambda: self._owed.remove(run))
+        return run
 
     def shutdown(  # type: ignore[override]
         self,
@@ -482,6 +492,9 @@ class Executor(_taskloom.Pool, ThreadPoolExecutor):
 
     def _join(self, end: float | None) -> None:
         """Waits until the workers have left, or until a time of the monotonic clock."""
+        for run in self._owed.copy():
+            if run._needs_caller:
+                run.wait(None if end is None else max(0.0, end - time.monotonic()))
         while threads := self._workers.alive():
             for thread in threads:
                 thread.join(None if end is None else max(0.0, end - time.monotonic()))

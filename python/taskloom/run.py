@@ -290,7 +290,7 @@ class Run(_taskloom.RunCore):
     async def _await(self) -> Self:
         import asyncio
 
-        if not self._wait(0.0):
+        if not self.done():
             loop = asyncio.get_running_loop()
             waiter: asyncio.Future[None] = loop.create_future()
 
@@ -303,6 +303,16 @@ class Run(_taskloom.RunCore):
                 if not loop.is_closed():
                     loop.call_soon_threadsafe(wake)
 
+            def errand() -> None:
+                if not loop.is_closed():
+                    loop.call_soon_threadsafe(self._run_errands)
+
+            if self._needs_caller:
+                # This thread does not block: it sees to what is for it in the loop's turns.
+                self._set_on_errand(errand)
+                errand()
+            else:
+                self._wait(0.0)  # raises in a forked child, where nobody ends the run
             self._when_over(over)
             try:
                 await waiter
@@ -473,10 +483,15 @@ def start_plan(
     watch: Watch = UNWATCHED,
 ) -> Run:
     """Has the workers run a graph or plan, one of them alone if `mode` is "serial"."""
+    plan = _as_plan(target)
     if mode == "auto":
-        target = _as_plan(target)
-        mode = choice_of(target).used
-    run = new_run(executor, target, mode, shared=True, band=band, values=context, watch=watch)
+        mode = "parallel" if plan._has_callers else choice_of(plan).used
+    if plan._has_callers and mode == "serial":
+        raise OptionError(
+            "mode='serial' has one worker run every node, but some have place='caller': start it "
+            "in mode='parallel', or use run(..., mode='serial')"
+        )
+    run = new_run(executor, plan, mode, shared=True, band=band, values=context, watch=watch)
     run._start(mode == "serial")
     return run
 

@@ -67,6 +67,11 @@ class Spawn:
                     f"Spawn is to give the value of {node.name!r}, a node of another graph"
                 )
         self._plan = graph if isinstance(graph, Plan) else graph.compile(keep=wanted)
+        if self._plan._has_callers:
+            raise GraphError(
+                "a graph that is spawned has no thread that called run: leave out place='caller', "
+                "or give it to nodes of the graph that spawns"
+            )
         if value is _ENDS:
             ends = tuple(self._plan.nodes[index] for index in sorted(self._plan._kept))
             value = ends[0] if len(ends) == 1 else ends

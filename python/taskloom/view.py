@@ -167,13 +167,15 @@ class ExecutorView(_taskloom.Submitter):
         self._refuse_for_runs()
         from taskloom.run import Watch, start_plan
 
-        return start_plan(
-            self._executor,
-            target,
-            mode,
-            band=self.chosen.band,
-            context=context,
-            watch=Watch(trace, on_event),
+        return self._executor._attended(
+            start_plan(
+                self._executor,
+                target,
+                mode,
+                band=self.chosen.band,
+                context=context,
+                watch=Watch(trace, on_event),
+            )
         )
 
     def _refuse_for_runs(self) -> None:
@@ -194,7 +196,7 @@ class ExecutorView(_taskloom.Submitter):
     def _submit_node(
         self, fn: Callable[..., R], args: tuple[Any, ...], kwargs: dict[str, Any]
     ) -> Future[R]:
-        """Submits a node of a run: a full queue does not refuse or drop it, nor a closed executor."""
+        """Submits a node of a run, which neither a full queue nor a closed executor refuses."""
         executor = self._executor
         if self.chosen.special:
             call = fn, args, kwargs

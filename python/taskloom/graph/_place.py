@@ -33,16 +33,23 @@ DEFERRING = ("timeout", "deadline", "resources")
 
 def check_place(options: Options, function: Callable[..., Any]) -> None:
     place = options.get("place", "thread")
-    if place not in ("thread", "process", "loop"):
-        raise OptionError(
-            f"place={place!r} is not available for nodes of a graph yet: "
-            "they run with place='thread', place='process' or place='loop'"
-        )
     if place == "process" and is_coroutine_function(function):
         raise OptionError(
             f"place='process' takes plain functions, but {function!r} is `async def`: leave the "
             "place out, or run it in the process by a function that calls asyncio.run"
         )
+    if place == "caller":
+        if is_coroutine_function(function):
+            raise OptionError(
+                f"place='caller' takes plain functions, but {function!r} is `async def`: leave the "
+                "place out, or have it awaited on an event loop by place='loop'"
+            )
+        for name in DEFERRING:
+            if options.get(name) is not None:
+                raise OptionError(
+                    f"{name}={options.get(name)!r} does not go with place='caller': the thread "
+                    "that called run is not the executor's to limit"
+                )
 
 
 def runs_as_coroutine(function: Callable[..., Any], options: Options) -> bool:

@@ -118,9 +118,11 @@ class Graph(Kin, Patterns, Trees, Composition, Flows):
         Takes name (unique in the graph), priority (of the nodes that are ready the highest goes
         first; 0 by default), estimated_duration (seconds, which decide among equal priorities: the
         longest way to the end goes first), retry, on_error, after (a list of nodes), timeout and
-        deadline (seconds), resources, and place ("thread", "process" or "loop"). A node with one
-        of the last four, or whose function is `async def`, is submitted to the executor that runs
-        the graph.
+        deadline (seconds), resources, and place ("thread", "process", "loop" or "caller"). A node
+        with one of the last four, or whose function is `async def`, is submitted to the executor
+        that runs the graph, but for place="caller": such a node runs on the thread that called
+        `run`, or, after `start`, on the thread that called that, when it waits for the run, as it
+        must. Of such nodes the first in the plan goes first.
 
         Of the nodes that are added through a view with max_concurrency, at most so many run at
         once; as soon as one is done, the next that is ready may start.

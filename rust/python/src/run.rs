@@ -1,5 +1,6 @@
 //! Runs of plans: the values and errors of one execution, and the handle that Python holds.
 
+mod caller;
 mod deferred;
 mod execution;
 mod flow;

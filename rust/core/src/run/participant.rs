@@ -23,28 +23,29 @@ use crate::sync::atomic::{
 };
 
 impl<E: NodeExec> Run<E> {
-    /// Takes part until there is nothing to take; whether the run is over then.
+    /// Takes part until there is nothing to take; whether the run is over then. `CALLER` is for the thread
+    /// that called.
     ///
     /// # Safety
     /// Attached.
-    pub(super) unsafe fn participate(self: &Arc<Self>) -> bool {
+    pub(super) unsafe fn participate<const CALLER: bool>(self: &Arc<Self>) -> bool {
         let shared = self.shared_state();
         let Some(lane) = shared.lanes.iter().find_map(|lane| lane.claim()) else {
             // As many others are at it as can be of use.
             return self.is_over();
         };
         // SAFETY: attached, as the caller says.
-        self.noted(|| unsafe { self.work(shared, &lane) });
+        self.noted(|| unsafe { self.work::<CALLER>(shared, &lane) });
         drop(lane);
         self.is_over()
     }
 
     /// # Safety
     /// Attached.
-    unsafe fn work(self: &Arc<Self>, shared: &Shared, lane: &Claim<'_>) {
+    unsafe fn work<const CALLER: bool>(self: &Arc<Self>, shared: &Shared, lane: &Claim<'_>) {
         let mut scratch = self.exec.scratch();
         let mut ended = 0;
-        let mut found = self.find(lane);
+        let mut found = self.find_for::<CALLER>(lane);
         if E::EXCLUSIVE && found.is_some() && self.has_work() {
             // Whoever offered the work called one participant only: this one calls the next.
             self.offer();
@@ -58,14 +59,14 @@ impl<E: NodeExec> Run<E> {
                 ended += 1;
                 lane.note(ended);
                 if ended % POLL_EVERY as usize == 0 && !self.exec.poll(&mut scratch) {
-                    self.state.marks.stop();
+                    self.stop();
                 }
                 match self.release(node, shared, lane) {
                     Some(next) => node = next,
                     None => break,
                 }
             }
-            found = self.find(lane);
+            found = self.find_for::<CALLER>(lane);
         }
         if ended > 0 {
             lane.note(0);
@@ -76,7 +77,7 @@ impl<E: NodeExec> Run<E> {
     /// # Safety
     /// As for [`NodeExec::execute`].
     #[inline(always)]
-    unsafe fn run_node(&self, node: u32, scratch: &mut E::Scratch) -> Outcome {
+    pub(super) unsafe fn run_node(&self, node: u32, scratch: &mut E::Scratch) -> Outcome {
         let marks = &self.state.marks;
         let exec = &self.exec;
         if marks.careful() && !marks.admits(exec.shape(), node, || exec.order_only(node)) {
@@ -159,6 +160,18 @@ impl<E: NodeExec> Run<E> {
             return true;
         }
         false
+    }
+
+    /// As `find`; the calling thread looks for what only it may run first.
+    #[inline(always)]
+    fn find_for<const CALLER: bool>(self: &Arc<Self>, lane: &Claim<'_>) -> Option<u32> {
+        if CALLER
+            && self.errands().any()
+            && let Some(node) = self.errands().take()
+        {
+            return Some(node);
+        }
+        self.find(lane)
     }
 
     /// The next node for a participant, if there is one.

@@ -15,6 +15,7 @@ use std::sync::Weak;
 
 use crossbeam_utils::CachePadded;
 
+use super::errand::Errands;
 use super::frontier::Frontier;
 use super::help::{Call, Help};
 use super::lane::Lane;
@@ -77,8 +78,9 @@ pub struct Sharing {
     /// Nodes that became ready on a thread that does not participate, or again, and how many they are.
     pub(super) inbox: Mutex<Vec<u32>>,
     pub(super) inbox_len: AtomicUsize,
+    pub(super) errands: Errands,
     /// Wakes the calling thread.
-    work: Event,
+    pub(super) work: Event,
     /// Keeps a started run alive to its end: its handle may be dropped, and tickets are weak.
     goes_on: Mutex<Option<Box<dyn Any + Send + Sync>>>,
 }
@@ -94,6 +96,7 @@ impl Sharing {
             in_order: AtomicUsize::new(0),
             inbox: Mutex::new(Vec::new()),
             inbox_len: AtomicUsize::new(0),
+            errands: Errands::none(),
             work: Event::new(),
             goes_on: Mutex::new(None),
         }
@@ -145,20 +148,20 @@ impl<E: NodeExec> Run<E> {
             _ => self.offer(),
         }
         // SAFETY: attached, as the caller says.
-        while !unsafe { self.participate() } {
+        while !unsafe { self.participate::<true>() } {
             let sharing = &self.sharing;
             sharing.work.reset();
             // Also orders the reset before the look at `ended`, which is set before the event.
             sharing.help.fall_asleep();
-            if !self.has_work() {
+            if !self.has_work() && !sharing.errands.any() {
                 if self.is_over() {
                     return;
                 }
                 if !self.exec.park(&sharing.work) {
                     sharing.help.wake_up();
-                    self.state.marks.stop();
+                    self.stop();
                     // SAFETY: attached. What nobody has taken is cancelled here; the rest ends elsewhere.
-                    unsafe { self.participate() };
+                    unsafe { self.participate::<true>() };
                     return;
                 }
             }
@@ -212,7 +215,7 @@ impl<E: NodeExec> Run<E> {
         }
         self.sharing.help.join();
         // SAFETY: attached, as the caller says.
-        let over = unsafe { self.participate() };
+        let over = unsafe { self.participate::<false>() };
         self.sharing.help.leave();
         if !over && self.has_work() {
             self.offer();
@@ -285,6 +288,11 @@ impl<E: NodeExec> Run<E> {
     /// Ends a node that was [`Outcome::Pending`]. Any attached thread.
     pub fn complete(self: &Arc<Self>, node: u32, outcome: Outcome) {
         self.settle(node, outcome);
+        self.release_to_all(node);
+    }
+
+    /// Releases what waited for a node that has ended, and leaves it to whoever finds it.
+    pub(super) fn release_to_all(self: &Arc<Self>, node: u32) {
         let ready: Vec<u32> = self
             .exec
             .shape()
@@ -305,7 +313,7 @@ impl<E: NodeExec> Run<E> {
     }
 
     /// Leaves ready nodes to whoever finds them.
-    fn hand_in(self: &Arc<Self>, ready: impl IntoIterator<Item = u32>) {
+    pub(super) fn hand_in(self: &Arc<Self>, ready: impl IntoIterator<Item = u32>) {
         let mut inbox = self.sharing.inbox.lock();
         inbox.extend(ready);
         self.sharing.inbox_len.store(inbox.len(), SeqCst);
@@ -343,6 +351,7 @@ impl<E: NodeExec> Run<E> {
     /// Wakes who waits. Needs no interpreter.
     fn publish(&self) {
         self.sharing.work.set();
+        self.sharing.errands.event().set();
         self.over.set();
     }
 
@@ -419,7 +428,7 @@ impl<E: NodeExec> Run<E> {
                 self.offer();
             }
             // SAFETY: attached, as the caller says.
-            let over = unsafe { self.participate() };
+            let over = unsafe { self.participate::<false>() };
             help.leave();
             if over || !self.has_work() {
                 return;

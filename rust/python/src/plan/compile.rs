@@ -122,6 +122,12 @@ impl Plan {
         kept.map(|&place| self.order[place as usize]).collect()
     }
 
+    /// Whether some nodes are for the thread that starts the run.
+    #[getter]
+    fn _has_callers(&self) -> bool {
+        self.tables.has_callers()
+    }
+
     #[getter]
     fn _facts(&self, py: Python<'_>) -> Py<PyAny> {
         self.facts.clone_ref(py)

@@ -120,6 +120,10 @@ impl Tables {
         unsafe { self.steps.get_unchecked(node as usize) }
     }
 
+    pub fn has_callers(&self) -> bool {
+        self.kinds.contains(&Kind::Caller)
+    }
+
     pub fn kind(&self, node: u32) -> Kind {
         self.kinds
             .get(node as usize)

@@ -152,6 +152,9 @@ impl Execution {
 
     /// Cancels the futures of deferred nodes, when nothing more of the run is to start.
     pub(super) fn cancel_pending(&self, py: Python<'_>) {
+        if let Some(run) = self.run.upgrade() {
+            run.stop();
+        }
         let futures: Vec<Py<PyAny>> = self
             .pending
             .lock()

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::mem::ManuallyDrop;
 use std::sync::Weak;
-use std::sync::atomic::{AtomicBool, AtomicU32, Ordering::*};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering::*};
 use std::time::Duration;
 
 use parking_lot::Mutex;
@@ -49,6 +49,10 @@ pub struct Execution {
     /// Of how many nodes at once may run, by the plan's windows.
     pub(super) windows: Box<[Window]>,
     polls: AtomicU32,
+    /// The thread that started the run; nodes may be for it alone.
+    pub(super) caller: AtomicU64,
+    /// Called when there is such a node, for a thread that does not wait by blocking.
+    pub(super) on_errand: Mutex<Option<Py<PyAny>>>,
     /// Whether somebody has been told about the failures.
     pub retrieved: AtomicBool,
 }
@@ -122,6 +126,8 @@ impl Execution {
                 .map(|&limit| Window::new(limit))
                 .collect(),
             polls: AtomicU32::new(1),
+            caller: AtomicU64::new(0),
+            on_errand: Mutex::new(None),
             retrieved: AtomicBool::new(false),
         }
     }
@@ -189,6 +195,13 @@ impl Execution {
     /// Calls a node whose arguments hold containers with values, or that is deferred or in a window.
     #[cold]
     fn call_special(&self, node: u32, step: &Step, scratch: &mut Scratch, serial: bool) -> Called {
+        if self.tables().kind(node) == Kind::Caller && !self.is_caller_here() {
+            if let Some(run) = self.run.upgrade() {
+                run.leave_to_caller(node);
+                self.tell_caller();
+            }
+            return Called::Held;
+        }
         if serial || self.windows.is_empty() {
             return self.call_anyway(node, step, scratch);
         }

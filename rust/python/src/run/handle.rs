@@ -11,6 +11,7 @@ use taskloom_core::clock;
 use taskloom_core::ready::BANDS;
 use taskloom_core::run::{Mark, Run, State};
 
+use super::caller::attend;
 use super::execution::{Execution, Failure, NO_NODE, wait_for};
 use super::fork::left_behind;
 use super::watch::{Entry, Watch};
@@ -82,6 +83,7 @@ impl RunCore {
 
     /// Runs everything on this thread. Raises only what a signal handler raised.
     fn _run_serial(&self, py: Python<'_>) -> PyResult<()> {
+        self.run.exec().note_caller();
         // SAFETY: attached, and called once, by the functions that make runs.
         unsafe { self.run.run_serial() };
         self.run.exec().raise_interrupt(py)
@@ -90,6 +92,7 @@ impl RunCore {
     /// Runs everything on this thread and the workers that join. Raises only what a signal handler
     /// raised and, if others still run nodes of it, what asks for a stop, such as `KeyboardInterrupt`.
     fn _run_shared(&self, py: Python<'_>) -> PyResult<()> {
+        self.run.exec().note_caller();
         // SAFETY: attached, and called once, by the functions that make runs.
         unsafe { self.run.run_shared() };
         self.run.exec().raise_interrupt(py)?;
@@ -104,6 +107,7 @@ impl RunCore {
 
     /// Has the workers run everything; in the plan's order, on one of them, if `serial`.
     fn _start(&self, serial: bool) {
+        self.run.exec().note_caller();
         // SAFETY: attached, and called once, by the functions that make runs.
         unsafe {
             if serial {
@@ -136,6 +140,9 @@ impl RunCore {
                  pass it the values it needs as arguments",
             ));
         }
+        if self.run.exec().is_needed_here() {
+            return attend(py, &self.run, call::timeout_from(timeout));
+        }
         if timeout.is_none() && self.run.pool().is_some_and(|pool| pool.is_current()) {
             // SAFETY: attached.
             unsafe { self.run.assist() };
@@ -144,6 +151,25 @@ impl RunCore {
             }
         }
         wait_for(py, call::timeout_from(timeout), self.run.over())
+    }
+
+    /// Whether this thread started the run, and it has nodes for this thread alone.
+    #[getter]
+    fn _needs_caller(&self) -> bool {
+        self.run.exec().is_needed_here()
+    }
+
+    /// Runs the nodes that wait for this thread, if it is the one that started the run.
+    fn _run_errands(&self) {
+        if self.run.exec().is_caller_here() && !self.run.runs_here() {
+            // SAFETY: attached.
+            unsafe { self.run.run_errands() };
+        }
+    }
+
+    /// Has `callback()` called, on any thread, whenever there is a node for the thread that started the run.
+    fn _set_on_errand(&self, callback: Py<PyAny>) {
+        *self.run.exec().on_errand.lock() = Some(callback);
     }
 
     /// Whether the run is over: every node has run, failed, or been skipped or cancelled.
@@ -180,7 +206,6 @@ impl RunCore {
         if let Some(watch) = &self.run.exec().watch {
             watch.note_stop();
         }
-        self.run.marks().stop();
         self.run.exec().cancel_pending(py);
         true
     }
