@@ -262,13 +262,6 @@ def test_an_option_of_single_nodes_is_refused_for_a_graph() -> None:
         taskloom.Graph(name="x")
 
 
-def test_options_that_need_a_missing_service_say_so() -> None:
-    g = taskloom.Graph()
-    for options in ({"place": "caller"},):
-        with pytest.raises(OptionError, match="not available for nodes of a graph yet"):
-            g.options(**options).add(int)
-
-
 def test_nodes_can_be_added_from_several_threads() -> None:
     g = taskloom.Graph()
 

@@ -102,9 +102,9 @@ pub(super) fn leave() {
 /// They live as long as this thread takes part in them, so a reference must not outlive the call that it
 /// is made in.
 pub(super) unsafe fn here<'a>() -> Vec<&'a Execution> {
-    // SAFETY: a participant leaves before the execution that it is of is dropped.
     HERE.with_borrow(|here| {
         here.iter()
+            // SAFETY: a participant leaves before the execution that it is of is dropped.
             .map(|execution| unsafe { &**execution })
             .collect()
     })
