@@ -36,6 +36,7 @@ class Desk(Protocol):
 
     def admit(self, launch: Any, needs: Resources) -> bool:
         """Whether it may start now; if not, its `start` is called later."""
+        ...
 
     def withdraw(self, turn: Turn, needs: Resources) -> None:
         """It wants to start no more."""
