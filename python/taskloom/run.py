@@ -92,6 +92,8 @@ class Run(_taskloom.RunCore):
     ('done', True, 1024)
     """
 
+    _limit: _Limit | None = None
+
     @property
     def status(self) -> Status:
         """What the run is at: "running", or how it ended.
@@ -142,7 +144,8 @@ class Run(_taskloom.RunCore):
         Raises `RunFailed`, a group of the nodes' errors, if any failed; the error itself if it is
         no `Exception`, such as `KeyboardInterrupt`; `RunAborted` if a node raised `AbortRun`, with
         the `RunFailed` of those that failed before as its cause;
-        `concurrent.futures.CancelledError` if the run was cancelled; and `TimeoutError`.
+        `concurrent.futures.CancelledError` if the run was cancelled; and `TimeoutError` if it was
+        stopped at its own timeout, or is not over within this one.
 
         >>> import taskloom
         >>> g = taskloom.Graph()
@@ -167,9 +170,14 @@ class Run(_taskloom.RunCore):
             error = RunAborted(f"{text}: {signal.reason}" if signal.reason else text)
             error.run = self
             raise error from (self._failed(failures) if failures else None)
+        cancelled = self._counts()[2]
+        if self._limit is not None and self._limit.has_passed:
+            raise TimeoutError(
+                f"the run took longer than its timeout of {self._limit.seconds:g} s: "
+                f"{cancelled} of {len(self)} nodes did not run"
+            ) from (self._failed(failures) if failures else None)
         if failures:
             raise self._failed(failures)
-        cancelled = self._counts()[2]
         raise concurrent.futures.CancelledError(
             f"the run was cancelled: {cancelled} of {len(self)} nodes did not run"
         )
@@ -330,6 +338,31 @@ class Run(_taskloom.RunCore):
         return f"<run of {len(self)} nodes: {self.status}>"
 
 
+@final
+class _Limit:
+    """Stops a run that is not over when the timer calls this."""
+
+    __slots__ = ("_run", "has_passed", "seconds")
+
+    def __init__(self, run: Run, seconds: float) -> None:
+        self.seconds = seconds
+        self.has_passed = False
+        # Held, for a run that was dropped goes on; let go of when it is over.
+        self._run: Run | None = run
+        run._limit = self
+        run._when_over(self._over)
+        _taskloom._call_later(seconds, self)
+
+    def _over(self) -> None:
+        self._run = None
+
+    def __call__(self) -> None:
+        run = self._run
+        if run is not None and not run.done():
+            self.has_passed = True
+            run.cancel()
+
+
 def _as_plan(target: Graph | Plan) -> Plan:
     if isinstance(target, Plan):
         return target
@@ -445,6 +478,7 @@ def run_plan(
     band: int = DEFAULT_BAND,
     context: Context | None = None,
     watch: Watch = UNWATCHED,
+    timeout: float | None = None,
 ) -> Run:
     """Runs a graph or plan on this thread and, unless `mode` is "serial", on the workers."""
     if mode == "auto":
@@ -466,6 +500,8 @@ def run_plan(
         watch=watch,
         blocks=True,
     )
+    if timeout is not None:
+        _Limit(run, timeout)
     if mode == "serial":
         run._run_serial()
     else:
@@ -481,6 +517,7 @@ def start_plan(
     band: int = DEFAULT_BAND,
     context: Context | None = None,
     watch: Watch = UNWATCHED,
+    timeout: float | None = None,
 ) -> Run:
     """Has the workers run a graph or plan, one of them alone if `mode` is "serial"."""
     plan = _as_plan(target)
@@ -492,6 +529,8 @@ def start_plan(
             "in mode='parallel', or use run(..., mode='serial')"
         )
     run = new_run(executor, plan, mode, shared=True, band=band, values=context, watch=watch)
+    if timeout is not None:
+        _Limit(run, timeout)
     run._start(mode == "serial")
     return run
 

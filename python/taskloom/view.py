@@ -124,6 +124,9 @@ class ExecutorView(_taskloom.Submitter):
     ) -> Run:
         """As `Executor.run`, the workers' part of it queued with this view's priority.
 
+        With a `timeout` the run starts nothing more after so many seconds, and raises
+        `TimeoutError` when what was running by then has ended.
+
         >>> import taskloom
         >>> g = taskloom.Graph()
         >>> node = g.add(int, "7")
@@ -143,6 +146,7 @@ class ExecutorView(_taskloom.Submitter):
             band=self.chosen.band,
             context=context,
             watch=Watch(trace, on_event),
+            timeout=self._given.get("timeout"),
         )
 
     def start(
@@ -154,7 +158,7 @@ class ExecutorView(_taskloom.Submitter):
         trace: bool = False,
         on_event: Callable[[NodeEvent], object] | None = None,
     ) -> Run:
-        """As `Executor.start`, queued with this view's priority.
+        """As `Executor.start`, queued with this view's priority, and with its `timeout`.
 
         >>> import taskloom
         >>> g = taskloom.Graph()
@@ -175,15 +179,16 @@ class ExecutorView(_taskloom.Submitter):
                 band=self.chosen.band,
                 context=context,
                 watch=Watch(trace, on_event),
+                timeout=self._given.get("timeout"),
             )
         )
 
     def _refuse_for_runs(self) -> None:
         for name in self._given.as_dict():
-            if name != "priority":
+            if name not in ("priority", "timeout"):
                 raise OptionError(
-                    f"a run takes priority from a view, not {name!r}: give {name} to its nodes, "
-                    f"by graph.options({name}=...)"
+                    f"a run takes priority and timeout from a view, not {name!r}: give {name} to "
+                    f"its nodes, by graph.options({name}=...)"
                 )
 
     def _submit_task(self, task: Task[..., R], /, *args: Any, **kwargs: Any) -> Future[R]:
