@@ -26,7 +26,7 @@ MOST = 32
 BLOCK = bytes(1 << 19)
 # Seconds: a phase, a measurement of the best fixed count beside it, one of a count that does not
 # adapt, and two decisions.
-PHASE, BESIDE, SHORT = 2.4, 0.4, 0.6
+PHASE, BESIDE, SHORT = 1.6, 0.3, 0.4
 INTERVAL = 0.05
 
 

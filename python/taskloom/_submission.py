@@ -7,7 +7,6 @@ by the engine and not queued before that, and the executor's workers stay as lon
 
 from __future__ import annotations
 
-import functools
 import threading
 import time
 from collections import Counter
@@ -544,13 +543,18 @@ class AttemptsLaunch(Launch):
                 kwargs,
                 timeout=limit,
                 name=self._name,
-                on_begin=functools.partial(self.pool._let_go, self.future),
+                on_begin=self._begun,
             )
         except BaseException as error:
             self._end(None, error)
             return
         self._task = task
         task.add_done_callback(lambda task: self._done(task, by_deadline))
+
+    def _begun(self) -> None:
+        """The place has begun with an attempt."""
+        self.pool._let_go(self.future)
+        _taskloom._note_begin(self.future)
 
     def _done(self, task: StandardFuture[Any], by_deadline: bool) -> None:
         if task.cancelled():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections import Counter
 from concurrent.futures import Future as StandardFuture
 from concurrent.futures import wait
@@ -225,3 +226,37 @@ def end_of(future: Future[object]) -> str:
     if isinstance(error, QueueFull):
         return "dropped"
     return "done" if error is None else "failed"
+
+
+def test_times_of_a_task_in_a_process_are_recorded() -> None:
+    with Executor(1, timing=True) as executor:
+        future = executor.options(place="process").submit(abs, -1)
+        future.result()
+    timing = future.timing
+    assert timing is not None
+    assert timing.started is not None
+    assert timing.finished is not None
+    assert timing.submitted <= timing.started <= timing.finished
+    assert timing.worker is None
+
+
+def test_wait_for_prerequisites_is_no_wait_in_the_queue() -> None:
+    first = StandardFuture[int]()
+    with Executor(1, timing=True) as executor:
+        held = executor.options(after=[first]).submit(int)
+        others = [executor.submit(abs, 1) for _ in range(1_000)]
+        wait(others)
+        set_at = time.monotonic()
+        first.set_result(0)
+        held.result()
+    timing = held.timing
+    assert timing is not None
+    assert timing.started is not None
+    assert timing.queue_latency == timing.started - timing.submitted
+    waited = sorted([timing.started - set_at, *map(queue_wait, others)])[-1]
+    assert executor.stats().queue_latency.maximum <= waited * 1.02 + 1e-5
+
+
+def queue_wait(future: Future[int]) -> float:
+    assert future.timing is not None
+    return future.timing.queue_latency or 0.0

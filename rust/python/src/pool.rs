@@ -246,6 +246,7 @@ impl Pool {
             && !native.is_over()
         {
             queued = true;
+            record.note_queued();
             // SAFETY: the queue's own reference, which `execute` drops.
             unsafe { ffi::Py_INCREF(future.as_ptr()) };
             // SAFETY: a future, with the job's own reference.

@@ -102,6 +102,14 @@ fn _begin(future: &Bound<'_, PyAny>) -> bool {
     begun
 }
 
+/// Notes that a task begins that runs elsewhere, for its times.
+#[pyfunction]
+fn _note_begin(future: &Bound<'_, PyAny>) {
+    if let Some(record) = future::native(future).and_then(future::record_of) {
+        record.note_begin();
+    }
+}
+
 /// Ends a future that runs elsewhere, as "done", "failed" or "cancelled"; false if it is over.
 #[pyfunction]
 fn _settle(future: &Bound<'_, PyAny>, end: &str, outcome: Option<Py<PyAny>>) -> bool {
@@ -212,6 +220,7 @@ pub fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(_set_progress, module)?)?;
     module.add_function(wrap_pyfunction!(_deadline, module)?)?;
     module.add_function(wrap_pyfunction!(_begin, module)?)?;
+    module.add_function(wrap_pyfunction!(_note_begin, module)?)?;
     module.add_function(wrap_pyfunction!(_settle, module)?)?;
     module.add_function(wrap_pyfunction!(_call_later, module)?)?;
     module.add_function(wrap_pyfunction!(_attempts, module)?)?;

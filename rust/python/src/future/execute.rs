@@ -402,6 +402,9 @@ pub fn settle_elsewhere(
 ) -> bool {
     let settled = future.completion.claim_to_settle() || future.completion.settle_running();
     if settled {
+        if let Some(record) = managed::record_of(future) {
+            record.note_end_elsewhere();
+        }
         finish(future, end, outcome, py);
     }
     settled

@@ -42,6 +42,8 @@ pub struct Record {
     pub timing: bool,
     /// In ticks; 0 for what has not happened.
     pub submitted: u64,
+    /// When it was queued, if it waited for something else before.
+    pub queued: AtomicU64,
     pub started: AtomicU64,
     pub finished: AtomicU64,
     /// One more than the worker's index; 0 for none.
@@ -85,6 +87,7 @@ impl Record {
             backing_off: AtomicBool::new(false),
             timing: options.timing,
             submitted: if options.timing { clock::ticks() } else { 0 },
+            queued: AtomicU64::new(0),
             started: AtomicU64::new(0),
             finished: AtomicU64::new(0),
             worker: AtomicU32::new(0),
@@ -175,15 +178,37 @@ impl Record {
         Some((seconds(self.submitted)?, started, finished, worker))
     }
 
+    /// It waits for nothing but a worker from now on.
+    pub fn note_queued(&self) {
+        if self.timing {
+            self.queued.store(clock::ticks(), Relaxed);
+        }
+    }
+
+    /// It begins elsewhere than on a worker.
+    pub fn note_begin(&self) {
+        if self.timing && self.started.load(Relaxed) == 0 {
+            self.started.store(clock::ticks(), Relaxed);
+        }
+    }
+
+    /// It ends elsewhere than on a worker.
+    pub fn note_end_elsewhere(&self) {
+        if self.timing && self.started.load(Relaxed) > 0 {
+            self.finished.store(clock::ticks(), Relaxed);
+        }
+    }
+
     /// Its task has left, on the worker that this thread is.
     pub fn note_end(&self) {
         let now = clock::ticks();
         self.finished.store(now, Relaxed);
         Worker::with_current(|worker| {
             if let Some(worker) = worker {
+                let queued = self.submitted.max(self.queued.load(Relaxed));
                 worker
                     .stats()
-                    .record(self.submitted, self.started.load(Relaxed), now);
+                    .record(queued, self.started.load(Relaxed), now);
             }
         });
     }
