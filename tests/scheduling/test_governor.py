@@ -158,6 +158,21 @@ def test_governor_stops_when_its_executor_is_gone() -> None:
     assert not governor.tick()
 
 
+def test_idle_executor_is_looked_at_less_often_and_not_judged() -> None:
+    clock = VirtualClock()
+    monitor = Monitor()
+    pool = Pool(clock, lambda active: 0)
+    pool.queued = 0
+    governor = govern(clock, pool, monitor=monitor)
+    run(governor, clock, 3)
+    assert governor.pause == 0.5
+    assert monitor.asked == 0
+    pool.queued = 1
+    run(governor, clock, 0.2)
+    assert governor.pause == 0.1
+    assert monitor.asked == 1
+
+
 class Queue:
     """Latencies as they would be in the window."""
 

@@ -27,6 +27,8 @@ __all__ = ["Governor", "LatencyTarget"]
 
 # How many changes of the number of workers are remembered.
 _HISTORY = 256
+# By how much rarer an idle executor is looked at, in the end.
+_IDLE = 5
 # Seconds between two looks at the memory, and at the latencies.
 _MEMORY_EVERY = 0.5
 _LATENCY_EVERY = 0.25
@@ -126,6 +128,7 @@ class Governor:
         "_clock",
         "_cpu_clock",
         "_cpus",
+        "_finished",
         "_interval",
         "_latency_due",
         "_law",
@@ -137,6 +140,7 @@ class Governor:
         "_pool",
         "_target",
         "_tells",
+        "pause",
         "reason",
     )
 
@@ -155,6 +159,8 @@ class Governor:
     ) -> None:
         self._pool = weakref.ref(pool)
         self._interval = interval if law is not None else max(interval, _LATENCY_EVERY)
+        # Seconds until the next look.
+        self.pause = self._interval
         self._law = law
         self._monitor = monitor
         self._memory_limit = memory_limit
@@ -171,6 +177,7 @@ class Governor:
     def _begin(self) -> None:
         self._memory_due = self._latency_due = 0.0
         self._before: tuple[float, float, int] | None = None
+        self._finished = 0
         self.reason = ""
         pool = self._pool()
         if self._law is not None and pool is not None:
@@ -190,7 +197,7 @@ class Governor:
 
     def start(self) -> None:
         """Has the timer look at the executor from now on, until it is closed and done, or gone."""
-        _taskloom._call_later(self._interval, _Turn(weakref.ref(self)))
+        _taskloom._call_later(self.pause, _Turn(weakref.ref(self)))
 
     def after_fork(self) -> None:
         """In a forked child: begins anew with the fresh pool."""
@@ -209,7 +216,13 @@ class Governor:
             return False
         with self._lock:
             now = self._clock()
-            if self._law is not None:
+            idle = tally.queued == 0 and tally.finished == self._finished
+            self._finished = tally.finished
+            self.pause = min(self.pause * 2, _IDLE * self._interval) if idle else self._interval
+            if idle:
+                # What is measured next begins after this.
+                self._before = None
+            elif self._law is not None:
                 self._decide(pool, self._law, tally, now)
             if self._target is not None and now >= self._latency_due:
                 self._latency_due = now + _LATENCY_EVERY * 0.9

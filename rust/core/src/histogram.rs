@@ -120,6 +120,11 @@ impl Counts {
     /// Adds what another histogram holds.
     pub fn add(&mut self, histogram: &Histogram) {
         self.buckets.resize(BUCKETS, 0);
+        // Most of a pool's workers may never have begun; their buckets are not worth a look. A value
+        // that is recorded meanwhile is seen by the next reading.
+        if histogram.min.load(Relaxed) == u64::MAX {
+            return;
+        }
         for (count, bucket) in self.buckets.iter_mut().zip(&histogram.buckets) {
             let recorded = bucket.load(Relaxed);
             *count += recorded;
