@@ -127,7 +127,8 @@ class ExecutorConfig:
 
     max_workers: int | None = _setting(None, checks.or_none(checks.number(int, 1)))
     """How many tasks run side by side; None for `min(32, processors + 4)`, where processors are
-    those that affinity and the container's quota leave."""
+    those that affinity and the container's quota leave. With `adaptive` only the most that may be
+    active: None for 16 for each processor, 32 at least."""
 
     min_workers: int = _setting(1, checks.number(int, 1))
     """How few of them `adaptive` may leave active."""
