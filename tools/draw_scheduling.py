@@ -18,7 +18,7 @@ from pathlib import Path
 import taskloom
 from taskloom.observe.trace import Trace, TraceRecord
 
-PICTURES = Path(__file__).resolve().parent.parent / "docs" / "pictures"
+PICTURES = Path(__file__).resolve().parent.parent / "docs" / "pictures" / "scheduling"
 
 
 class Recorder:
