@@ -486,7 +486,16 @@ def run_plan(
         choice = choice_of(target)
         mode = choice.pick()
         began = perf_counter()
-        run = run_plan(executor, target, mode, False, band=band, context=context, watch=watch)
+        run = run_plan(
+            executor,
+            target,
+            mode,
+            False,
+            band=band,
+            context=context,
+            watch=watch,
+            timeout=timeout,
+        )
         if run.ok:
             choice.note(mode, perf_counter() - began)
         return run if not check or run.ok else run.result()

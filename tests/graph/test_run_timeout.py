@@ -29,7 +29,7 @@ def expire(timers: list[tuple[float, Callable[[], Any]]]) -> None:
     timers[0][1]()
 
 
-@pytest.mark.parametrize("mode", ["serial", "parallel"])
+@pytest.mark.parametrize("mode", ["serial", "parallel", "auto"])
 @pytest.mark.parametrize("how", ["run", "start"])
 def test_run_starts_nothing_more_after_its_timeout(
     executor: Executor, timers: list[tuple[float, Callable[[], Any]]], how: str, mode: Any
