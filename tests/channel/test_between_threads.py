@@ -193,3 +193,27 @@ def test_ten_million_messages_with_random_cancellations() -> None:
         sent = scope.produce(channel, produce, threads)
     assert sum(f.result() for f in sent) == sum(f.result() for f in received)
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 50_000  # KiB
+
+
+def test_an_item_is_never_both_sent_and_refused() -> None:
+    import random
+
+    channel = Channel[int](4)
+
+    def produce(sender: taskloom.Sender[int]) -> int:
+        chance, sent = random.Random(7), 0
+        for n in range(3_000):
+            try:
+                sender.send_blocking(n, timeout=0 if chance.random() < 0.5 else None)
+                sent += 1
+            except TimeoutError:
+                continue
+        return sent
+
+    def consume(receiver: taskloom.Receiver[int]) -> int:
+        return sum(1 for _ in receiver)
+
+    with taskloom.Executor(4) as executor, Scope(executor) as scope:
+        received = scope.consume(channel, consume, 2)
+        sent = scope.produce(channel, produce, 2)
+    assert sum(f.result() for f in sent) == sum(f.result() for f in received)

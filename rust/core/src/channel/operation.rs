@@ -310,19 +310,18 @@ impl<T, W: Wake> Selecting<T, W> {
     }
 
     /// Gives up waiting; an item that had been handed over goes back to the front of its channel.
-    /// False if an item of this select had been sent all the same.
-    pub fn leave(&mut self, arms: &[(&Channel<T, W>, Arm<T>)]) -> bool {
-        let Some(waiter) = self.waiter.take() else {
-            return true;
-        };
-        let served = waiter.leave();
+    /// The arm whose item had been sent all the same, if any.
+    pub fn leave(&mut self, arms: &[(&Channel<T, W>, Arm<T>)]) -> Option<usize> {
+        let served = self.waiter.take()?.leave();
         self.withdraw(arms);
         match served {
-            Some((arm, Outcome::Item(item))) => arms[arm].0.put_back(item),
-            Some((_, Outcome::Sent)) => return false,
-            Some(_) | None => {}
+            Some((arm, Outcome::Item(item))) => {
+                arms[arm].0.put_back(item);
+                None
+            }
+            Some((arm, Outcome::Sent)) => Some(arm),
+            Some(_) | None => None,
         }
-        true
     }
 }
 

@@ -83,8 +83,10 @@ impl Operation for ReceivePlan {
         }
     }
 
-    fn leave(&mut self, _py: Python<'_>) {
+    fn leave(&mut self, _py: Python<'_>) -> Option<PyResult<Py<PyAny>>> {
+        // An item that was handed over goes back.
         self.inner.leave(&self.channel.get().core);
+        None
     }
 }
 
@@ -201,8 +203,9 @@ impl Operation for SendOn {
         }
     }
 
-    fn leave(&mut self, _py: Python<'_>) {
-        self.plan.inner.leave(&self.channel.get().core);
+    fn leave(&mut self, py: Python<'_>) -> Option<PyResult<Py<PyAny>>> {
+        let unsent = self.plan.inner.leave(&self.channel.get().core);
+        (!unsent).then(|| Ok(py.None()))
     }
 }
 

@@ -104,10 +104,9 @@ impl Operation for SelectPlan {
         self.poll(py, || Waker::Thread(std::sync::Arc::default()))
     }
 
-    fn leave(&mut self, _py: Python<'_>) {
-        self.run(|inner, arms| {
-            inner.leave(arms);
-        });
+    fn leave(&mut self, py: Python<'_>) -> Option<PyResult<Py<PyAny>>> {
+        let sent = self.run(|inner, arms| inner.leave(arms));
+        sent.map(|index| self.finish(py, index, Outcome::Sent))
     }
 }
 

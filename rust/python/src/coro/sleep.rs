@@ -90,10 +90,11 @@ impl Operation for Sleeping {
         }
     }
 
-    fn leave(&mut self, _py: Python<'_>) {
+    fn leave(&mut self, _py: Python<'_>) -> Option<PyResult<Py<PyAny>>> {
         if let Some((clock, _, deadline)) = self.set.take() {
             clock.forget(deadline);
         }
+        None
     }
 }
 
@@ -153,7 +154,9 @@ impl Operation for Yielding {
         }
     }
 
-    fn leave(&mut self, _py: Python<'_>) {}
+    fn leave(&mut self, _py: Python<'_>) -> Option<PyResult<Py<PyAny>>> {
+        None
+    }
 }
 
 /// The awaitable that `yield_now` gives.

@@ -67,8 +67,10 @@ pub trait Operation {
     /// As `poll`, but arranges nothing.
     fn poll_now(&mut self, py: Python<'_>) -> Poll<PyResult<Py<PyAny>>>;
 
-    /// Gives up waiting; to be called before it is dropped if it was pending.
-    fn leave(&mut self, py: Python<'_>);
+    /// Gives up waiting; to be called before it is dropped if it was pending. Its result, if it has
+    /// happened all the same since it was last polled, as it can on another thread: an item that
+    /// was sent must not be reported as not sent.
+    fn leave(&mut self, py: Python<'_>) -> Option<PyResult<Py<PyAny>>>;
 }
 
 /// Where an operation waits.
@@ -152,8 +154,10 @@ impl<O: Operation> Suspended<O> {
         };
         if task.is_cancelled() {
             self.place = Place::Over;
-            self.operation.leave(py);
-            return Err(task.cancelled(py));
+            return match self.operation.leave(py) {
+                Some(result) => result.map(Step::Return),
+                None => Err(task.cancelled(py)),
+            };
         }
         task.arranged();
         Ok(Step::Yield(py.None()))
@@ -226,7 +230,9 @@ impl<O: Operation> Suspended<O> {
         if let Poll::Ready(result) = self.operation.poll_now(py) {
             return result.map(Step::Return);
         }
-        self.operation.leave(py);
+        if let Some(result) = self.operation.leave(py) {
+            return result.map(Step::Return);
+        }
         match token::here(py)?.filter(Token::is_cancelled) {
             Some(token) => Err(cancelled(py, token.reason())),
             None => Err(PyRuntimeError::new_err(
@@ -241,15 +247,17 @@ impl<O: Operation> Suspended<O> {
         matches!(self.place, Place::Task | Place::Foreign(..))
     }
 
-    /// Gives the await up; nothing to do if it never waited.
+    /// Gives the await up, whatever became of it; nothing to do if it never waited.
     pub fn leave(&mut self, py: Python<'_>) {
         match std::mem::replace(&mut self.place, Place::Over) {
-            Place::Task => self.operation.leave(py),
+            Place::Task => {
+                let _ = self.operation.leave(py);
+            }
             Place::Foreign(_, registered) => {
                 if let Some((token, registration)) = registered {
                     token.forget(registration);
                 }
-                self.operation.leave(py);
+                let _ = self.operation.leave(py);
             }
             Place::Fresh | Place::Over => {}
         }
@@ -298,8 +306,7 @@ pub fn block<O: Operation>(
             Ok(true) => None,
         };
         if let Some(error) = stop {
-            operation.leave(py);
-            break Err(error);
+            break operation.leave(py).unwrap_or(Err(error));
         }
     };
     if let (Some(token), Some(Some(registration))) = (&token, registered) {

@@ -41,12 +41,19 @@ impl Operation for Waiting {
         Poll::Ready(Ok(value.unwrap_or_else(|| py.None())))
     }
 
-    fn leave(&mut self, _py: Python<'_>) {
+    fn leave(&mut self, py: Python<'_>) -> Option<PyResult<Py<PyAny>>> {
         let mut shared = self.0.lock();
+        if shared.set {
+            // What was set is ours: a permit that was handed over, say.
+            let value = shared.value.take();
+            drop(shared);
+            return Some(Ok(value.unwrap_or_else(|| py.None())));
+        }
         shared.left = true;
         let waker = shared.waker.take();
         drop(shared);
         drop(waker);
+        None
     }
 }
 
