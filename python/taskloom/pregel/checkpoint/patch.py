@@ -53,7 +53,7 @@ class Patch(NamedTuple):
         return cls(raw[_LAYOUT.size : split], old_head, prefix, raw[split:], suffix)
 
 
-_HEADS = dict.fromkeys((0xD9, 0xC4), 2)  # str 8, bin 8
+_HEADS: dict[int, int] = dict.fromkeys((0xD9, 0xC4), 2)  # str 8, bin 8
 _HEADS |= dict.fromkeys((0xDA, 0xC5, 0xDC, 0xDE), 3)  # str 16, bin 16, array 16, map 16
 _HEADS |= dict.fromkeys((0xDB, 0xC6, 0xDD, 0xDF), 5)  # their 32-bit forms
 

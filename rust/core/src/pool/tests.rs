@@ -1,9 +1,15 @@
 use super::*;
 use crate::latch::Event;
+use std::cell::Cell;
 use std::sync::atomic::AtomicU64;
 use std::sync::{OnceLock, Weak};
 
-/// Starts std threads; there is no interpreter.
+std::thread_local! {
+    /// Whether this thread holds the interpreter, as the host was told.
+    static ATTACHED: Cell<bool> = const { Cell::new(true) };
+}
+
+/// Starts std threads; there is no interpreter, but who takes it twice is found out.
 #[derive(Default)]
 struct Threads {
     pool: OnceLock<Weak<Pool>>,
@@ -19,8 +25,12 @@ impl Host for Arc<Threads> {
         self.handles.lock().push(handle);
         true
     }
-    fn attach(&self) {}
-    fn detach(&self) {}
+    fn attach(&self) {
+        assert!(!ATTACHED.replace(true), "attached twice");
+    }
+    fn detach(&self) {
+        assert!(ATTACHED.replace(false), "detached twice");
+    }
     fn is_untidy(&self) -> bool {
         false
     }
@@ -133,6 +143,24 @@ fn one_worker_takes_jobs_in_order() {
     }
     join(&pool, &threads);
     assert_eq!(*seen.lock(), (0..100).collect::<Vec<_>>());
+}
+
+#[test]
+fn a_late_job_that_sets_another_one_finds_itself_attached() {
+    let (pool, threads) = start(1, true, None);
+    let done = Arc::new(Event::new());
+    let end = Arc::clone(&done);
+    let last = job(move |worker| worker.attached(|| end.set()));
+    let first = job(move |worker| {
+        // Twice: what is set second flushes the first, within.
+        worker.attached(|| {
+            worker.set_late(job(|worker| worker.attached(|| {})));
+            worker.set_late(last);
+        });
+    });
+    let _ = pool.submit(job(move |worker| worker.set_late(first)), DEFAULT_BAND);
+    assert_eq!(done.wait(None), Wait::Woken);
+    join(&pool, &threads);
 }
 
 #[test]

@@ -166,6 +166,17 @@ impl Worker {
         self.attached.get()
     }
 
+    /// Does something that needs the interpreter, for a late job, which may be executed without it.
+    pub fn attached<R>(&self, f: impl FnOnce() -> R) -> R {
+        if self.attached.get() {
+            return f();
+        }
+        self.attach();
+        let result = f();
+        self.detach();
+        result
+    }
+
     /// Has `job` executed after the current one. If the worker finds nothing else to do, that
     /// happens detached: whoever is woken by it then finds the interpreter free. A late job
     /// must not need the interpreter.

@@ -475,14 +475,6 @@ unsafe fn publish_job<E: NodeExec>(data: *const (), worker: &Worker) {
     run.publish();
     if let Some(last) = Arc::into_inner(run) {
         // The handle is gone already, and what a run leaves is to be dropped attached.
-        let host = worker.pool().host();
-        let attached = worker.is_attached();
-        if !attached {
-            host.attach();
-        }
-        drop(last);
-        if !attached {
-            host.detach();
-        }
+        worker.attached(|| drop(last));
     }
 }

@@ -272,16 +272,12 @@ unsafe fn publish_late(data: *const (), worker: &Worker) {
     // SAFETY: the job's reference keeps the future alive.
     unsafe {
         let end = (*future).shape.end();
-        if worker.is_attached() {
-            publish(future, Python::assume_attached());
-            ffi::Py_DECREF(future.cast());
-            return;
-        }
-        if !(*future).completion.try_publish(end) {
-            worker.pool().host().attach();
-            publish(future, Python::assume_attached());
-            ffi::Py_DECREF(future.cast());
-            worker.pool().host().detach();
+        if worker.is_attached() || !(*future).completion.try_publish(end) {
+            // Callbacks may run here, and end what has a late job in turn.
+            worker.attached(|| {
+                publish(future, Python::assume_attached());
+                ffi::Py_DECREF(future.cast());
+            });
             return;
         }
     }

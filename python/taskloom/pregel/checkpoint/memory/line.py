@@ -139,7 +139,8 @@ class Line:
         if changed is None:
             self.frame = new_frame(id, versions, seen)
             return self.frame, {}, {}
-        return self.frame, *changed
+        newer, seen_since = changed
+        return self.frame, newer, seen_since
 
     def store(self, serde: SerializerProtocol, cell: str, version: Any, value: Any) -> Stored:
         """Store the value that a cell has in one version; a version never changes its value."""
@@ -241,6 +242,7 @@ class Line:
         """A checkpoint without the values of its cells, and its metadata."""
         packed, frame, _, _ = self.records[id]
         found = serde.loads_typed(packed)
+        checkpoint: Checkpoint
         if len(found) == 2:
             checkpoint, metadata = found
         else:
