@@ -158,7 +158,7 @@ fn a_late_job_that_sets_another_one_finds_itself_attached() {
             worker.set_late(last);
         });
     });
-    let _ = pool.submit(job(move |worker| worker.set_late(first)), DEFAULT_BAND);
+    pool.submit(job(move |worker| worker.set_late(first)), DEFAULT_BAND);
     assert_eq!(done.wait(None), Wait::Woken);
     join(&pool, &threads);
 }
