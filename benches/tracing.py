@@ -1,9 +1,9 @@
-"""What tracing costs a node: the same runs of no-ops with and without it, side by side."""
+"""What tracing costs: the same runs and submits of no-ops with and without it, side by side."""
 
 from __future__ import annotations
 
 import taskloom
-from graph_run import NODES, chain, wide
+from graph_run import NODES, chain, noop, wide
 from harness import Contender, Workload
 
 serial = Workload(
@@ -40,3 +40,29 @@ def parallel_traced() -> Contender:
     plan = wide(NODES).compile()
     with taskloom.Executor(2) as executor:
         yield lambda: executor.run(plan, trace=True)
+
+
+submits = Workload(
+    "trace-submit", "100,000 submits of a no-op and their results, traced and not", unit="ns/task"
+)
+
+
+def submit_all(executor: taskloom.Executor) -> None:
+    futures = [executor.submit(noop) for _ in range(NODES)]
+    for future in futures:
+        future.result()
+
+
+@submits.contender("untraced", per=NODES)
+def submits_untraced() -> Contender:
+    with taskloom.Executor(1, max_queue_depth=None) as executor:
+        yield lambda: submit_all(executor)
+
+
+@submits.contender("traced", per=NODES)
+def submits_traced() -> Contender:
+    with (
+        taskloom.Executor(1, max_queue_depth=None) as executor,
+        executor.tracing(capacity=NODES),
+    ):
+        yield lambda: submit_all(executor)

@@ -185,6 +185,8 @@ class Desk:
             )
         else:
             launch = Launch(self, pool, chosen, call, bounded=bounded)
+        for prerequisite in given.get("after", ()):
+            pool._comes_after(prerequisite)
         with self._lock:
             # One for which there was no room is over, and counted by the pool.
             if not launch.future.done():
@@ -508,6 +510,7 @@ class AttemptsLaunch(Launch):
         self._failed = 0
         self._backing_off = False
         self._task: StandardFuture[Any] | None = None
+        self._tried_at = 0.0
         _taskloom._set_canceller(self.future, self._cancel)
         around = _taskloom.current_token()
         if around is not None:
@@ -535,6 +538,7 @@ class AttemptsLaunch(Launch):
                 return
             if limit is None or left < limit:
                 limit, by_deadline = left, True
+        self._tried_at = time.monotonic()
         function, args, kwargs = self._call
         try:
             task = self._place.submit(
@@ -556,12 +560,23 @@ class AttemptsLaunch(Launch):
         self.pool._let_go(self.future)
         _taskloom._note_begin(self.future)
 
+    def _note(self, status: str) -> None:
+        """Tells a recording that is on."""
+        recording = getattr(self.pool, "_recording", None)
+        # A thread notes its tasks itself.
+        if recording is not None and not isinstance(self._place, _Threads):
+            function = self._call[0]
+            name = self._name or getattr(function, "__qualname__", type(function).__name__)
+            recording._saw_process(name, self._tried_at, time.monotonic(), status)
+
     def _done(self, task: StandardFuture[Any], by_deadline: bool) -> None:
         if task.cancelled():
+            self._note("cancelled")
             _taskloom._settle(self.future, "cancelled", None)
             self._end_slot()
             return
         error = task.exception()
+        self._note("done" if error is None else "failed")
         if error is None:
             self._end(task.result(), None)
             return

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal, ParamSpec, TypeVar, final
 
 from taskloom import _taskloom
 from taskloom._mapping import map_ordered
+from taskloom._observed import Observed
 from taskloom._submission import Base, Desk, resolve, resolved_options
 from taskloom._taskloom import Future, Plan
 from taskloom._workers import Workers, is_exiting, register
@@ -43,7 +44,7 @@ _taskloom._know_task(Task)
 
 
 @final
-class Executor(_taskloom.Pool, ThreadPoolExecutor):
+class Executor(Observed, _taskloom.Pool, ThreadPoolExecutor):
     """Runs tasks on a pool of native work-stealing threads.
 
     A true `concurrent.futures.Executor`: `submit`, `map`, `shutdown` and `with` work as they do for
@@ -167,6 +168,8 @@ class Executor(_taskloom.Pool, ThreadPoolExecutor):
             from taskloom.scheduling.governor import govern
 
             self._governor = govern(self, config, on_latency_change)
+        if config.causality is not None:
+            self.tracing(capacity=config.causality)._start()
         register(self)
         return self
 

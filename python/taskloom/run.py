@@ -384,7 +384,8 @@ UNWATCHED = Watch()
 def _made(
     plan: Plan, executor: _taskloom.Pool, *, shared: bool, band: int, context: Any, watch: Watch
 ) -> Run:
-    if watch is UNWATCHED or watch == UNWATCHED:
+    recording = getattr(executor, "_recording", None)
+    if watch == UNWATCHED and recording is None:
         return Run(plan, executor, shared, band, context)
     told = None
     if watch.on_event is not None:
@@ -393,7 +394,7 @@ def _made(
         from taskloom.observe.events import teller
 
         told = teller(watch.on_event)
-    return Run(
+    run = Run(
         plan,
         executor,
         shared,
@@ -403,6 +404,9 @@ def _made(
         on_event=told,
         submitter=TimedSubmitter(executor),
     )
+    if recording is not None:
+        recording._saw_run(run)
+    return run
 
 
 @final

@@ -70,6 +70,7 @@ def kind_of(function: Callable[..., Any], options: Options) -> int:
 def submitting(
     function: Callable[..., Any],
     options: Options,
+    name: str,
     *,
     asynchronous: bool = False,
     takes: bool = False,
@@ -79,17 +80,19 @@ def submitting(
     >>> import taskloom
     >>> from taskloom.graph._place import Options, submitting
     >>> with taskloom.Executor(1) as executor:
-    ...     submitting(pow, Options(timeout=5))(executor, 2, 5).result()
+    ...     submitting(pow, Options(timeout=5), "power")(executor, 2, 5).result()
     32
     """
-    given = options.as_dict()
+    asked = options.as_dict()
+    given = {"name": name, **asked}
 
     def submit(executor: Any, /, *args: Any, **kwargs: Any) -> Any:
         return executor.options(**given)._submit_node(function, args, kwargs)
 
     def spawn(executor: Any, /, *args: Any, **kwargs: Any) -> Any:
         chosen = executor.options(**given).chosen
-        return executor._desk.spawn(executor, chosen, (function, args, kwargs), of_run=True)
+        pool = getattr(executor, "_executor", executor)  # what a watched run puts before it
+        return pool._desk.spawn(pool, chosen, (function, args, kwargs), of_run=True)
 
     async def again(*args: Any, **kwargs: Any) -> Any:
         while True:
@@ -105,11 +108,12 @@ def submitting(
     def spawn_plainly(executor: Any, /, *args: Any, **kwargs: Any) -> Any:
         # The scope that the run was started in cancels it, as it does the other nodes.
         token = _taskloom.token_variable.get(None)
-        return _taskloom._spawn(executor, call, args, kwargs or None, token=token, named=function)
+        pool = getattr(executor, "_executor", executor)
+        return _taskloom._spawn(pool, call, args, kwargs or None, token=token, named=function)
 
     if not asynchronous:
         return submit
-    return spawn if given else spawn_plainly
+    return spawn if asked else spawn_plainly
 
 
 def forwarding_async(function: Callable[..., Any], key: int | str) -> Callable[..., Any]:

@@ -320,7 +320,9 @@ class Graph(Kin, Patterns, Trees, Composition, Flows):
             if deferred:
                 given = options.without("after", "on_error", "estimated_duration")
                 takes = any(use.mode == "take" for use in uses)
-                function = submitting(function, given, asynchronous=asynchronous, takes=takes)
+                function = submitting(
+                    function, given, nodes[index].name, asynchronous=asynchronous, takes=takes
+                )
             if not deferred and any(use.mode == "take" for use in uses):
                 function = taking(function, len(nodes[index].args), tuple(nodes[index].kwargs))
             priority = max(-100, min(100, options.get("priority", 0)))

@@ -25,6 +25,7 @@ NARROW = 0.7
 
 _FILL = {
     "done": "#7fb3d5",
+    "suspended": "#b9d7ea",
     "failed": "#e07a6b",
     "cancelled": "#c3c7cc",
     "running": "#f2d377",
@@ -34,6 +35,7 @@ _FILL = {
 }
 _STROKE = {
     "done": "#3f7fa8",
+    "suspended": "#6d9dbb",
     "failed": "#a83c2d",
     "cancelled": "#868c94",
     "running": "#b08d1e",
@@ -44,6 +46,7 @@ _STROKE = {
 _CRITICAL = "#1b2a41"
 _LETTER = {
     "done": "█",
+    "suspended": "▒",
     "failed": "x",
     "cancelled": "/",
     "running": ">",
@@ -261,7 +264,7 @@ def _text_bar(bar: _Bar, width: int) -> str:
     letter = _LETTER[bar.record.status]
     if bar.records > 1 or width < 3:
         return letter * width
-    sign = "" if bar.record.status == "done" else letter
+    sign = "" if bar.record.status in ("done", "suspended") else letter
     name = f"{sign}{bar.record.name}"[: width - 2]
     return f"[{name:{'=' if bar.critical else '-'}<{width - 2}}]"
 

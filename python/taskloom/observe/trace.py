@@ -15,7 +15,9 @@ if TYPE_CHECKING:
 
 __all__ = ["LeftOut", "Trace", "TraceRecord"]
 
-Status = Literal["running", "done", "failed", "cancelled", "ended", "aborted", "skipped"]
+Status = Literal[
+    "running", "done", "suspended", "failed", "cancelled", "ended", "aborted", "skipped"
+]
 
 
 @final
@@ -25,7 +27,8 @@ class TraceRecord(NamedTuple):
     `end` is None while it runs. `queued` is how long it was ready before it started, None where
     nobody knows. `worker` is the worker's number, None on other threads and in processes; `lane`
     says where it ran in words. `sources` are the places of the records that it waited for, `parent`
-    that of the task that submitted it.
+    that of the task that submitted it. A coroutine has a record for each of its steps, of which all
+    but the last have ended "suspended".
 
     >>> import taskloom
     >>> g = taskloom.Graph()

@@ -47,6 +47,7 @@ if TYPE_CHECKING:
         memory_limit: int | float | str | None
         resources: Mapping[str, float]
         exit_timeout: float | None
+        causality: int | None
         watchdog: float | None
 
     class AllSettings(Settings, total=False):
@@ -235,6 +236,9 @@ class ExecutorConfig:
 
     exit_timeout: float | None = _setting(None, checks.or_none(checks.number(float, 0)))
     """Seconds that the interpreter's exit waits for running tasks; None until they are done."""
+
+    causality: int | None = _setting(None, checks.or_none(checks.number(int, 1)))
+    """Of how many tasks of each thread `Executor.causality` tells; None records nothing."""
 
     watchdog: float | None = _setting(None, checks.or_none(checks.number(float, 0, above=True)))
     """Seconds without any progress, while tasks are queued, after which who waits for whom is

@@ -18,6 +18,7 @@ use crate::sync::Mutex;
 use crate::sync::atomic::Ordering::{Acquire, Relaxed, SeqCst};
 use crate::sync::atomic::{AtomicBool, AtomicUsize};
 use crate::sync::{Arc, Wait};
+use crate::trace::Switch;
 use crew::{Crew, Recruit};
 use crossbeam_deque::{Stealer, Worker as Deque};
 use pinned::Inbox;
@@ -67,6 +68,8 @@ pub struct Settings {
 
 pub struct Pool {
     host: Box<dyn Host>,
+    /// Whether tasks are recorded.
+    switch: Switch,
     settings: Settings,
     injector: Injector,
     /// Jobs in the workers' own deques, all together.
@@ -94,6 +97,7 @@ impl Pool {
         let stealers = deques.iter().map(Deque::stealer).collect();
         Arc::new(Pool {
             host,
+            switch: Switch::default(),
             injector: Injector::new(settings.order, settings.bound),
             local: AtomicUsize::new(0),
             held: AtomicUsize::new(0),
@@ -111,6 +115,12 @@ impl Pool {
             tickets: SharedCount::default(),
             settings,
         })
+    }
+
+    /// Whether, and where, what its threads do is recorded.
+    #[inline]
+    pub fn switch(&self) -> &Switch {
+        &self.switch
     }
 
     pub fn host(&self) -> &dyn Host {

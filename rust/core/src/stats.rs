@@ -48,6 +48,26 @@ impl SharedCount {
     }
 }
 
+/// Gives numbers from 1 on, each once.
+#[derive(Debug)]
+pub struct Serial(AtomicU64);
+
+impl Serial {
+    pub const fn new() -> Self {
+        Self(AtomicU64::new(1))
+    }
+
+    pub fn next(&self) -> u64 {
+        self.0.fetch_add(1, Relaxed)
+    }
+}
+
+impl Default for Serial {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
 /// Declares a struct of counts and the plain record that a reading of it gives.
 macro_rules! counts {
     (

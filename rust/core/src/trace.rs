@@ -11,6 +11,10 @@
 //! before event `n` was begun. So whatever lies `capacity` or more behind the second value may be
 //! torn and is thrown away, and all the rest is whole.
 
+mod recording;
+
+pub use recording::{Recorder, Recording, Switch, Track, interrupted};
+
 use crate::clock;
 use crate::sync::atomic::{AtomicU64, Ordering, fence};
 
@@ -28,26 +32,35 @@ pub enum EventKind {
     Fail,
     /// It ended cancelled.
     Cancel,
-    /// A task was taken from another worker; the data is that worker's index.
-    Steal,
-    /// The worker went to sleep.
-    Park,
-    /// The worker woke.
-    Wake,
+    /// Its coroutine has given way.
+    Suspend,
+    /// A task that was submitted before may start.
+    Ready,
+    /// The task that was submitted last comes after the one with this number.
+    After,
+    /// The task that runs waits for another one; the data is that one's number.
+    Wait,
+    /// It waits for it no longer.
+    Resume,
+    /// The data says how the next start is called.
+    Label,
     /// Whatever else the program wants to mark; the data is its own.
     Mark,
 }
 
 impl EventKind {
-    const ALL: [Self; 9] = [
+    const ALL: [Self; 12] = [
         Self::Submit,
         Self::Start,
         Self::Done,
         Self::Fail,
         Self::Cancel,
-        Self::Steal,
-        Self::Park,
-        Self::Wake,
+        Self::Suspend,
+        Self::Ready,
+        Self::After,
+        Self::Wait,
+        Self::Resume,
+        Self::Label,
         Self::Mark,
     ];
 
@@ -59,9 +72,12 @@ impl EventKind {
             Self::Done => "done",
             Self::Fail => "fail",
             Self::Cancel => "cancel",
-            Self::Steal => "steal",
-            Self::Park => "park",
-            Self::Wake => "wake",
+            Self::Suspend => "suspend",
+            Self::Ready => "ready",
+            Self::After => "after",
+            Self::Wait => "wait",
+            Self::Resume => "resume",
+            Self::Label => "label",
             Self::Mark => "mark",
         }
     }

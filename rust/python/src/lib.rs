@@ -14,6 +14,7 @@ mod pool;
 mod run;
 mod submitter;
 mod timer;
+mod tracing;
 
 #[pymodule(gil_used = false)]
 mod _taskloom {
@@ -34,6 +35,7 @@ mod _taskloom {
         future::register(module)?;
         options::register(module)?;
         pool::register(module)?;
-        submitter::register(module)
+        submitter::register(module)?;
+        tracing::register(module)
     }
 }

@@ -9,7 +9,7 @@ mod window;
 
 use crate::future;
 use crate::options::TaskOptions;
-use crate::{call, errors, timer};
+use crate::{call, errors, timer, tracing};
 use host::{Handle, Interpreter, is_exiting};
 use overload::{WhenFull, fail_queued};
 use parking_lot::Mutex;
@@ -222,6 +222,9 @@ impl Pool {
                     record.held.store(true, SeqCst);
                     record.kept.store(!bounded, Relaxed);
                 }
+                if self.core().switch().is_on() {
+                    tracing::submitted(self.core(), future.as_ptr().cast_const().cast());
+                }
             }
             (Ok(future), false) => {
                 self.core().arrivals().submitted.add(1);
@@ -247,6 +250,9 @@ impl Pool {
         {
             queued = true;
             record.note_queued();
+            if self.core().switch().is_on() {
+                tracing::ready(self.core(), future.as_ptr().cast_const().cast());
+            }
             // SAFETY: the queue's own reference, which `execute` drops.
             unsafe { ffi::Py_INCREF(future.as_ptr()) };
             // SAFETY: a future, with the job's own reference.
@@ -265,6 +271,31 @@ impl Pool {
         {
             self.core().let_go();
         }
+    }
+
+    /// Records what tasks do, with room for so many events of each thread; False if that is on.
+    fn _record(&self, py: Python<'_>, capacity: usize) -> PyResult<bool> {
+        tracing::start(self.core(), py, capacity)
+    }
+
+    /// Records that what this thread submitted last comes after the task of a future.
+    fn _comes_after(&self, future: &Bound<'_, PyAny>) {
+        if self.core().switch().is_on() {
+            tracing::comes_after(self.core(), future.as_ptr().cast_const().cast());
+        }
+    }
+
+    /// What was recorded: see `tracing::read`.
+    fn _recorded<'py>(
+        &self,
+        py: Python<'py>,
+    ) -> PyResult<(Bound<'py, PyList>, Bound<'py, PyDict>)> {
+        tracing::read(self.core(), py)
+    }
+
+    /// Records no longer.
+    fn _stop_recording(&self, py: Python<'_>) {
+        tracing::stop(self.core(), py);
     }
 
     /// Ends a future that was prepared and will not be queued with an error.

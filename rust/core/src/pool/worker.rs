@@ -8,6 +8,7 @@ use crate::sleep::{Found, Seek};
 use crate::stats::WorkerStats;
 use crate::sync::Arc;
 use crate::sync::atomic::Ordering::{Relaxed, SeqCst};
+use crate::trace;
 use crossbeam_deque::{Steal, Stealer, Worker as Deque};
 use std::cell::Cell;
 
@@ -377,6 +378,9 @@ impl Worker {
     }
 
     fn detach(&self) {
+        if self.pool.switch().is_on() {
+            trace::interrupted();
+        }
         self.attached.set(false);
         self.pool.host.detach();
     }

@@ -3,6 +3,7 @@
 use super::sleep::real_clock;
 use super::task::{self, Body, Context, Sink, Task};
 use super::token::Token;
+use crate::tracing;
 use parking_lot::Mutex;
 use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
@@ -17,6 +18,7 @@ use taskloom_core::ready::DEFAULT_BAND;
 use taskloom_core::sleep::Seek;
 use taskloom_core::sync::Wait;
 use taskloom_core::timer::Clock;
+use taskloom_core::trace::EventKind;
 
 /// A home: this thread's own loop, or a pool.
 #[derive(Clone)]
@@ -43,6 +45,9 @@ impl OnPool {
 
     fn queue(&self, task: Arc<Task>) {
         let worker = task.worker();
+        if self.core.switch().is_on() {
+            tracing::ready(&self.core, Arc::as_ptr(&task).cast());
+        }
         let job = job_of(task);
         match worker {
             Some(worker) if !self.migrate => self.core.submit_to(worker, job),
@@ -72,7 +77,18 @@ unsafe fn execute(data: *const (), worker: &Worker) {
         )
     };
     task.set_worker(worker.index());
-    task.step(py);
+    if !worker.pool().switch().is_on() {
+        return task.step(py);
+    }
+    let named_by = task.named_by(py);
+    // SAFETY: attached; `named_by` is held until the call returns.
+    unsafe { tracing::started(worker, Arc::as_ptr(&task).cast(), named_by.as_ptr()) };
+    Arc::clone(&task).step(py);
+    let kind = match task.is_over() {
+        true => EventKind::Done,
+        false => EventKind::Suspend,
+    };
+    tracing::ended(worker, Arc::as_ptr(&task).cast(), kind);
 }
 
 impl Home {

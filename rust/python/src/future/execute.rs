@@ -1,7 +1,7 @@
 //! Running a future's call, and telling the world how it ended.
 
 use super::{FutureObject, MANAGED, Object, PROMISE, family, managed};
-use crate::{call, context, errors, flow};
+use crate::{call, context, errors, flow, tracing};
 use pyo3::ffi;
 use pyo3::prelude::*;
 use pyo3::types::PyList;
@@ -10,6 +10,7 @@ use std::ptr::{null, null_mut};
 use taskloom_core::completion::State;
 use taskloom_core::job::Job;
 use taskloom_core::pool::Worker;
+use taskloom_core::trace::{EventKind, interrupted};
 
 /// The job of a queued future. The queue's reference to the future is the job's to drop.
 ///
@@ -31,12 +32,19 @@ pub unsafe fn execute(data: *const (), worker: &Worker) {
             return;
         }
         worker.replace_current(data);
+        let traced = worker.pool().switch().is_on();
+        if traced {
+            tracing::started(worker, data, (*future).named_by());
+        }
         let end = if (*future).shape.has(MANAGED) {
             match managed::run(future, Python::assume_attached(), true) {
                 Some(end) => end,
                 None => {
                     worker.replace_current(null());
                     counts.timed_out.add(1);
+                    if traced {
+                        tracing::ended(worker, data, EventKind::Fail);
+                    }
                     ffi::Py_DECREF(future.cast());
                     return;
                 }
@@ -56,6 +64,9 @@ pub unsafe fn execute(data: *const (), worker: &Worker) {
         }
         (*future).shape.set_end(end);
         FutureObject::clear_call(future);
+        if traced {
+            tracing::ended(worker, data, event_of(end));
+        }
         if worker.has_more() || ffi::Py_REFCNT(future.cast()) == 1 {
             // There is no interpreter to hand over yet, or nobody to hand it to.
             publish(future, Python::assume_attached());
@@ -66,11 +77,31 @@ pub unsafe fn execute(data: *const (), worker: &Worker) {
     }
 }
 
+fn event_of(end: State) -> EventKind {
+    match end {
+        State::Done => EventKind::Done,
+        State::Failed => EventKind::Fail,
+        _ => EventKind::Cancel,
+    }
+}
+
 /// Runs a future on the thread that waits for it, which has claimed it, in a context of its own.
 pub fn run_inline(future: &FutureObject, py: Python<'_>) {
     let this = std::ptr::from_ref(future).cast_mut();
     let before = family::replace_current(this);
-    run_nested(this, py);
+    Worker::with_current(|worker| {
+        let traced = worker.filter(|worker| worker.pool().switch().is_on());
+        if let Some(worker) = traced {
+            interrupted();
+            // SAFETY: attached, and the caller has claimed the call.
+            unsafe { tracing::started(worker, this.cast(), future.named_by()) };
+        }
+        run_nested(this, py);
+        if let Some(worker) = traced {
+            tracing::ended(worker, this.cast(), event_of(future.completion.state()));
+            interrupted();
+        }
+    });
     family::replace_current(before);
 }
 
@@ -300,6 +331,7 @@ pub unsafe fn publish(future: *mut FutureObject, py: Python<'_>) {
 
 #[cold]
 fn publish_observed(future: &FutureObject, end: State, py: Python<'_>) {
+    interrupted();
     let observers = future.observers_or_new();
     let publish = || future.completion.publish_observed(end);
     if let Some(pair) = observers.publish_or_condition(py, publish) {

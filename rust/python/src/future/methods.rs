@@ -3,7 +3,7 @@
 use super::execute::{self, as_object, call_back, cancel as cancel_future, finish};
 use super::managed::record_of;
 use super::{FutureObject, INLINE, MANAGED, Object, PROMISE, standard};
-use crate::{call, errors};
+use crate::{call, errors, tracing};
 use pyo3::exceptions::{PyTimeoutError, PyTypeError};
 use pyo3::ffi;
 use pyo3::prelude::*;
@@ -71,7 +71,18 @@ fn wait(future: &FutureObject, timeout: Option<Duration>, py: Python<'_>) -> PyR
         let completion = &future.completion;
         let wait = || call::wait_detached(py, timeout, |slice| completion.wait(slice));
         match worker {
-            Some(worker) => worker.blocked(wait),
+            Some(worker) => {
+                let traced = worker.pool().switch().is_on();
+                let this = std::ptr::from_ref(future).cast();
+                if traced {
+                    tracing::waits(worker, this, true);
+                }
+                let result = worker.blocked(wait);
+                if traced {
+                    tracing::waits(worker, this, false);
+                }
+                result
+            }
             None => wait(),
         }
     })

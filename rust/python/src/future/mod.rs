@@ -36,6 +36,7 @@ pub use execute::{cancel, drop_garbage, execute, fail_with, has_garbage};
 pub use managed::{manage, record_of};
 pub use record::Record;
 
+use crate::tracing;
 pub use family::{Origin, current, current_on_worker, current_token, replace_current};
 use observers::Observers;
 use pyo3::ffi;
@@ -173,6 +174,23 @@ impl FutureObject {
             return this.add(1).cast::<Object>();
             #[cfg(not(Py_3_12))]
             return (*this).storage;
+        }
+    }
+
+    /// What names its task: a string, or what it calls. For whoever has claimed the call.
+    #[inline]
+    fn named_by(&self) -> Object {
+        let record = self.shape.has(MANAGED).then(|| record_of(self)).flatten();
+        let name = record.and_then(|record| record.name.as_ref());
+        if let Some(name) = name {
+            return name.as_ptr();
+        }
+        match tracing::named_by_argument(self.callable) {
+            Some(place) if place < usize::from(self.shape.inputs) => {
+                // SAFETY: as many inputs as the shape says, which are there until the call is over.
+                unsafe { *FutureObject::inputs(std::ptr::from_ref(self).cast_mut()).add(place) }
+            }
+            _ => self.callable,
         }
     }
 

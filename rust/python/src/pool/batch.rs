@@ -2,8 +2,8 @@
 
 use super::Pool;
 use super::overload::{WhenFull, send_back};
-use crate::context;
 use crate::future::{self, Call};
+use crate::{context, tracing};
 use pyo3::ffi;
 use pyo3::prelude::*;
 use pyo3::types::PyList;
@@ -45,6 +45,9 @@ impl Pool {
             if let Some(options) = self.defaults(py) {
                 // SAFETY: new, and nobody else's yet.
                 unsafe { self.manage(future.as_ptr().cast(), options) };
+            }
+            if self.core().switch().is_on() {
+                tracing::submitted(self.core(), future.as_ptr().cast_const().cast());
             }
             futures.append(&future)?;
             // SAFETY: the job owns the reference taken here, and `execute` drops it.

@@ -5,6 +5,7 @@ use super::overload::WhenFull;
 use crate::context;
 use crate::future::{self, Call, FutureObject, Object, Origin, Record};
 use crate::options::TaskOptions;
+use crate::tracing;
 use pyo3::exceptions::PyTypeError;
 use pyo3::ffi;
 use pyo3::prelude::*;
@@ -199,6 +200,9 @@ impl Pool {
                 if !options.plain {
                     deadline = self.manage(future, options);
                 }
+            }
+            if shared.core.switch().is_on() {
+                tracing::submitted(&shared.core, future.cast());
             }
             // One reference for the queue, one for the caller.
             ffi::Py_INCREF(future.cast());

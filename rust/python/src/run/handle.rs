@@ -18,7 +18,7 @@ use super::watch::{Entry, Watch};
 use crate::call;
 use crate::context;
 use crate::future::GENERATION;
-use crate::plan::{Node, Plan, Values};
+use crate::plan::{Kind, Node, Plan, Values};
 use crate::pool::Pool;
 
 /// The native half of `taskloom.Run`.
@@ -329,6 +329,12 @@ impl RunCore {
             Some((plan.node_at(position).clone_ref(py), entry))
         };
         Some((0..plan.nodes.len() as u32).filter_map(entry).collect())
+    }
+
+    /// Whether a node of this run is submitted as a task of its own.
+    fn _is_deferred(&self, node: &Bound<'_, Node>) -> PyResult<bool> {
+        let position = self.position(node)?;
+        Ok(self.run.exec().tables().kind(position) == Kind::Deferred)
     }
 
     /// When the run was cancelled, in seconds of the monotonic clock, if it is watched and was.

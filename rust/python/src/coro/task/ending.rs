@@ -19,6 +19,25 @@ pub(super) fn too_long() -> u64 {
 }
 
 impl Task {
+    /// Whether its last step was the end of it.
+    pub fn is_over(&self) -> bool {
+        self.state.load(Ordering::SeqCst) == DONE
+    }
+
+    /// What names it: its function, or the code of its coroutine. For who has just taken it out of
+    /// its home's queue.
+    #[cold]
+    pub fn named_by(&self, py: Python<'_>) -> Py<PyAny> {
+        // SAFETY: queued, so nobody steps it before the caller does; the reference ends here.
+        match unsafe { &self.inner().body } {
+            Body::Call(function, ..) => function.clone_ref(py),
+            Body::Coroutine(coroutine) => coroutine
+                .getattr(py, "cr_code")
+                .unwrap_or_else(|_| coroutine.clone_ref(py)),
+            Body::Gone => py.None(),
+        }
+    }
+
     /// Says that the coroutine has held its worker up: others that belong there could not go on.
     #[cold]
     pub(super) fn report(&self, py: Python<'_>, nanos: u64) {
