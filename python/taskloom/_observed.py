@@ -1,12 +1,16 @@
-"""What an executor lets be seen: its recordings."""
+"""What an executor lets be seen: recordings, progress, and what its watchdog found."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+from taskloom import current
 
 if TYPE_CHECKING:
     from taskloom.observe.causality import Causality
+    from taskloom.observe.progress import ExecutorProgress
     from taskloom.observe.recording import Recording
+    from taskloom.observe.watchdog import Stall, Watchdog
 
 __all__ = ["Observed"]
 
@@ -15,6 +19,59 @@ class Observed:
     """The part of `Executor` by which it is looked at."""
 
     _recording: Recording | None = None
+    _watchdog: Watchdog | None = None
+    #: The runs that go on, with the thread that called and waits for them, if one does.
+    _live: dict[Any, int | None]
+    _is_default = False
+
+    def _observe(self, causality: int | None, watchdog: float | None) -> None:
+        self._live = {}
+        if causality is not None:
+            self.tracing(capacity=causality)._start()
+        if watchdog is not None:
+            from taskloom.observe.watchdog import Watchdog
+
+            self._watchdog = Watchdog(self, seconds=watchdog)
+            self._watchdog.start()
+
+    def _observed_after_fork(self) -> None:
+        self._live.clear()
+        self._recording = None
+        if self._watchdog is not None:
+            self._watchdog._after_fork()
+
+    @property
+    def stalls(self) -> tuple[Stall, ...]:
+        """What the watchdog found so far, the last ones; needs `Executor(watchdog=seconds)`.
+
+        >>> from taskloom import Executor
+        >>> Executor(1, watchdog=5.0).stalls
+        ()
+        """
+        return () if self._watchdog is None else self._watchdog.stalls
+
+    def progress(self) -> ExecutorProgress:
+        """What the executor is at: tasks by status; runs, scopes and tasks that say how far.
+
+        A task says so by `taskloom.current_task().progress(done, total)`.
+
+        >>> from taskloom import Executor
+        >>> with Executor(1) as executor:
+        ...     executor.submit(pow, 2, 10).result()
+        1024
+        >>> print(executor.progress())
+        1 task: 1 done
+        """
+        from taskloom.observe.progress import progress_of_executor
+
+        mine = (None, self) if self._is_default else (self,)
+        scopes = [
+            (f"{scope._name or '(unnamed)'}, {scope._live} children", None, None)
+            for scope in tuple(current.open_scopes)
+            if scope._executor in mine
+        ]
+        tasks = [task for task in tuple(current.reporting) if self._owns(task)]  # type: ignore[attr-defined]
+        return progress_of_executor(self, scopes, tasks)
 
     def tracing(self, *, capacity: int = 65_536) -> Recording:
         """Records every task that runs while the block goes on, of scopes and of runs too.

@@ -151,6 +151,18 @@ class Desk:
             elsewhere += self._coroutines
             return Outside(accepted, held, elsewhere, Ends(**self._ends))
 
+    def waiting(self) -> list[tuple[Future[Any], list[Any]]]:
+        """The tasks that are held back, each with the prerequisites that are not done."""
+        with self._lock:
+            launches = [launch for launch in self._launches if not launch.started]
+        return [(launch.future, launch.unfinished()) for launch in launches]
+
+    @property
+    def waits_for_time(self) -> bool:
+        """Whether a rate limit will let a task start by and by."""
+        admission = self._admission
+        return admission is not None and admission.ready_in() is not None
+
     def submit(
         self,
         pool: _taskloom.Pool,
@@ -369,14 +381,20 @@ class Launch:
         self._decided = False
         self._admitted = False
         self._unfinished = 1
+        self._prerequisites: tuple[StandardFuture[Any], ...] = ()
 
     def begin(self, prerequisites: tuple[StandardFuture[Any], ...]) -> None:
         """Starts the task once all of these are done."""
         self._unfinished += len(prerequisites)
+        self._prerequisites = prerequisites
         self.future.add_done_callback(self._over)
         for prerequisite in prerequisites:
             prerequisite.add_done_callback(self._after)
         self._count_down()
+
+    def unfinished(self) -> list[Any]:
+        """The prerequisites that are not done."""
+        return [before for before in self._prerequisites if not before.done()]
 
     def _after(self, prerequisite: StandardFuture[Any]) -> None:
         failed = prerequisite.cancelled() or prerequisite.exception() is not None
@@ -396,6 +414,7 @@ class Launch:
         """All that the task waited for is there."""
         with self._lock:
             self._admitted = self._needs is not None
+            self._prerequisites = ()
             if self._decided:
                 given_up = True
             else:
@@ -557,6 +576,7 @@ class AttemptsLaunch(Launch):
 
     def _begun(self) -> None:
         """The place has begun with an attempt."""
+        self._tried_at = time.monotonic()
         self.pool._let_go(self.future)
         _taskloom._note_begin(self.future)
 

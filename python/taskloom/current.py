@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import time
 from contextvars import ContextVar
-from typing import final
+from typing import Any, final
 
 from taskloom import _taskloom
 from taskloom._taskloom import Future, Token
+
+#: Tasks that go on and have said how far they are, and scopes that are open.
+reporting: set[Future[Any]] = set()
+open_scopes: set[Any] = set()
 
 __all__ = ["CurrentTask", "current_task"]
 
@@ -83,6 +87,9 @@ class CurrentTask:
     def progress(self, done: float, total: float | None = None) -> None:
         """Says how far it is; `Future.progress` shows it. The unit is the task's own."""
         _taskloom._set_progress(self.future, done, total)
+        if self.future not in reporting:
+            reporting.add(self.future)
+            self.future.add_done_callback(reporting.discard)
 
     def __repr__(self) -> str:
         return f"<taskloom task {self.name!r}, attempt {self.attempt}>"

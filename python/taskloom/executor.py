@@ -168,8 +168,7 @@ class Executor(Observed, _taskloom.Pool, ThreadPoolExecutor):
             from taskloom.scheduling.governor import govern
 
             self._governor = govern(self, config, on_latency_change)
-        if config.causality is not None:
-            self.tracing(capacity=config.causality)._start()
+        self._observe(config.causality, config.watchdog)
         register(self)
         return self
 
@@ -203,6 +202,7 @@ class Executor(Observed, _taskloom.Pool, ThreadPoolExecutor):
     def _after_fork(self) -> None:
         self._desk.after_fork()
         self.renew_after_fork()
+        self._observed_after_fork()
         if self._governor is not None:
             self._governor.after_fork()
 
@@ -374,6 +374,7 @@ class Executor(Observed, _taskloom.Pool, ThreadPoolExecutor):
         context: Context | None = None,
         trace: bool = False,
         on_event: Callable[[NodeEvent], object] | None = None,
+        progress: bool = False,
     ) -> Run:
         """Runs a graph or plan on the calling thread and the workers; returns when it is over.
 
@@ -395,6 +396,8 @@ class Executor(Observed, _taskloom.Pool, ThreadPoolExecutor):
         on_event
             Called with a `NodeEvent` as each node starts and ends, on the thread where it does.
             Its errors are logged.
+        progress
+            Whether to show on standard error how far the run is, if that is a terminal.
 
         >>> import taskloom
         >>> g = taskloom.Graph()
@@ -406,7 +409,7 @@ class Executor(Observed, _taskloom.Pool, ThreadPoolExecutor):
         self._refuse_if_closed()
         from taskloom.run import Watch, run_plan
 
-        watch = Watch(trace, on_event)
+        watch = Watch(trace, on_event, progress)
         return run_plan(self, target, mode, check, context=context, watch=watch)
 
     def start(
@@ -513,6 +516,7 @@ def run(
     context: Context | None = None,
     trace: bool = False,
     on_event: Callable[[NodeEvent], object] | None = None,
+    progress: bool = False,
 ) -> Run:
     """Runs a graph or plan with the default executor; `Executor.run` says the rest.
 
@@ -523,7 +527,13 @@ def run(
     6
     """
     return default_executor().run(
-        target, mode=mode, check=check, context=context, trace=trace, on_event=on_event
+        target,
+        mode=mode,
+        check=check,
+        context=context,
+        trace=trace,
+        on_event=on_event,
+        progress=progress,
     )
 
 
@@ -542,4 +552,5 @@ def default_executor() -> Executor:
         # Whoever makes it, it serves the whole process: no share of a task's.
         count = ExecutorConfig.load().worker_count()
         _default = Executor(count, thread_name_prefix="taskloom")
+        _default._is_default = True
     return _default

@@ -5,6 +5,8 @@ from __future__ import annotations
 import concurrent.futures
 from collections.abc import Callable, Generator
 from contextvars import copy_context
+from functools import partial
+from threading import get_ident
 from time import perf_counter
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, NoReturn, Self, TypeVar, final, overload
 
@@ -21,6 +23,7 @@ from taskloom.plan import Facts
 
 if TYPE_CHECKING:
     from taskloom.observe.events import NodeEvent
+    from taskloom.observe.progress import RunProgress
     from taskloom.observe.trace import Trace
 
 __all__ = ["Reason", "Run"]
@@ -228,6 +231,19 @@ class Run(_taskloom.RunCore):
         error = self.exceptions().get(chain[-1]) if last == "failed" else None
         return Reason(node, status, tuple(chain), error, last)
 
+    def progress(self) -> RunProgress:
+        """How many nodes are done, failed, running and so on, now.
+
+        >>> import taskloom
+        >>> g = taskloom.Graph()
+        >>> _ = g.add(pow, 2, 10)
+        >>> print(taskloom.run(g).progress())
+        [####################] 100% 1 of 1 nodes
+        """
+        from taskloom.observe.progress import progress_of_run
+
+        return progress_of_run(self)
+
     @property
     def trace(self) -> Trace:
         """When each node ran and where, so far; of a run that was started with `trace=True`.
@@ -376,6 +392,7 @@ class Watch(NamedTuple):
 
     trace: bool = False
     on_event: Callable[[NodeEvent], object] | None = None
+    progress: bool = False
 
 
 UNWATCHED = Watch()
@@ -385,7 +402,7 @@ def _made(
     plan: Plan, executor: _taskloom.Pool, *, shared: bool, band: int, context: Any, watch: Watch
 ) -> Run:
     recording = getattr(executor, "_recording", None)
-    if watch == UNWATCHED and recording is None:
+    if not watch.trace and watch.on_event is None and recording is None:
         return Run(plan, executor, shared, band, context)
     told = None
     if watch.on_event is not None:
@@ -515,10 +532,20 @@ def run_plan(
     )
     if timeout is not None:
         _Limit(run, timeout)
-    if mode == "serial":
-        run._run_serial()
-    else:
-        run._run_shared()
+    begin = run._run_serial if mode == "serial" else run._run_shared
+    live: Live = executor._live  # type: ignore[attr-defined]
+    seen = ref(run)
+    live[seen] = get_ident()
+    try:
+        if watch.progress:
+            from taskloom.observe._live import LiveLine
+
+            with LiveLine(run):
+                begin()
+        else:
+            begin()
+    finally:
+        live.pop(seen, None)
     return run if not check or run.ok else run.result()
 
 
@@ -544,6 +571,11 @@ def start_plan(
     run = new_run(executor, plan, mode, shared=True, band=band, values=context, watch=watch)
     if timeout is not None:
         _Limit(run, timeout)
+    live: Live = executor._live  # type: ignore[attr-defined]
+    # Weakly: who drops the run is told of the errors that nobody asked for.
+    seen = ref(run)
+    live[seen] = None
+    run._when_over(partial(live.pop, seen, None))
     run._start(mode == "serial")
     return run
 

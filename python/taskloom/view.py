@@ -121,6 +121,7 @@ class ExecutorView(_taskloom.Submitter):
         context: Context | None = None,
         trace: bool = False,
         on_event: Callable[[NodeEvent], object] | None = None,
+        progress: bool = False,
     ) -> Run:
         """As `Executor.run`, the workers' part of it queued with this view's priority.
 
@@ -145,7 +146,7 @@ class ExecutorView(_taskloom.Submitter):
             check,
             band=self.chosen.band,
             context=context,
-            watch=Watch(trace, on_event),
+            watch=Watch(trace, on_event, progress),
             timeout=self._given.get("timeout"),
         )
 

@@ -51,11 +51,6 @@ def test_a_config_must_be_one() -> None:
         Executor(config={"max_workers": 2})  # type: ignore[arg-type]
 
 
-def test_a_setting_without_effect_is_refused() -> None:
-    with pytest.raises(OptionError, match=r"watchdog=.* has no effect yet"):
-        Executor(watchdog=1.0)
-
-
 def test_tasks_held_for_prerequisites_count_as_queued() -> None:
     before: taskloom.Future[None] = taskloom.Future()
     with Executor(1, max_queue_depth=2, when_full="reject") as executor:

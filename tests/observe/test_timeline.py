@@ -48,6 +48,12 @@ def test_what_ran_inside_another_task_stands_below_it() -> None:
     ]
 
 
+def test_what_overlaps_in_a_lane_takes_as_few_rows_as_can_be() -> None:
+    overlapping = [record(str(n), n * 1.0, n + 2.0) for n in range(6)]
+    text = Trace(overlapping).timeline().text(21)
+    assert sum("|" in line for line in text.splitlines()) == 2
+
+
 def test_lanes_stand_in_the_order_caller_workers_processes() -> None:
     trace = Trace(
         [

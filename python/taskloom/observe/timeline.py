@@ -106,10 +106,10 @@ class Timeline:
         for place, record in enumerate(trace.records):
             end = max(trace.duration, record.start) if record.end is None else record.end
             ends = open_ends[record.lane]
-            while ends and ends[-1] <= record.start:
-                ends.pop()
-            depth = len(ends)
-            ends.append(end)
+            # The first row that is free by now.
+            free = (row for row, last_end in enumerate(ends) if last_end <= record.start)
+            depth = next(free, len(ends))
+            ends[depth : depth + 1] = [end]
             bars = lanes[record.lane]
             bar = _Bar(record, record.start, end, depth, 1, place in critical)
             last = bars[-1] if bars else None

@@ -13,6 +13,9 @@ if TYPE_CHECKING:
     from taskloom._taskloom import Node
     from taskloom.observe.timeline import Timeline
 
+#: The endings of files that a trace can be written to.
+FORMATS = (".json", ".svg", ".html", ".txt")
+
 __all__ = ["LeftOut", "Trace", "TraceRecord"]
 
 Status = Literal[

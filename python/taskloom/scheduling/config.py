@@ -63,8 +63,6 @@ _ENVIRONMENT = "TASKLOOM_"
 _ALIASES = {"TASKLOOM_WORKERS": "max_workers", "TASKLOOM_QUEUE_DEPTH": "max_queue_depth"}
 _CONFIG_FILE = "TASKLOOM_CONFIG"
 
-# Settings that no part acts on yet: an executor refuses them rather than keep quiet.
-_NOT_YET = ("watchdog",)
 
 # Settings by name, in the order in which they are declared.
 SETTINGS: dict[str, _Setting] = {}
@@ -360,11 +358,7 @@ def settle(config: ExecutorConfig | None, keywords: Mapping[str, Any]) -> Execut
     found = _from_outside(os.environ)
     if config is not None:
         found |= config._given
-    settled = ExecutorConfig.of(found | dict(keywords))
-    for name in _NOT_YET:
-        if getattr(settled, name) != SETTINGS[name].default:
-            raise OptionError(f"{name}={getattr(settled, name)!r} has no effect yet: leave it out")
-    return settled
+    return ExecutorConfig.of(found | dict(keywords))
 
 
 def _named(name: str) -> _Setting:

@@ -22,6 +22,7 @@ from typing import Any, Literal, Self, TypeVar, final
 from taskloom import _taskloom
 from taskloom._asynchrony import is_coroutine_function, running_loop
 from taskloom._taskloom import Channel, Future, Receiver, Sender
+from taskloom.current import open_scopes
 from taskloom.errors import Cancelled, OptionError
 from taskloom.scope._child import Child, run_function, with_end, with_end_async
 from taskloom.scope._children import (
@@ -336,6 +337,7 @@ class Scope(_taskloom.Nursery):
         self._cancel_scope.__enter__()
         home = self._host.home if isinstance(self._host, TaskloomHost) else None
         self._open(self.token, home)
+        open_scopes.add(self)
 
     def _body_ended(self, error: BaseException | None) -> list[BaseException]:
         """What the body raised, if that is for the group; its error cancels the rest."""
@@ -362,6 +364,7 @@ class Scope(_taskloom.Nursery):
         interrupt: BaseException | None,
     ) -> bool:
         """Leaves the cancel scope with all that happened. True if nothing is to be raised."""
+        open_scopes.discard(self)
         errors = body + self._errors()
         outcome: BaseException | None = interrupt or error
         if errors:

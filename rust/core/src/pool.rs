@@ -153,6 +153,11 @@ impl Pool {
         self.crew.threads().1
     }
 
+    /// How many workers have nothing to do.
+    pub fn idle(&self) -> u64 {
+        self.sleep.idle()
+    }
+
     /// How many workers are stuck in their jobs.
     pub fn blocked(&self) -> usize {
         self.crew.blocked()

@@ -33,6 +33,7 @@ mod _taskloom {
         context::self_test(py)?;
         coro::register(module)?;
         future::register(module)?;
+        future::register_waits(module)?;
         options::register(module)?;
         pool::register(module)?;
         submitter::register(module)?;

@@ -273,6 +273,21 @@ impl Pool {
         }
     }
 
+    /// The tasks whose time is up while a thread is still in them: future, thread, seconds since.
+    fn _hung(&self, py: Python<'_>) -> Vec<(Py<PyAny>, u64, f64)> {
+        future::hung(py, self.identity().addr())
+    }
+
+    /// How many workers have nothing to do and sleep or look for work.
+    fn _idle(&self) -> u64 {
+        self.core().idle()
+    }
+
+    /// Whether a future is this pool's to run.
+    fn _owns(&self, future: &Bound<'_, PyAny>) -> bool {
+        future::native(future).is_some_and(|native| native.is_of(self.identity()))
+    }
+
     /// Records what tasks do, with room for so many events of each thread; False if that is on.
     fn _record(&self, py: Python<'_>, capacity: usize) -> PyResult<bool> {
         tracing::start(self.core(), py, capacity)
@@ -464,6 +479,7 @@ fn worker_count() -> Option<usize> {
 #[pyfunction]
 fn after_fork_in_child(py: Python<'_>) -> PyResult<()> {
     future::GENERATION.fetch_add(1, Relaxed);
+    future::after_fork();
     timer::after_fork();
     Worker::orphan_current();
     call::note_main_thread(py)

@@ -164,6 +164,7 @@ fn _current_future(py: Python<'_>) -> Option<Bound<'_, PyAny>> {
 #[pyo3(signature = (future, done, total))]
 fn _set_progress(future: &Bound<'_, PyAny>, done: f64, total: Option<f64>) {
     if let Some(native) = future::native(future) {
+        future::count_report();
         native.set_progress(done, total);
     }
 }

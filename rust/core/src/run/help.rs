@@ -53,6 +53,11 @@ impl Help {
         word & ASLEEP != 0 || self.takes_ticket(word)
     }
 
+    /// Whether the calling thread sleeps, or is about to.
+    pub fn caller_sleeps(&self) -> bool {
+        self.word.load(Relaxed) & ASLEEP != 0
+    }
+
     fn takes_ticket(&self, word: u32) -> bool {
         word & QUEUED == 0 && (word & JOINED) < self.most
     }

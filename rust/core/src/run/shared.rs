@@ -374,6 +374,11 @@ impl<E: NodeExec> Run<E> {
             .min(count)
     }
 
+    /// Whether the thread that called `run_shared` has nothing to do.
+    pub fn caller_sleeps(&self) -> bool {
+        self.sharing.help.caller_sleeps()
+    }
+
     /// How many threads take part now.
     pub fn participants(&self) -> usize {
         let lanes = self.state.shared.iter().flat_map(|shared| &shared.lanes);

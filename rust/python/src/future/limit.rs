@@ -10,7 +10,7 @@ use super::family::ask_to_stop;
 use super::managed::{interrupt, missed, record_of};
 use super::record::Record;
 use super::watch::{Noted, Watch};
-use super::{FutureObject, native};
+use super::{FutureObject, native, waits};
 use crate::timer;
 use pyo3::exceptions::PyTimeoutError;
 use pyo3::prelude::*;
@@ -32,6 +32,8 @@ pub(super) struct Limit {
     pool: Option<Arc<Pool>>,
     /// Seconds of the timeout; None if the deadline comes first.
     timeout: Option<f64>,
+    /// The thread that runs the task.
+    thread: u64,
 }
 
 impl Expire for Limit {
@@ -59,11 +61,16 @@ impl Limit {
             None => missed(py, &format!("{task} was still running at its deadline")),
         };
         if let Some(pool) = &self.pool {
+            let key = std::ptr::from_ref(record).addr();
+            let identity = Arc::as_ptr(pool).addr();
+            // Before the runner may find that it was replaced.
+            waits::add_hung(key, future.clone().unbind(), self.thread, identity);
             pool.add_spare();
             let was = record
                 .slot
                 .compare_exchange(BUSY, REPLACED, AcqRel, Acquire);
             if was.is_err() {
+                waits::remove_hung(key);
                 pool.remove_spare();
             }
         }
@@ -105,6 +112,7 @@ pub(super) fn arm(future: &FutureObject, record: &Record, py: Python<'_>) -> Opt
         future: super::execute::as_object(future, py).unbind(),
         pool: Worker::with_current(|worker| worker.map(|w| Arc::clone(w.pool()))),
         timeout,
+        thread: waits::this_thread(),
     };
     match Watch::note(at, limit) {
         Ok(noted) => Some(Armed::Noted(noted)),
@@ -120,6 +128,7 @@ pub(super) fn arm(future: &FutureObject, record: &Record, py: Python<'_>) -> Opt
 /// The runner has left the call.
 pub fn leave(record: &Record) {
     if record.slot.swap(LEFT, AcqRel) == REPLACED {
+        waits::remove_hung(std::ptr::from_ref(record).addr());
         Worker::with_current(|worker| {
             if let Some(worker) = worker {
                 worker.pool().remove_spare();

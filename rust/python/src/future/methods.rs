@@ -2,7 +2,7 @@
 
 use super::execute::{self, as_object, call_back, cancel as cancel_future, finish};
 use super::managed::record_of;
-use super::{FutureObject, INLINE, MANAGED, Object, PROMISE, standard};
+use super::{FutureObject, INLINE, MANAGED, Object, PROMISE, standard, waits};
 use crate::{call, errors, tracing};
 use pyo3::exceptions::{PyTimeoutError, PyTypeError};
 use pyo3::ffi;
@@ -68,6 +68,7 @@ fn wait(future: &FutureObject, timeout: Option<Duration>, py: Python<'_>) -> PyR
         if zero {
             return Ok(false);
         }
+        let _noted = waits::note(future, py);
         let completion = &future.completion;
         let wait = || call::wait_detached(py, timeout, |slice| completion.wait(slice));
         match worker {

@@ -27,6 +27,7 @@ mod observers;
 mod record;
 mod shape;
 mod standard;
+mod waits;
 mod watch;
 
 pub use class::register;
@@ -35,6 +36,7 @@ pub use execute::{as_object, cancel_here, settle_elsewhere as settle};
 pub use execute::{cancel, drop_garbage, execute, fail_with, has_garbage};
 pub use managed::{manage, record_of};
 pub use record::Record;
+pub use waits::{after_fork, count_report, hung, register_waits};
 
 use crate::tracing;
 pub use family::{Origin, current, current_on_worker, current_token, replace_current};
@@ -175,6 +177,11 @@ impl FutureObject {
             #[cfg(not(Py_3_12))]
             return (*this).storage;
         }
+    }
+
+    /// Whether the pool of this identity runs it.
+    pub fn is_of(&self, pool: *const ()) -> bool {
+        self.origin.pool() == pool
     }
 
     /// What names its task: a string, or what it calls. For whoever has claimed the call.

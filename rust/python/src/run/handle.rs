@@ -345,10 +345,16 @@ impl RunCore {
     /// About how many nodes have ended, and how many threads and tasks are at others.
     fn _progress(&self) -> (usize, usize) {
         let at = self.run.participants() + self.run.exec().pending.lock().len();
-        match self.run.is_over() {
-            true => (self.run.exec().plan().nodes.len(), 0),
-            false => (self.run.ended(), at),
+        match (self.run.is_over(), self.run.pool()) {
+            (true, _) => (self.run.exec().plan().nodes.len(), 0),
+            (false, Some(_)) => (self.run.ended(), at),
+            (false, None) => (self.run.ended(), 1),
         }
+    }
+
+    /// Whether the run is not over and has nothing for the thread that called it to do.
+    fn _caller_sleeps(&self) -> bool {
+        self.run.caller_sleeps()
     }
 
     /// The nodes that asked for the end of their branch or of the run, in the plan's order, with the

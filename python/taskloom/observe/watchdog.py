@@ -1,0 +1,348 @@
+"""The watchdog: finds executors that get nowhere while there is work, and says who waits for whom.
+
+It looks at an executor now and then. Progress is a task that started or ended, a node of a run that
+ended, or a task that said how far it is. When there was none for some seconds, three things are
+told apart:
+
+- *deadlock*: work is queued or waited for, and every worker is idle or waits itself;
+- *stall*: tasks are queued, and no worker has finished or reported anything;
+- *hung*: the time of a task is up, and its thread has not left it.
+
+A long task with nothing queued behind it is none of these. Each episode is told of once.
+"""
+
+from __future__ import annotations
+
+import logging
+import sys
+import threading
+import time
+import traceback
+import weakref
+from collections import deque
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Self, final
+
+from taskloom import _taskloom
+from taskloom.errors import OptionError
+
+if TYPE_CHECKING:
+    from taskloom._taskloom import Future
+
+__all__ = ["Stall", "Waiting", "Watchdog", "WorkerStack"]
+
+#: How many findings are kept.
+KEPT = 16
+
+
+@final
+class Waiting(NamedTuple):
+    """Who waits for what: names of tasks, or of threads for those outside of one.
+
+    >>> str(Waiting("report", "load", 2.0))
+    'report waits for load, for 2 s'
+    """
+
+    waiter: str
+    target: str
+    seconds: float | None
+
+    def __str__(self) -> str:
+        since = "" if self.seconds is None else f", for {self.seconds:.3g} s"
+        return f"{self.waiter} waits for {self.target}{since}"
+
+
+@final
+class WorkerStack(NamedTuple):
+    """What a thread was at: its name and its stack, as text.
+
+    >>> WorkerStack("worker_0", "  File ...").thread
+    'worker_0'
+    """
+
+    thread: str
+    stack: str
+
+
+@final
+class Stall(NamedTuple):
+    """What the watchdog found; `str(stall)` is the whole report.
+
+    `seconds` is since when nothing happened, `queued` and `held` count tasks, `task` is the name of
+    a hung one.
+
+    >>> print(Stall("stall", 5.0, 3, 0, None, (), ()))
+    no task has started or ended for 5 s: 3 queued, 0 held back, all workers busy
+    """
+
+    kind: Literal["deadlock", "stall", "hung"]
+    seconds: float
+    queued: int
+    held: int
+    task: str | None
+    waits: tuple[Waiting, ...]
+    stacks: tuple[WorkerStack, ...]
+
+    def __str__(self) -> str:
+        if self.kind == "hung":
+            lines = [
+                f"task {self.task!r} goes on {self.seconds:.3g} s after its time was up; a spare "
+                "worker stands in for its thread"
+            ]
+        else:
+            who = "all workers busy" if self.kind == "stall" else "no worker can go on"
+            lines = [
+                f"no task has started or ended for {self.seconds:.3g} s: {self.queued} queued, "
+                f"{self.held} held back, {who}"
+            ]
+        lines += [f"  {wait}" for wait in self.waits]
+        for stack in self.stacks:
+            lines += [f"  {stack.thread} is at:", *stack.stack.rstrip().splitlines()]
+        return "\n".join(lines)
+
+
+class _State(NamedTuple):
+    """What a look at an executor saw."""
+
+    started: int
+    ended: int
+    nodes: int
+    reports: int
+    queued: int
+    held: int
+    #: Workers that are in a task and do not wait there; tasks that run in processes.
+    at_work: int
+    waiting: int
+    runs: int
+    #: Whether time alone will bring things on: a rate limit, say.
+    timed: bool
+
+    @property
+    def progress(self) -> tuple[int, int, int, int]:
+        return (self.started, self.ended, self.nodes, self.reports)
+
+
+@final
+class Watchdog:
+    """Watches one executor; `Executor(watchdog=5.0)` makes and starts one.
+
+    Parameters
+    ----------
+    executor
+        What to watch. It is not kept alive.
+    seconds
+        How long nothing may happen while there is work; also how long a task may go on after its
+        time is up.
+    on_stall
+        Called with each `Stall`, beside the log and `stalls`. Its errors are logged.
+    clock
+        What tells the time, in seconds.
+
+    Errors
+    ------
+    `OptionError` if `seconds` is not above 0.
+
+    Example
+    -------
+    >>> from taskloom import Executor
+    >>> from taskloom.observe.watchdog import Watchdog
+    >>> with Executor(1) as executor, Watchdog(executor, seconds=5.0) as watchdog:
+    ...     executor.submit(pow, 2, 10).result(), watchdog.stalls
+    (1024, ())
+    """
+
+    _running = False
+
+    def __init__(
+        self,
+        executor: Any,
+        *,
+        seconds: float,
+        on_stall: Callable[[Stall], object] | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        if not seconds > 0:
+            raise OptionError(f"seconds={seconds!r} must be above 0")
+        self._executor = weakref.ref(executor)
+        self._seconds = seconds
+        self._on_stall = on_stall
+        self._clock = clock
+        self._found: deque[Stall] = deque(maxlen=KEPT)
+        self._last: tuple[Any, ...] | None = None
+        self._since = clock()
+        self._told = False
+        self._told_hung: set[int] = set()
+
+    @property
+    def stalls(self) -> tuple[Stall, ...]:
+        """What was found so far, the last ones."""
+        return tuple(self._found)
+
+    def start(self) -> None:
+        """Looks from now on, four times in `seconds`, until `stop()` or the executor is gone."""
+        if not self._running:
+            self._running = True
+            _taskloom._watch(True)
+            _arm(weakref.ref(self), self._seconds / 4)
+
+    def stop(self) -> None:
+        """Looks no more."""
+        if self._running:
+            self._running = False
+            _taskloom._watch(False)
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        self.stop()
+
+    def __del__(self) -> None:
+        self.stop()
+
+    def _after_fork(self) -> None:
+        """In a forked child, where the timer starts anew."""
+        if self._running:
+            self._last = None
+            _arm(weakref.ref(self), self._seconds / 4)
+
+    def check(self) -> Stall | None:
+        """Looks once, and tells of what it finds.
+
+        >>> from taskloom import Executor
+        >>> from taskloom.observe.watchdog import Watchdog
+        >>> with Executor(1) as executor:
+        ...     print(Watchdog(executor, seconds=5.0).check())
+        None
+        """
+        executor = self._executor()
+        if executor is None:
+            return None
+        now = self._clock()
+        self._check_hung(executor)
+        state = _look(executor)
+        if state.progress != self._last:
+            self._last, self._since, self._told = state.progress, now, False
+            return None
+        kind = _kind(state)
+        if kind is None:
+            # An idle stretch is none: it begins when work is there that gets nowhere.
+            self._since = now
+            return None
+        if self._told or now - self._since < self._seconds:
+            return None
+        self._told = True
+        return self._tell(
+            Stall(
+                kind,
+                now - self._since,
+                state.queued,
+                state.held,
+                None,
+                tuple(_waits(executor)),
+                tuple(_stacks(executor._threads)),
+            )
+        )
+
+    def _check_hung(self, executor: Any) -> None:
+        hung = executor._hung()
+        current = {id(future) for future, _, _ in hung}
+        self._told_hung = {number for number in self._told_hung if number in current}
+        for future, thread, seconds in hung:
+            if seconds >= self._seconds and id(future) not in self._told_hung:
+                self._told_hung.add(id(future))
+                threads = [t for t in threading.enumerate() if t.ident == thread]
+                stacks = tuple(_stacks(threads))
+                self._tell(Stall("hung", seconds, 0, 0, _name(future), (), stacks))
+
+    def _tell(self, stall: Stall) -> Stall:
+        self._found.append(stall)
+        logger = logging.getLogger("taskloom")
+        logger.warning("%s", stall)
+        if self._on_stall is not None:
+            try:
+                self._on_stall(stall)
+            except Exception:
+                logger.exception("on_stall failed")
+        return stall
+
+    def __repr__(self) -> str:
+        return f"<watchdog, {self._seconds:g} s, {len(self._found)} found>"
+
+
+def _arm(watchdog: weakref.ref[Watchdog], interval: float) -> None:
+    def look() -> None:
+        alive = watchdog()
+        if alive is None or not alive._running or alive._executor() is None:
+            return
+        try:
+            alive.check()
+        finally:
+            _arm(watchdog, interval)
+
+    _taskloom._call_later(interval, look)
+
+
+def _kind(state: _State) -> Literal["deadlock", "stall"] | None:
+    if state.at_work:
+        return "stall" if state.queued else None
+    if state.timed:
+        return None
+    work = state.queued + state.held + state.waiting + state.runs
+    return "deadlock" if work else None
+
+
+def _look(executor: Any) -> _State:
+    stats = executor.stats()
+    _ended, _queued, _active, threads, parked, blocked = executor._tally()
+    live = dict(executor._live)
+    waiting_threads = {thread for _, thread, _, _ in _taskloom._waits()}
+    callers = sum(
+        caller is not None and not run._caller_sleeps() and caller not in waiting_threads
+        for run, caller in live.items()
+    )
+    return _State(
+        started=stats.submitted - stats.queued - stats.held,
+        ended=stats.finished,
+        nodes=sum(run._progress()[0] for run in live),
+        reports=_taskloom._reports(),
+        queued=stats.queued,
+        held=stats.held,
+        at_work=max(threads - parked - executor._idle() - blocked, 0)
+        + stats.in_processes
+        + callers,
+        waiting=blocked,
+        runs=len(live),
+        timed=executor._desk.waits_for_time,
+    )
+
+
+def _name(future: Future[Any]) -> str:
+    return getattr(future, "name", None) or "a future without a name"
+
+
+def _waits(executor: Any) -> Iterator[Waiting]:
+    threads = {thread.ident: thread.name for thread in threading.enumerate()}
+    for waiter, thread, target, seconds in _taskloom._waits():
+        who = f"thread {threads.get(thread, thread)}" if waiter is None else _name(waiter)
+        yield Waiting(who, _name(target), seconds)
+    for future, prerequisites in executor._desk.waiting():
+        for prerequisite in prerequisites:
+            yield Waiting(_name(future), _name(prerequisite), None)
+        if not prerequisites:
+            yield Waiting(_name(future), "resources", None)
+
+
+def _stacks(threads: Any) -> Iterator[WorkerStack]:
+    frames = sys._current_frames()
+    for thread in sorted(threads, key=lambda thread: thread.name):
+        frame = frames.get(thread.ident or 0)
+        if frame is not None:
+            stack = [
+                line
+                for line in traceback.extract_stack(frame)
+                if not line.filename.endswith(("threading.py", "_workers.py"))
+            ]
+            if stack:
+                yield WorkerStack(thread.name, "".join(traceback.format_list(stack)))

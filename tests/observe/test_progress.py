@@ -1,0 +1,133 @@
+"""How far runs and executors are, and the line that says so."""
+
+from __future__ import annotations
+
+import io
+import threading
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+import taskloom
+from taskloom.observe._live import LiveLine
+from taskloom.observe.progress import RunProgress, bar
+
+
+@pytest.fixture
+def executor() -> Iterator[taskloom.Executor]:
+    with taskloom.Executor(2) as executor:
+        yield executor
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+@pytest.mark.parametrize("mode", ["serial", "parallel"])
+def test_a_run_that_is_over_has_counts_that_add_up(executor: taskloom.Executor, mode: Any) -> None:
+    g = taskloom.Graph()
+    bad = g.add(int, "x")
+    g.add(abs, bad)
+    g.add(int, "1")
+    progress = executor.run(g, mode=mode, check=False).progress()
+    assert progress == RunProgress(total=3, done=1, failed=1, skipped=1, cancelled=0, running=0)
+    assert (progress.ended, progress.waiting) == (3, 0)
+
+
+@pytest.mark.parametrize("mode", ["serial", "parallel"])
+def test_a_run_that_goes_on_says_how_far_it_is(executor: taskloom.Executor, mode: Any) -> None:
+    seen: list[Any] = []
+    runs: list[taskloom.Run] = []
+
+    def look() -> None:
+        seen.append(next(iter(executor._live)).progress())
+
+    g = taskloom.Graph()
+    node = g.add(int, "1")
+    for _ in range(2):
+        node = g.add(abs, node)
+    looker = g.add(look)
+    looker.after(node)
+    g.add(int, "1").after(looker)
+    runs.append(executor.run(g, mode=mode))
+    assert (seen[0].ended, seen[0].running) == (3, 1)
+
+
+def test_an_executor_tells_of_its_tasks_runs_and_scopes(executor: taskloom.Executor) -> None:
+    seen: list[Any] = []
+
+    def work() -> None:
+        task = taskloom.current_task()
+        assert task is not None
+        task.progress(1, 4)
+        seen.append(executor.progress())
+
+    with taskloom.Scope(executor=executor, name="all"):
+        executor.options(name="work").submit(work).result()
+    (progress,) = seen
+    assert progress.running == 1
+    assert [str(item) for item in progress.items] == [
+        "scope all, 0 children",
+        "task work [#####               ]  25%",
+    ]
+    assert executor.progress().items == ()
+
+
+def test_a_live_run_is_among_the_items(executor: taskloom.Executor) -> None:
+    began, go_on = threading.Event(), threading.Event()
+
+    def hold() -> None:
+        began.set()
+        go_on.wait()
+
+    g = taskloom.Graph()
+    g.add(hold)
+    run = executor.start(g)
+    began.wait()
+    assert str(executor.progress()).endswith("run of 1 nodes [                    ]   0%")
+    go_on.set()
+    run.result()
+    assert executor.progress().items == ()
+
+
+def test_a_line_is_painted_over_itself_and_ends_with_the_end(executor: taskloom.Executor) -> None:
+    g = taskloom.Graph()
+    g.add(int, "1")
+    run = executor.run(g)
+    stream = Terminal()
+    line = LiveLine(run, stream=stream, clock=lambda: 0.0)
+    with line:
+        line.paint()
+    text = stream.getvalue()
+    assert text.count("\r[####################] 100% 1 of 1 nodes, 0 ns") >= 2
+    assert text.endswith("\n")
+
+
+def test_nothing_is_written_where_there_is_no_terminal(executor: taskloom.Executor) -> None:
+    g = taskloom.Graph()
+    g.add(int, "1")
+    stream = io.StringIO()
+    with LiveLine(executor.run(g), stream=stream):
+        pass
+    assert stream.getvalue() == ""
+
+
+def test_a_run_shows_its_progress_on_standard_error(
+    executor: taskloom.Executor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stream = Terminal()
+    monkeypatch.setattr("sys.stderr", stream)
+    g = taskloom.Graph()
+    g.add(int, "1")
+    executor.run(g, progress=True)
+    assert "1 of 1 nodes" in stream.getvalue()
+
+
+def test_a_bar_stays_within_its_width() -> None:
+    assert [bar(done, 4, width=4) for done in (-1, 0, 2, 9)] == [
+        "[    ]   0%",
+        "[    ]   0%",
+        "[##  ]  50%",
+        "[####] 100%",
+    ]
