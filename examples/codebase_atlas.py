@@ -24,6 +24,7 @@ import time
 from collections.abc import Callable, Iterable
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field
+from typing import Literal
 
 import taskloom
 from codebase_survey import (
@@ -38,6 +39,7 @@ from codebase_survey import (
     survey,
     tidy,
 )
+from taskloom.observe.trace import Trace
 from taskloom.pregel.vertex import pagerank
 
 # Left out of the standard library, for they are as large as the rest; --path takes a tree whole.
@@ -69,15 +71,15 @@ def atlas_graph(
     leave_out: frozenset[str],
     *,
     pieces: int,
-    surveyor: Callable[[tuple[str, ...], str], Part] = survey,
+    place: Literal["thread", "process"] = "thread",
 ) -> tuple[taskloom.Graph, taskloom.Node[Atlas]]:
-    """Build the graph of the whole job; `surveyor` is what measures a piece of the tree."""
+    """Build the graph of the whole job; `place` is where the pieces of the tree are measured."""
     graph = taskloom.Graph()
     listing = graph.options(name="list").add(list_files, root, leave_out)
     piles = graph.options(name="cut").add(cut, listing, pieces)
     parts = [
-        graph.options(name=f"survey {number}").add(
-            surveyor, graph.add(operator.getitem, piles, number), root
+        graph.options(name=f"survey {number}", place=place).add(
+            survey, graph.options(name=f"pile {number}").add(operator.getitem, piles, number), root
         )
         for number in range(pieces)
     ]
@@ -92,7 +94,7 @@ def atlas_graph(
     return graph, graph.options(name="atlas").add(Atlas, listing, whole, imports, ranking, ranks)
 
 
-def best_place() -> str:
+def best_place() -> Literal["thread", "process"]:
     """Parsing is pure Python: where there is a GIL, only processes do it side by side."""
     has_gil: bool = getattr(sys, "_is_gil_enabled", lambda: True)()
     return "process" if has_gil else "thread"
@@ -104,17 +106,21 @@ def usable_cores() -> int:
     return os.cpu_count() or 1
 
 
-def by_graph(root: str, leave_out: frozenset[str], workers: int, pieces: int, place: str) -> Atlas:
+def by_graph(
+    root: str,
+    leave_out: frozenset[str],
+    workers: int,
+    pieces: int,
+    *,
+    place: Literal["thread", "process"],
+    traces: list[Trace],
+) -> Atlas:
     """Build the graph and run it; only the survey of the files leaves this process."""
+    graph, atlas = atlas_graph(root, leave_out, pieces=pieces, place=place)
     with taskloom.Executor(workers) as executor:
-        elsewhere = executor.options(place=place)
-
-        def survey_elsewhere(paths: tuple[str, ...], root: str) -> Part:
-            return elsewhere.submit(survey, paths, root).result()
-
-        surveyor = survey if place == "thread" else survey_elsewhere
-        graph, atlas = atlas_graph(root, leave_out, pieces=pieces, surveyor=surveyor)
-        return executor.run(graph)[atlas]
+        run = executor.run(graph, progress=True, trace=True)
+    traces.append(run.trace)
+    return run[atlas]
 
 
 def finish(listing: Listing, parts: Iterable[Part]) -> Atlas:
@@ -301,6 +307,7 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="codebase_atlas", description=summary)
     parser.add_argument("--path", metavar="DIR", help="the tree to map (the standard library)")
     parser.add_argument("--json", metavar="FILE", help="write all that was found to this file")
+    parser.add_argument("--trace", metavar="FILE", help="write the trace: .json, .svg, .html, .txt")
     parser.add_argument("--workers", type=int, metavar="N", help="at a time (one for each core)")
     parser.add_argument("--place", choices=("thread", "process"), help="where files are parsed")
     parser.add_argument("--top", type=int, default=8, metavar="N", help="rows of a table (8)")
@@ -330,9 +337,12 @@ def main(argv: list[str] | None = None) -> int:
     workers = arguments.workers or usable_cores()
     place = arguments.place or best_place()
     pieces = 8 * workers
+    traces: list[Trace] = []
     kind = "processes" if place == "process" else "threads"
     ways: dict[str, Callable[[], Atlas]] = {
-        f"taskloom, {workers} {kind}": lambda: by_graph(root, leave_out, workers, pieces, place)
+        f"taskloom, {workers} {kind}": lambda: by_graph(
+            root, leave_out, workers, pieces, place=place, traces=traces
+        )
     }
     if not arguments.no_compare:
         ways["one by one"] = lambda: one_by_one(root, leave_out)
@@ -362,6 +372,10 @@ def main(argv: list[str] | None = None) -> int:
         return 1
     tasks = len(atlas_graph(root, leave_out, pieces=pieces)[0])
     compare(list(timings.values()), tasks)
+    print(f"\nThe first run of the graph\n\n{traces[0].timeline()}")
+    if arguments.trace:
+        traces[0].save(arguments.trace)
+        print(f"\nIts trace is written to {arguments.trace}")
     if arguments.json:
         with open(arguments.json, "w", encoding="utf-8") as file:
             file.write(as_json(atlas, list(timings.values())))

@@ -44,6 +44,28 @@ def _parser() -> argparse.ArgumentParser:
         "--workers", type=_count, metavar="N", help="how many workers (default: as Executor)"
     )
 
+    run.add_argument(
+        "--trace",
+        metavar="OUT",
+        help="write when each node ran to OUT: .json for Perfetto, .svg, .html or .txt",
+    )
+
+    graph = commands.add_parser(
+        "graph",
+        help="draw a graph, plan or state graph of a Python file",
+        description="Draw a graph, a plan, a state graph, or what a function builds.",
+    )
+    graph.add_argument("target", metavar="FILE[:NAME]", help="as for `run`")
+    graph.add_argument(
+        "arguments", nargs="*", metavar="NAME=VALUE", help="arguments of the flow function"
+    )
+    graph.add_argument(
+        "--format",
+        choices=("mermaid", "dot", "svg", "text"),
+        help="default: by the ending of OUT, else mermaid",
+    )
+    graph.add_argument("--output", metavar="OUT", help="write to a file, not to standard output")
+
     doctor = commands.add_parser("doctor", help="what this Python and this machine offer")
     doctor.add_argument("--json", action="store_true", help="print JSON instead of text")
 
@@ -82,6 +104,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
                     options.arguments,
                     serial=options.serial,
                     workers=options.workers,
+                    trace=options.trace,
+                )
+            case "graph":
+                from taskloom.cli.graph import graph
+
+                return graph(
+                    options.target,
+                    options.arguments,
+                    format=options.format,
+                    output=options.output,
                 )
             case "doctor":
                 from taskloom.cli.doctor import doctor

@@ -7,12 +7,14 @@ import time
 import traceback
 from collections import Counter
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from taskloom.cli.problem import UsageProblem
 from taskloom.cli.target import resolve, split_target
 from taskloom.errors import ValueFreedError
 from taskloom.executor import Executor
+from taskloom.observe.trace import FORMATS
 from taskloom.run import Run
 
 if TYPE_CHECKING:
@@ -88,11 +90,21 @@ def _print_users_part(error: BaseException) -> None:
     traceback.print_exception(type(error), error, frames or error.__traceback__)
 
 
-def run(target: str, words: Sequence[str], *, serial: bool, workers: int | None) -> int:
+def run(
+    target: str,
+    words: Sequence[str],
+    *,
+    serial: bool,
+    workers: int | None,
+    trace: str | None = None,
+) -> int:
     """Run `FILE[:NAME]`, print its table, and return 0 if all went well, else 1.
 
+    A path in `trace` gets the trace, in the format of its ending, and the timeline is printed.
     Errors of the nodes, and of the file itself while it is loaded, go to standard error.
     """
+    if trace is not None and Path(trace).suffix not in FORMATS:
+        raise UsageProblem(f"--trace {trace}: the name must end in {', '.join(FORMATS)}")
     try:
         graph = resolve(target, words)
     except UsageProblem:
@@ -103,10 +115,19 @@ def run(target: str, words: Sequence[str], *, serial: bool, workers: int | None)
         return 1
     with Executor(workers) as executor:
         began = time.perf_counter()
-        ended = executor.run(graph, mode="serial" if serial else "parallel", check=False)
+        ended = executor.run(
+            graph,
+            mode="serial" if serial else "parallel",
+            check=False,
+            trace=trace is not None,
+            progress=True,
+        )
         seconds = time.perf_counter() - began
     print(table(ended))
     print(summary(ended, seconds))
+    if trace is not None:
+        ended.trace.save(trace)
+        print(f"\n{ended.trace.timeline()}\n\ntrace written to {trace}")
     for node, raised in ended.exceptions().items():
         print(f"\nnode {node.name!r}:", file=sys.stderr)
         _print_users_part(raised)

@@ -123,9 +123,15 @@ def _graph_of(flow: Callable[..., object], label: str, given: dict[str, Any]) ->
 
 def resolve(target: str, words: Sequence[str]) -> Graph | Plan:
     """The graph or plan meant by `FILE[:NAME]`, and by `NAME=VALUE` words for a flow function."""
+    arguments_from(words)  # What is wrong with them is said before anything is loaded.
+    return from_module(load(split_target(target)[0]), target, words)
+
+
+def from_module(module: ModuleType, target: str, words: Sequence[str]) -> Graph | Plan:
+    """As `resolve`, of a file that was loaded."""
     file, name = split_target(target)
     given = arguments_from(words)
-    chosen = choose(load(file), name, file)
+    chosen = choose(module, name, file)
     label = name or FLOW
     if isinstance(chosen, Graph | Plan):
         if given:
