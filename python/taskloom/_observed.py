@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
+from weakref import ref
 
 from taskloom import current
 
@@ -21,7 +22,7 @@ class Observed:
     _recording: Recording | None = None
     _watchdog: Watchdog | None = None
     #: The runs that go on, with the thread that called and waits for them, if one does.
-    _live: dict[Any, int | None]
+    _live: dict[ref[Any], int | None]
     _is_default = False
 
     def _observe(self, causality: int | None, watchdog: float | None) -> None:

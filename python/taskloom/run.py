@@ -9,6 +9,7 @@ from functools import partial
 from threading import get_ident
 from time import perf_counter
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, NoReturn, Self, TypeVar, final, overload
+from weakref import ref
 
 from taskloom import _taskloom
 from taskloom._ambient import ambient
@@ -396,6 +397,9 @@ class Watch(NamedTuple):
 
 
 UNWATCHED = Watch()
+
+# Runs that go on, with the thread that called and waits for them, if one does.
+Live = dict["ref[Run]", int | None]
 
 
 def _made(

@@ -38,10 +38,12 @@ def test_a_run_that_is_over_has_counts_that_add_up(executor: taskloom.Executor, 
 @pytest.mark.parametrize("mode", ["serial", "parallel"])
 def test_a_run_that_goes_on_says_how_far_it_is(executor: taskloom.Executor, mode: Any) -> None:
     seen: list[Any] = []
-    runs: list[taskloom.Run] = []
 
     def look() -> None:
-        seen.append(next(iter(executor._live)).progress())
+        (live,) = executor._live
+        run = live()
+        assert run is not None
+        seen.append(run.progress())
 
     g = taskloom.Graph()
     node = g.add(int, "1")
@@ -50,7 +52,7 @@ def test_a_run_that_goes_on_says_how_far_it_is(executor: taskloom.Executor, mode
     looker = g.add(look)
     looker.after(node)
     g.add(int, "1").after(looker)
-    runs.append(executor.run(g, mode=mode))
+    executor.run(g, mode=mode)
     assert (seen[0].ended, seen[0].running) == (3, 1)
 
 

@@ -125,7 +125,10 @@ def progress_of_executor(
     """What an executor is at."""
     stats = executor.stats()
     items = []
-    for run in tuple(executor._live):
+    for seen in tuple(executor._live):
+        run = seen()
+        if run is None:
+            continue  # Nobody has its handle.
         progress = progress_of_run(run)
         name = f"of {progress.total} nodes"
         items.append(ProgressItem("run", name, progress.ended, progress.total))

@@ -297,15 +297,16 @@ def _look(executor: Any) -> _State:
     stats = executor.stats()
     _ended, _queued, _active, threads, parked, blocked = executor._tally()
     live = dict(executor._live)
+    runs = [(run, caller) for seen, caller in live.items() if (run := seen()) is not None]
     waiting_threads = {thread for _, thread, _, _ in _taskloom._waits()}
     callers = sum(
         caller is not None and not run._caller_sleeps() and caller not in waiting_threads
-        for run, caller in live.items()
+        for run, caller in runs
     )
     return _State(
         started=stats.submitted - stats.queued - stats.held,
         ended=stats.finished,
-        nodes=sum(run._progress()[0] for run in live),
+        nodes=sum(run._progress()[0] for run, _ in runs),
         reports=_taskloom._reports(),
         queued=stats.queued,
         held=stats.held,

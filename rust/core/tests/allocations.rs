@@ -1,5 +1,6 @@
 //! A run that finds the state of an earlier one allocates nothing per node.
 #![cfg(not(loom))]
+#![cfg(not(loom))]
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
