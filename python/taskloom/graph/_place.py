@@ -90,7 +90,7 @@ def submitting(
         return executor.options(**given)._submit_node(function, args, kwargs)
 
     def spawn(executor: Any, /, *args: Any, **kwargs: Any) -> Any:
-        chosen = executor.options(**given).chosen
+        chosen = executor.options(**asked).chosen
         pool = getattr(executor, "_executor", executor)  # what a watched run puts before it
         return pool._desk.spawn(pool, chosen, (function, args, kwargs), of_run=True)
 
