@@ -43,6 +43,7 @@ if TYPE_CHECKING:
     from taskloom.channel import Sender as Sender
     from taskloom.channel import select as select
     from taskloom.current import current_task as current_task
+    from taskloom.errors import AliasingWarning as AliasingWarning
     from taskloom.errors import Cancelled as Cancelled
     from taskloom.executor import Executor as Executor
     from taskloom.executor import default_executor as default_executor
@@ -97,6 +98,7 @@ if TYPE_CHECKING:
 _HOME = {
     "AbortBranch": "flow",
     "AbortRun": "flow",
+    "AliasingWarning": "errors",
     "CancelScope": "scope.cancellation",
     "Cancelled": "errors",
     "CapacityLimiter": "scope.limits",

@@ -1,6 +1,6 @@
-"""Every exception that taskloom raises.
+"""Every exception that taskloom raises, and the warnings that have a class of their own.
 
-Everything derives from `TaskloomError`, except `Cancelled`, which no `except Exception` must
+Every error derives from `TaskloomError`, except `Cancelled`, which no `except Exception` must
 swallow. Where Python has an exception for the same situation, ours is a subclass of it.
 """
 
@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from taskloom.run import Run
 
 __all__ = [
+    "AliasingWarning",
     "BrokenExecutor",
     "BrokenResourceError",
     "Cancelled",
@@ -295,4 +296,23 @@ class Cancelled(BaseException):
     >>> import taskloom
     >>> issubclass(taskloom.errors.Cancelled, Exception)
     False
+    """
+
+
+@final
+class AliasingWarning(UserWarning):
+    """A node returned an object that is in use elsewhere, and another node changes or takes it.
+
+    Issued by runs of a plan that was compiled with `check_aliasing=True`.
+
+    >>> import taskloom, warnings
+    >>> shared = [3, 1, 2]
+    >>> g = taskloom.Graph()
+    >>> numbers = g.options(name="numbers").add(lambda: shared)
+    >>> ordered = g.options(name="ordered").add(list.sort, taskloom.forward(numbers))
+    >>> with warnings.catch_warnings(record=True) as caught:
+    ...     warnings.simplefilter("always")
+    ...     run = taskloom.run(g.compile(check_aliasing=True), mode="serial")
+    >>> caught[0].category
+    <class 'taskloom.errors.AliasingWarning'>
     """

@@ -41,6 +41,7 @@ class Settings(NamedTuple):
     slots: Literal["compact", "one_to_one"] = "compact"
     order: Literal["auto", "depth_first", "critical_path", "registration"] = "auto"
     version: tuple[int, int] = (0, 0)
+    check_aliasing: bool = False
 
 
 @final

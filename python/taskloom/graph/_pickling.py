@@ -140,4 +140,9 @@ def plan_again(graph: Graph, settings: Settings) -> Plan:
     keep: Iterable[Node[Any]] = [nodes[index] for index in settings.keep]
     if settings.slots == "one_to_one":
         keep = ()
-    return graph.compile(keep=keep, slots=settings.slots, order=settings.order)
+    return graph.compile(
+        keep=keep,
+        slots=settings.slots,
+        order=settings.order,
+        check_aliasing=settings.check_aliasing,
+    )

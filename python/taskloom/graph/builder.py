@@ -198,6 +198,7 @@ class Graph(Kin, Patterns, Trees, Composition, Flows):
         keep: Iterable[Node[Any] | Pack] = (),
         slots: Slots = "compact",
         order: Order = "auto",
+        check_aliasing: bool = False,
     ) -> Plan:
         """Checks the graph and turns it into a plan, which later additions do not change.
 
@@ -213,6 +214,9 @@ class Graph(Kin, Patterns, Trees, Composition, Flows):
             "critical_path" takes the node of the highest effective priority (`plan.dump()` shows
             them), "registration" the one that was added first. "auto" is "critical_path" if any
             node has a priority or an estimated duration, else "depth_first".
+        check_aliasing
+            Whether runs look at each value that a node writes to, takes or forwards, when it is
+            returned, and issue an `AliasingWarning` if it is in use elsewhere, as in a global.
 
         Raises `CycleError` if nodes wait for each other, `GraphError` for a node of another graph
         and for uses that contradict each other, and `OptionError` for an option that does not fit.
@@ -249,8 +253,8 @@ class Graph(Kin, Patterns, Trees, Composition, Flows):
             kept = [index for index in range(len(self)) if index not in facts.gone]
         moves = [pair for pair in facts.takes if not self._defers(pair[0])]
         policy = ON_ERROR.index(self._on_error)
-        adjusted = self._adjusted(facts)
-        settings = Settings(tuple(kept or ()), slots, order, version)
+        adjusted = self._adjusted(facts, check_aliasing)
+        settings = Settings(tuple(kept or ()), slots, order, version, check_aliasing)
         facts = facts._replace(settings=settings)
         return self._compile(
             policy, adjusted, kept, inferred, moves, facts, self._durations(), order
@@ -279,7 +283,9 @@ class Graph(Kin, Patterns, Trees, Composition, Flows):
             self._compiled = (version, self.compile())
         return self._compiled[1]
 
-    def _adjusted(self, facts: Facts) -> dict[int, tuple[Callable[..., Any], int, int, int]]:
+    def _adjusted(
+        self, facts: Facts, check_aliasing: bool
+    ) -> dict[int, tuple[Callable[..., Any], int, int, int]]:
         """What nodes with options or access modes call in place of their function, their policy,
         their kind, and their priority."""
         optioned = self._optioned
@@ -291,6 +297,12 @@ class Graph(Kin, Patterns, Trees, Composition, Flows):
             awaited = self._coroutines
             indices = [node.index for node in self.nodes if id(node.function) in awaited]
             optioned = {**dict.fromkeys(indices, Options.EMPTY), **optioned}
+        watched: Mapping[int, Any] = {}
+        if check_aliasing:
+            from taskloom.graph._aliasing import watches
+
+            watched = watches(self.nodes, facts)
+            optioned = {**dict.fromkeys(watched, Options.EMPTY), **optioned}
         nodes = self.nodes if optioned else ()
         adjusted = {}
         for index, own in optioned.items():
@@ -313,18 +325,22 @@ class Graph(Kin, Patterns, Trees, Composition, Flows):
                     function = copying(function, copiers)  # A process gets a copy anyway.
             if not deferred and retry is not None and retry.tries_again:
                 function = retrying(function, retry)
+            takes = any(use.mode == "take" for use in uses)
+            watch = None if options.get("place") == "process" else watched.get(index)
+            if watch is not None and (deferred or not takes):
+                function = watch.over(function, asynchronous)
             for use in uses:
                 if use.mode == "forward":
                     forward = forwarding_async if asynchronous else forwarding
                     function = forward(function, use.key)
             if deferred:
                 given = options.without("after", "on_error", "estimated_duration")
-                takes = any(use.mode == "take" for use in uses)
                 function = submitting(
                     function, given, nodes[index].name, asynchronous=asynchronous, takes=takes
                 )
-            if not deferred and any(use.mode == "take" for use in uses):
+            elif takes:
                 function = taking(function, len(nodes[index].args), tuple(nodes[index].kwargs))
+                function = function if watch is None else watch.over_box(function)
             priority = max(-100, min(100, options.get("priority", 0)))
             adjusted[index] = function, policy, kind, priority
         return adjusted
