@@ -244,6 +244,22 @@ def test_nodes_that_are_awaited_are_looked_at(mode: str) -> None:
     assert len(warned(used(shared_later, mode))) == 1
 
 
+def test_a_coroutine_that_is_looked_at_keeps_its_name() -> None:
+    names = []
+
+    async def named() -> list[int]:
+        task = taskloom.current_task()
+        names.append(task and task.name)
+        return [1]
+
+    graph = Graph()
+    graph.add(nothing, write(graph.add(named)))
+    warned(graph, check=False)
+    warned(graph)
+    assert names[0] is not None
+    assert names[0] == names[1]
+
+
 def test_nodes_that_are_submitted_are_looked_at() -> None:
     assert warned(used(fresh, timeout=60)) == []
     assert len(warned(used(from_globals, timeout=60))) == 1

@@ -147,6 +147,7 @@ class Watch(NamedTuple):
 def _counting(function: Callable[..., Any], note: Note, look: Look) -> Callable[..., Any]:
     """`function`, with a look at each value that it returns and the references to it."""
 
+    @functools.wraps(function)
     def call(*args: Any, **kwargs: Any) -> Any:
         noted = note(args, kwargs)
         value = function(*args, **kwargs)
@@ -157,6 +158,7 @@ def _counting(function: Callable[..., Any], note: Note, look: Look) -> Callable[
 
 
 def _counting_async(function: Callable[..., Any], note: Note, look: Look) -> Callable[..., Any]:
+    @functools.wraps(function)
     async def call(*args: Any, **kwargs: Any) -> Any:
         noted = note(args, kwargs)
         value = function(*args, **kwargs)
