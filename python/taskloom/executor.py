@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal, ParamSpec, TypeVar, final
 from taskloom import _taskloom
 from taskloom._mapping import map_ordered
 from taskloom._observed import Observed
+from taskloom._running import Running
 from taskloom._submission import Base, Desk, resolve, resolved_options
 from taskloom._taskloom import Future, Plan
 from taskloom._workers import Workers, is_exiting, register
@@ -44,7 +45,7 @@ _taskloom._know_task(Task)
 
 
 @final
-class Executor(Observed, _taskloom.Pool, ThreadPoolExecutor):
+class Executor(Observed, Running, _taskloom.Pool, ThreadPoolExecutor):
     """Runs tasks on a pool of native work-stealing threads.
 
     A true `concurrent.futures.Executor`: `submit`, `map`, `shutdown` and `with` work as they do for
@@ -92,7 +93,6 @@ class Executor(Observed, _taskloom.Pool, ThreadPoolExecutor):
     _max_workers: int
     _config: ExecutorConfig
     _desk: Desk
-    _owed: list[Run]
     _base: Base
     _born: float
     _governor: Governor | None
@@ -364,88 +364,6 @@ class Executor(Observed, _taskloom.Pool, ThreadPoolExecutor):
         if chosen.special:
             return self._desk.submit(self, chosen, (fn, args, kwargs))
         return self._submit(chosen, fn, *args, **kwargs)
-
-    def run(
-        self,
-        target: Graph | Plan,
-        *,
-        mode: Mode = "parallel",
-        check: bool = True,
-        context: Context | None = None,
-        trace: bool = False,
-        on_event: Callable[[NodeEvent], object] | None = None,
-        progress: bool = False,
-    ) -> Run:
-        """Runs a graph or plan on the calling thread and the workers; returns when it is over.
-
-        Parameters
-        ----------
-        target
-            What to run; a graph is compiled first, and again only when it has grown.
-        mode
-            `"parallel"` uses the calling thread and the workers, `"serial"` the calling thread
-            alone, in the plan's order, `"auto"` whichever took less time in earlier runs of the
-            plan.
-        check
-            Whether a run that did not go well raises `RunFailed`, as `Run.result` does.
-        context
-            The values for `Graph.resource` and `Graph.from_context`, which the run borrows.
-            Raises `GraphError` if some are missing, or are there for nothing.
-        trace
-            Whether to note when each node runs and where, for `Run.trace`.
-        on_event
-            Called with a `NodeEvent` as each node starts and ends, on the thread where it does.
-            Its errors are logged.
-        progress
-            Whether to show on standard error how far the run is, if that is a terminal.
-
-        >>> import taskloom
-        >>> g = taskloom.Graph()
-        >>> total = g.add(sum, [g.add(int, "1"), g.add(int, "2")])
-        >>> with taskloom.Executor(2) as executor:
-        ...     executor.run(g)[total]
-        3
-        """
-        self._refuse_if_closed()
-        from taskloom.run import Watch, run_plan
-
-        watch = Watch(trace, on_event, progress)
-        return run_plan(self, target, mode, check, context=context, watch=watch)
-
-    def start(
-        self,
-        target: Graph | Plan,
-        *,
-        mode: Mode = "parallel",
-        context: Context | None = None,
-        trace: bool = False,
-        on_event: Callable[[NodeEvent], object] | None = None,
-    ) -> Run:
-        """Has the workers run a graph or plan and returns the live run at once.
-
-        With `mode="serial"` one worker runs all of it, in the plan's order. The run can be waited
-        for, cancelled, and awaited; a run that is dropped goes on.
-
-        >>> import taskloom
-        >>> g = taskloom.Graph()
-        >>> node = g.add(int, "7")
-        >>> with taskloom.Executor(2) as executor:
-        ...     run = executor.start(g)
-        >>> run.result()[node]
-        7
-        """
-        self._refuse_if_closed()
-        from taskloom.run import Watch, start_plan
-
-        watch = Watch(trace, on_event)
-        return self._attended(start_plan(self, target, mode, context=context, watch=watch))
-
-    def _attended(self, run: Run) -> Run:
-        """Has the shutdown wait for a run that needs this thread, should nobody else do so."""
-        if run._needs_caller:
-            self._owed.append(run)
-            run._when_over(lambda: self._owed.remove(run))
-        return run
 
     def shutdown(  # type: ignore[override]
         self,

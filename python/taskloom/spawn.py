@@ -6,11 +6,12 @@ from collections.abc import Callable
 from typing import Any, final
 
 from taskloom import _taskloom
+from taskloom._launch import new_run
 from taskloom._taskloom import Node, Pack, Plan
 from taskloom.access import Context
 from taskloom.errors import GraphError
 from taskloom.graph import Graph
-from taskloom.run import Run, new_run
+from taskloom.run import Run
 
 __all__ = ["Spawn"]
 

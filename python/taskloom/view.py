@@ -137,7 +137,7 @@ class ExecutorView(_taskloom.Submitter):
         """
         self._executor._refuse_if_closed()
         self._refuse_for_runs()
-        from taskloom.run import Watch, run_plan
+        from taskloom._launch import Watch, run_plan
 
         return run_plan(
             self._executor,
@@ -170,7 +170,7 @@ class ExecutorView(_taskloom.Submitter):
         """
         self._executor._refuse_if_closed()
         self._refuse_for_runs()
-        from taskloom.run import Watch, start_plan
+        from taskloom._launch import Watch, start_plan
 
         return self._executor._attended(
             start_plan(

@@ -10,11 +10,12 @@ from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from types import TracebackType
 from typing import Any, Literal, ParamSpec, TypeVar, final
 
+from taskloom._launch import run_plan
 from taskloom._taskloom import Plan
 from taskloom.errors import OptionError, QueueFull
 from taskloom.executor import default_executor
 from taskloom.graph import Graph
-from taskloom.run import Mode, Run, run_plan
+from taskloom.run import Mode, Run
 from taskloom.scheduling.admission import Admission
 from taskloom.scheduling.config import ExecutorConfig
 from taskloom.scheduling.resources import Resources
