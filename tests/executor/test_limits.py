@@ -81,11 +81,18 @@ def test_a_deadline_ends_a_running_task_after_others_kept_theirs() -> None:
 def test_each_thread_keeps_the_limits_of_its_own_tasks(workers: int) -> None:
     over = threading.Event()
     ended: list[taskloom.Future[bool]] = []
+    told = threading.Semaphore(0)
+
+    def note(future: taskloom.Future[bool]) -> None:
+        ended.append(future)
+        told.release()
+
     with Executor(workers) as executor:
         futures = [executor.options(timeout=0.01).submit(over.wait) for _ in range(workers)]
         for future in futures:
-            future.add_done_callback(ended.append)
+            future.add_done_callback(note)
         errors = [future.exception() for future in futures]
         over.set()
     assert [type(error) for error in errors] == [TimeoutError] * workers
+    assert all(told.acquire(timeout=60) for _ in futures)  # callbacks come after the outcome
     assert len(ended) == workers

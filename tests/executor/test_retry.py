@@ -63,6 +63,24 @@ def test_arguments_are_the_same_in_every_attempt(executor: taskloom.Executor) ->
     assert executor.submit(picky, 1, [2], c="3").result(60) == [(1, [2], "3")] * 4
 
 
+def test_a_task_cancelled_before_it_asks_does_not_pause() -> None:
+    with taskloom.Executor(1) as executor:
+        for submit in (executor.submit, executor.options(name="x").submit):
+            asked, cancelled = threading.Event(), threading.Event()
+
+            def ask(asked: threading.Event = asked, go: threading.Event = cancelled) -> None:
+                asked.set()
+                assert go.wait(60)
+                raise RetryTask(delay=3600)
+
+            future = submit(ask)
+            assert asked.wait(60)
+            assert not future.cancel()
+            cancelled.set()
+            with pytest.raises(CancelledError):
+                future.result(60)
+
+
 def test_cancelling_ends_the_pause_of_a_task_that_asks() -> None:
     asked = threading.Event()
 

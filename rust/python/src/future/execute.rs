@@ -523,6 +523,11 @@ pub fn cancel_here(future: &FutureObject, py: Python<'_>) -> bool {
     }
     if future.completion.state() == State::Running && !future.shape.has(PROMISE) {
         family::ask_to_stop(future);
+        // It may have begun to wait for its next attempt since; if it does so from now on, it sees
+        // the token.
+        if managed::cancel_waiting(future, py) {
+            return true;
+        }
         managed::interrupt(future, py);
     }
     // Somebody else may be cancelling it at this moment: that is over without the interpreter's

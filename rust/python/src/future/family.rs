@@ -181,6 +181,15 @@ pub fn current_token(
     Ok(Some(token))
 }
 
+impl FutureObject {
+    /// Whether its task has been asked to stop.
+    pub(super) fn was_asked_to_stop(&self) -> bool {
+        self.observers()
+            .and_then(|observers| observers.token.get())
+            .is_some_and(Token::is_cancelled)
+    }
+}
+
 /// Asks a running task to stop.
 pub fn ask_to_stop(future: &FutureObject) {
     let observers = future.observers_or_new();

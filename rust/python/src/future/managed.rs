@@ -12,7 +12,7 @@ use pyo3::ffi;
 use pyo3::prelude::*;
 use pyo3::types::{PyList, PyTuple};
 use std::ptr::null_mut;
-use std::sync::atomic::Ordering::Relaxed;
+use std::sync::atomic::Ordering::{Relaxed, SeqCst};
 use taskloom_core::clock;
 use taskloom_core::completion::State;
 use taskloom_core::pool::Worker;
@@ -192,7 +192,11 @@ fn back_off(future: &FutureObject, record: &Record, py: Python<'_>, seconds: f64
     let Some(delay) = call::timeout_from(Some(seconds)).filter(|d| !d.is_zero()) else {
         return;
     };
-    record.backing_off.store(true, Relaxed);
+    record.backing_off.store(true, SeqCst);
+    // Whoever cancels sets the token and then looks whether it waits; here it is the other way round.
+    if future.was_asked_to_stop() && cancel_waiting(future, py) {
+        return;
+    }
     let completion = &future.completion;
     let pause = || {
         // What a signal handler raised is for the waiting thread, not for the task.
@@ -217,7 +221,7 @@ pub fn cancel_waiting(future: &FutureObject, py: Python<'_>) -> bool {
     let Some(record) = future.observers().and_then(|o| o.record.as_ref()) else {
         return false;
     };
-    if !record.backing_off.load(Relaxed) || !future.completion.settle_running() {
+    if !record.backing_off.load(SeqCst) || !future.completion.settle_running() {
         return false;
     }
     end_running(future, State::Cancelled, None, py);
