@@ -451,3 +451,23 @@ def test_other_threads_run_beside_nodes_that_are_no_python_functions(
     thread.join()
     assert run[seen] in ([], [1])
     assert run[after] == [1]
+
+
+def test_more_tasks_than_take_part_can_wait_for_one_run() -> None:
+    gate, entered = threading.Event(), threading.Semaphore(0)
+    with taskloom.Executor(1) as other, taskloom.Executor(1) as executor:
+        blocked = other.submit(gate.wait)
+        g = taskloom.Graph()
+        for _ in range(8):
+            g.add(blocked.result)
+        run = executor.start(g)
+
+        def wait() -> bool:
+            entered.release()
+            return run.wait()
+
+        waiting = [executor.submit(wait) for _ in range(6)]
+        assert all(entered.acquire(timeout=60) for _ in waiting)
+        gate.set()
+        assert run.wait(60)
+        assert all(task.result(60) for task in waiting)

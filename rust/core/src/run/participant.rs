@@ -23,21 +23,20 @@ use crate::sync::atomic::{
 };
 
 impl<E: NodeExec> Run<E> {
-    /// Takes part until there is nothing to take; whether the run is over then. `CALLER` is for the thread
-    /// that called.
+    /// Takes part until there is nothing to take; whether the run is over then. None if there was no lane
+    /// free. `CALLER` is for the thread that called.
     ///
     /// # Safety
     /// Attached.
-    pub(super) unsafe fn participate<const CALLER: bool>(self: &Arc<Self>) -> bool {
+    pub(super) unsafe fn participate<const CALLER: bool>(self: &Arc<Self>) -> Option<bool> {
         let shared = self.shared_state();
-        let Some(lane) = shared.lanes.iter().find_map(|lane| lane.claim()) else {
-            // As many others are at it as can be of use.
-            return self.is_over();
-        };
+        // The first lane is the calling thread's, which must always get one.
+        let lanes = &shared.lanes[usize::from(!CALLER)..];
+        let lane = lanes.iter().find_map(|lane| lane.claim())?;
         // SAFETY: attached, as the caller says.
         self.noted(|| unsafe { self.work::<CALLER>(shared, &lane) });
         drop(lane);
-        self.is_over()
+        Some(self.is_over())
     }
 
     /// # Safety

@@ -148,7 +148,7 @@ impl<E: NodeExec> Run<E> {
             _ => self.offer(),
         }
         // SAFETY: attached, as the caller says.
-        while !unsafe { self.participate::<true>() } {
+        while unsafe { self.participate::<true>() } != Some(true) {
             let sharing = &self.sharing;
             sharing.work.reset();
             // Also orders the reset before the look at `ended`, which is set before the event.
@@ -217,7 +217,7 @@ impl<E: NodeExec> Run<E> {
         // SAFETY: attached, as the caller says.
         let over = unsafe { self.participate::<false>() };
         self.sharing.help.leave();
-        if !over && self.has_work() {
+        if over != Some(true) && self.has_work() {
             self.offer();
         }
     }
@@ -435,7 +435,9 @@ impl<E: NodeExec> Run<E> {
             // SAFETY: attached, as the caller says.
             let over = unsafe { self.participate::<false>() };
             help.leave();
-            if over || !self.has_work() {
+            // Without a lane, as many are at it as can be of use: they look again before they leave.
+            // To ask again at once would keep the interpreter from them.
+            if over != Some(false) || !self.has_work() {
                 return;
             }
             help.join();
