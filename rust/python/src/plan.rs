@@ -3,6 +3,7 @@
 mod access;
 mod assemble;
 mod builder;
+mod callee;
 mod compile;
 mod infer;
 mod node;
@@ -15,7 +16,8 @@ mod values;
 mod window;
 
 pub use access::Use;
-pub use builder::{Callee, GraphBuilder};
+pub use builder::GraphBuilder;
+pub use callee::Callee;
 pub use compile::Plan;
 pub use infer::Inferred;
 pub use node::Node;

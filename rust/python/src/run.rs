@@ -3,6 +3,7 @@
 mod caller;
 mod deferred;
 mod execution;
+mod failure;
 mod flow;
 mod fork;
 mod handle;

@@ -1,6 +1,7 @@
 //! The methods of a future.
 
-use super::execute::{self, as_object, call_back, cancel as cancel_future, finish};
+use super::cancel as cancel_future;
+use super::execute::{self, as_object, call_back, finish};
 use super::managed::record_of;
 use super::{FutureObject, INLINE, MANAGED, Object, PROMISE, standard, waits};
 use crate::{call, errors, tracing};

@@ -16,6 +16,7 @@
 //! held by its queue, from outside, and a finished one refers only to its outcome. So it is tracked
 //! when its outcome is, when it gets observers, or when it gets attributes.
 
+mod cancel;
 mod class;
 mod collect;
 mod execute;
@@ -30,10 +31,11 @@ mod standard;
 mod waits;
 mod watch;
 
+pub use cancel::{cancel, cancel_here};
 pub use class::register;
 pub use execute::is_cancellation;
-pub use execute::{as_object, cancel_here, settle_elsewhere as settle};
-pub use execute::{cancel, drop_garbage, execute, fail_with, has_garbage};
+pub use execute::{as_object, settle_elsewhere as settle};
+pub use execute::{drop_garbage, execute, fail_with, has_garbage};
 pub use managed::{manage, record_of};
 pub use record::Record;
 pub use waits::{after_fork, count_report, hung, register_waits};
@@ -322,7 +324,7 @@ impl FutureObject {
             return self.completion.state();
         }
         if state == State::Pending && self.origin.is_cancelled() {
-            execute::cancel(self, py);
+            cancel(self, py);
             return self.completion.state();
         }
         state

@@ -9,93 +9,18 @@ use pyo3::PyTraverseError;
 use pyo3::PyVisit;
 use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
-use pyo3::types::{PyDict, PySet, PyTuple};
+use pyo3::types::{PyDict, PyTuple};
 use taskloom_core::plan::Preference;
 use taskloom_core::plan::access::Exclusive;
 
 use super::access::Use;
+use super::callee::Callee;
 use super::compile::{Extra, Plan, compile};
 use super::infer::{Finding, Inferred, infer, mode_of, name_of};
 use super::node::Node;
 use super::reader::Reader;
 use super::window::Windows;
 use crate::errors;
-
-/// What a node calls, and what `Graph.add` needs to know about it: made once per function and graph.
-#[pyclass(frozen, module = "taskloom._taskloom")]
-pub struct Callee {
-    pub(super) function: Py<PyAny>,
-    pub(super) options: Option<Py<PyAny>>,
-    /// The numbers of positional arguments that fit when there are no keyword arguments.
-    low: usize,
-    high: usize,
-    /// What its nodes are called, with their index.
-    label: String,
-    /// How it uses its parameters, if its annotations say so.
-    accesses: Option<Py<PyAny>>,
-    /// The shapes with keyword arguments that were found to fit: `(positional, *names)`.
-    fitting: Py<PySet>,
-}
-
-#[pymethods]
-impl Callee {
-    #[new]
-    #[pyo3(signature = (function, options, low, high, label, accesses=None))]
-    fn new(
-        py: Python<'_>,
-        function: Py<PyAny>,
-        options: Option<Py<PyAny>>,
-        low: usize,
-        high: usize,
-        label: String,
-        accesses: Option<Py<PyAny>>,
-    ) -> PyResult<Self> {
-        Ok(Callee {
-            function,
-            options,
-            low,
-            high,
-            label,
-            accesses,
-            fitting: PySet::empty(py)?.unbind(),
-        })
-    }
-
-    #[getter]
-    fn function(&self, py: Python<'_>) -> Py<PyAny> {
-        self.function.clone_ref(py)
-    }
-
-    #[getter]
-    fn options(&self, py: Python<'_>) -> Option<Py<PyAny>> {
-        self.options.as_ref().map(|options| options.clone_ref(py))
-    }
-
-    /// The least and the most positional arguments that fit when there are no keyword arguments.
-    #[getter]
-    fn arity(&self) -> (usize, usize) {
-        (self.low, self.high)
-    }
-
-    #[getter]
-    fn accesses(&self, py: Python<'_>) -> Option<Py<PyAny>> {
-        self.accesses
-            .as_ref()
-            .map(|accesses| accesses.clone_ref(py))
-    }
-
-    fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
-        visit.call(&self.function)?;
-        visit.call(&self.accesses)?;
-        visit.call(&self.options)
-    }
-}
-
-impl Callee {
-    pub(super) fn label(&self) -> &str {
-        &self.label
-    }
-}
 
 /// The native half of `taskloom.Graph`.
 #[pyclass(frozen, subclass, module = "taskloom._taskloom")]
@@ -440,7 +365,7 @@ impl GraphBuilder {
                 .transpose()?;
             let name = match given.filter(|name| !name.is_none()) {
                 Some(name) => name.str()?.to_string(),
-                None => format!("{}#{}", callee.get().label, slf.get().__len__()),
+                None => format!("{}#{}", callee.get().label(), slf.get().__len__()),
             };
             check.call1(py, (&callee.get().function, &args, kwargs.as_ref(), name))?;
         }

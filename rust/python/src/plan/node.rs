@@ -7,7 +7,7 @@ use pyo3::PyVisit;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyGenericAlias, PyString, PyTuple, PyType};
 
-use super::builder::Callee;
+use super::callee::Callee;
 
 /// What makes a node anew: a function, with the graph and the index that it takes.
 type Reduced<'py> = (Bound<'py, PyAny>, (Py<PyAny>, u32));

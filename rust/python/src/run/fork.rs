@@ -2,7 +2,7 @@
 
 use pyo3::prelude::*;
 
-use super::execution::NO_NODE;
+use super::failure::NO_NODE;
 use super::flow::here;
 use crate::errors;
 

@@ -12,7 +12,8 @@ use taskloom_core::ready::BANDS;
 use taskloom_core::run::{Mark, Run, State};
 
 use super::caller::attend;
-use super::execution::{Execution, Failure, NO_NODE, wait_for};
+use super::execution::{Execution, wait_for};
+use super::failure::{Failure, NO_NODE};
 use super::fork::left_behind;
 use super::watch::{Entry, Watch};
 use crate::call;

@@ -14,7 +14,8 @@ use taskloom_core::clock;
 use taskloom_core::pool::Worker;
 use taskloom_core::run::Outcome;
 
-use super::execution::{Execution, NO_NODE, Scratch};
+use super::execution::{Execution, Scratch};
+use super::failure::NO_NODE;
 use crate::future;
 use crate::plan::PLAIN;
 
