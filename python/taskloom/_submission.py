@@ -1,29 +1,17 @@
-"""Submits that take more than a place in the queue: prerequisites, resources, worker processes.
-
-A `Launch` brings one task on its way: it waits for the futures that the task comes after, then for
-the resources that it needs, then hands the task to a worker or a process. Its future is prepared
-by the engine and not queued before that, and the executor's workers stay as long.
-"""
+"""Submits that take more than a place in the queue: prerequisites, resources, worker processes."""
 
 from __future__ import annotations
 
 import threading
-import time
 from collections import Counter
-from collections.abc import Callable
-from contextvars import copy_context
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, final
+from typing import TYPE_CHECKING, Any, final
 
 from taskloom import _taskloom
+from taskloom._held import Launch
+from taskloom._resolving import Call, replaces_attempts
 from taskloom._taskloom import Future, TaskOptions
-from taskloom.errors import DeadlineMissed, OptionError
-from taskloom.flow import RetryTask
-from taskloom.retry import Retry, next_attempt
-from taskloom.task import Options, Task
 
 if TYPE_CHECKING:
-    from concurrent.futures import Future as StandardFuture
-
     from taskloom.places._coroutine import Turn
     from taskloom.places.process import ProcessPlace
     from taskloom.scheduling.admission import Admission
@@ -31,87 +19,7 @@ if TYPE_CHECKING:
     from taskloom.scheduling.resources import Resources
     from taskloom.scheduling.statistics import Outside
 
-__all__ = ["Base", "Desk", "resolve", "resolved_options"]
-
-# A function with its positional and keyword arguments.
-Call = tuple[Callable[..., Any], tuple[Any, ...], dict[str, Any]]
-
-_PLACES_OF_SUBMITS = ("thread", "process", "loop")
-
-
-class Base(NamedTuple):
-    """What an executor gives every task that it runs."""
-
-    timing: bool = False
-    interrupt: bool = False
-    timeout: float | None = None
-
-
-def resolve(given: Options, base: Base) -> TaskOptions:
-    """What the engine needs of some options; `OptionError` for one that has no meaning here."""
-    place = given.get("place", "thread")
-    if place not in _PLACES_OF_SUBMITS:
-        raise OptionError(
-            f"place={place!r} does not apply to a submitted task; it runs in place='thread', "
-            "place='process' or place='loop'"
-        )
-    on_error = given.get("on_error", "cancel_dependents")
-    if on_error == "cancel_run":
-        raise OptionError(
-            "on_error='cancel_run' applies to nodes of a graph, not to a submitted task; "
-            "'cancel_dependents' or 'continue' does"
-        )
-    resources = given.get("resources")
-    if resources is not None:
-        from taskloom.scheduling.resources import Resources
-
-        if not isinstance(resources, Resources):
-            raise OptionError(
-                f"resources={resources!r} must be a taskloom.Resources, such as Resources(cpu=0.5)"
-            )
-    prerequisites = given.get("after", ())
-    for item in prerequisites:
-        if not callable(getattr(item, "add_done_callback", None)):
-            raise OptionError(f"after= takes futures, not {item!r}")
-    return TaskOptions(
-        given,
-        priority=max(-100, min(100, given.get("priority", 0))),
-        deadline=given.get("deadline"),
-        timeout=given.get("timeout", base.timeout),
-        timing=base.timing,
-        interrupt=base.interrupt,
-        name=given.get("name"),
-        retry=given.get("retry"),
-        special=place != "thread"
-        or bool(resources)
-        or bool(prerequisites)
-        or _replaces_attempts(given, base.timeout),
-        lets_go_on=on_error == "continue",
-    )
-
-
-def _replaces_attempts(given: Options, timeout: float | None) -> bool:
-    """Whether another attempt follows one that ran out of time, whose thread is still in it."""
-    retry = given.get("retry")
-    return (
-        retry is not None
-        and retry.tries_again
-        and given.get("retry_safe", False)
-        and given.get("timeout", timeout) is not None
-    )
-
-
-def resolved_options(
-    task: Task[..., Any], nearer: Options, base: Base, cache: dict[Any, Any]
-) -> TaskOptions:
-    """The options of a task laid under those of a view, resolved once for each pair."""
-    chosen = cache.get(task)
-    if chosen is None:
-        if len(cache) >= 256:  # tasks made by the thousand are not worth keeping
-            cache.clear()
-        chosen = cache[task] = resolve(nearer.over(task.options), base)
-    found: TaskOptions = chosen
-    return found
+__all__ = ["Desk"]
 
 
 @final
@@ -184,14 +92,16 @@ class Desk:
             future = self.spawn(pool, chosen, call)
             future.add_done_callback(self._spawned_over)
             return future
-        if given.get("place") == "process" or _replaces_attempts(given, self._timeout):
+        if given.get("place") == "process" or replaces_attempts(given, self._timeout):
+            from taskloom._attempts import AttemptsLaunch, Threads
+
             by_process = given.get("place") == "process"
             launch: Launch = AttemptsLaunch(
                 self,
                 pool,
                 chosen,
                 call,
-                place=self.process_place() if by_process else _Threads(pool, chosen),
+                place=self.process_place() if by_process else Threads(pool, chosen),
                 timeout=given.get("timeout", self._timeout),
                 bounded=bounded,
             )
@@ -354,299 +264,3 @@ def _end_of(future: Future[Any]) -> str:
 def _start_all(launches: list[Launch | Turn]) -> None:
     for launch in launches:
         launch.start()
-
-
-class Launch:
-    """One task on its way to a worker."""
-
-    def __init__(
-        self,
-        desk: Desk,
-        pool: _taskloom.Pool,
-        chosen: TaskOptions,
-        call: Call,
-        *,
-        bounded: bool,
-    ) -> None:
-        self.desk = desk
-        self.pool = pool
-        self.band = chosen.band
-        self.future: Future[Any] = pool._prepare(chosen, *call, bounded=bounded)
-        self.started = False
-        # Whether the pool counts it; the desk's lock guards this.
-        self.handed = False
-        self._needs: Resources | None = chosen.given.get("resources")
-        self._lock = threading.Lock()
-        # Whether the way is over: started, or given up before.
-        self._decided = False
-        self._admitted = False
-        self._unfinished = 1
-        self._prerequisites: tuple[StandardFuture[Any], ...] = ()
-
-    def begin(self, prerequisites: tuple[StandardFuture[Any], ...]) -> None:
-        """Starts the task once all of these are done."""
-        self._unfinished += len(prerequisites)
-        self._prerequisites = prerequisites
-        self.future.add_done_callback(self._over)
-        for prerequisite in prerequisites:
-            prerequisite.add_done_callback(self._after)
-        self._count_down()
-
-    def unfinished(self) -> list[Any]:
-        """The prerequisites that are not done."""
-        return [before for before in self._prerequisites if not before.done()]
-
-    def _after(self, prerequisite: StandardFuture[Any]) -> None:
-        failed = prerequisite.cancelled() or prerequisite.exception() is not None
-        if failed and not _taskloom._lets_go_on(prerequisite):
-            _taskloom._cancel_here(self.future)
-        self._count_down()
-
-    def _count_down(self) -> None:
-        with self._lock:
-            self._unfinished -= 1
-            if self._unfinished > 0 or self._decided:
-                return
-        if self._needs is None or self.desk.admit(self, self._needs):
-            self.start()
-
-    def start(self) -> None:
-        """All that the task waited for is there."""
-        with self._lock:
-            self._admitted = self._needs is not None
-            self._prerequisites = ()
-            if self._decided:
-                given_up = True
-            else:
-                given_up, self._decided, self.started = False, True, True
-        if given_up:
-            self.left()
-            return
-        if self._needs is not None:
-            _taskloom._set_on_left(self.future, self.left)
-        self.launch()
-
-    def launch(self) -> None:
-        """Hands the task over."""
-        self.desk.hand_over(self)
-        if not self.pool._enqueue(self.future):
-            self.desk.take_back(self)
-
-    def left(self) -> None:
-        """The task holds its resources no longer."""
-        with self._lock:
-            admitted, self._admitted = self._admitted, False
-        if admitted and self._needs is not None:
-            self.desk.release(self._needs)
-
-    def _over(self, future: Future[Any]) -> None:
-        self.desk.forget(self)
-        with self._lock:
-            given_up = not self._decided
-            self._decided = True
-        if given_up:
-            if self._needs is not None:
-                self.desk.admission.withdraw(self, self._needs)
-            self.pool._enqueue(future)  # over: this only lets the workers go
-        elif _taskloom._attempts(future) == 0:
-            self.left()
-
-
-class _Place(Protocol):
-    """Where attempts of a task run, each with a future of its own."""
-
-    def submit(
-        self,
-        function: Callable[..., Any],
-        args: tuple[Any, ...],
-        kwargs: dict[str, Any],
-        *,
-        timeout: float | None,
-        name: str | None,
-        on_begin: Callable[[], object],
-    ) -> StandardFuture[Any]: ...
-
-
-@final
-class _Threads:
-    """The workers of a pool: an attempt that is out of time leaves its thread to itself."""
-
-    def __init__(self, pool: _taskloom.Pool, chosen: TaskOptions) -> None:
-        self._pool = pool
-        self._priority = chosen.given.get("priority", 0)
-        self._context = copy_context()
-        self._attempts = 0
-        self.last_error: BaseException | None = None
-
-    def submit(
-        self,
-        function: Callable[..., Any],
-        args: tuple[Any, ...],
-        kwargs: dict[str, Any],
-        *,
-        timeout: float | None,
-        name: str | None,
-        on_begin: Callable[[], object],
-    ) -> Future[Any]:
-        on_begin()  # from here on the attempt is what counts as queued
-        chosen = TaskOptions(Options.EMPTY, priority=self._priority, timeout=timeout, name=name)
-        # A copy: an attempt that is out of time may still be in the one before.
-        context = self._context.copy()
-        future: Future[Any] = context.run(
-            self._pool._prepare, chosen, function, args, kwargs, bounded=False
-        )
-        _taskloom._set_attempts(future, self._attempts, self.last_error)
-        self._attempts += 1
-        self._pool._enqueue(future)
-        return future
-
-
-@final
-class AttemptsLaunch(Launch):
-    """One task whose attempts are tasks of their own: in worker processes, or on threads."""
-
-    def __init__(
-        self,
-        desk: Desk,
-        pool: _taskloom.Pool,
-        chosen: TaskOptions,
-        call: Call,
-        *,
-        place: _Place,
-        timeout: float | None,
-        bounded: bool,
-    ) -> None:
-        super().__init__(desk, pool, chosen, call, bounded=bounded)
-        given = chosen.given
-        self._call = call
-        self._place = place
-        self._name: str | None = given.get("name")
-        self._timeout = timeout
-        deadline: float | None = given.get("deadline")
-        self._deadline = None if deadline is None else time.monotonic() + deadline
-        self._retry: Retry | None = given.get("retry")
-        # The attempts that have failed: not those that asked for another.
-        self._failed = 0
-        self._backing_off = False
-        self._task: StandardFuture[Any] | None = None
-        self._tried_at = 0.0
-        _taskloom._set_canceller(self.future, self._cancel)
-        around = _taskloom.current_token()
-        if around is not None:
-            around.on_cancel(self.future.cancel)
-
-    def launch(self) -> None:
-        """Has the first attempt made."""
-        if isinstance(self._place, _Threads):
-            # The attempts are the pool's tasks.
-            self.desk.hand_over(self)
-        if _taskloom._begin(self.future):
-            self._try()
-        else:
-            self.pool._enqueue(self.future)
-
-    def _try(self) -> None:
-        self._backing_off = False
-        if self.future.done():
-            return
-        limit, by_deadline = self._timeout, False
-        if self._deadline is not None and self.desk.hard_deadlines:
-            left = self._deadline - time.monotonic()
-            if left <= 0:
-                self._end(None, DeadlineMissed("the deadline passed before the task began"))
-                return
-            if limit is None or left < limit:
-                limit, by_deadline = left, True
-        self._tried_at = time.monotonic()
-        function, args, kwargs = self._call
-        try:
-            task = self._place.submit(
-                function,
-                args,
-                kwargs,
-                timeout=limit,
-                name=self._name,
-                on_begin=self._begun,
-            )
-        except BaseException as error:
-            self._end(None, error)
-            return
-        self._task = task
-        task.add_done_callback(lambda task: self._done(task, by_deadline))
-
-    def _begun(self) -> None:
-        """The place has begun with an attempt."""
-        self._tried_at = time.monotonic()
-        self.pool._let_go(self.future)
-        _taskloom._note_begin(self.future)
-
-    def _note(self, status: str) -> None:
-        """Tells a recording that is on."""
-        recording = getattr(self.pool, "_recording", None)
-        # A thread notes its tasks itself.
-        if recording is not None and not isinstance(self._place, _Threads):
-            function = self._call[0]
-            name = self._name or getattr(function, "__qualname__", type(function).__name__)
-            recording._saw_process(name, self._tried_at, time.monotonic(), status)
-
-    def _done(self, task: StandardFuture[Any], by_deadline: bool) -> None:
-        if task.cancelled():
-            self._note("cancelled")
-            _taskloom._settle(self.future, "cancelled", None)
-            self._end_slot()
-            return
-        error = task.exception()
-        self._note("done" if error is None else "failed")
-        if error is None:
-            self._end(task.result(), None)
-            return
-        if by_deadline and type(error) is TimeoutError:
-            self._end(None, DeadlineMissed(f"deadline: {error}"))
-            return
-        asked = isinstance(error, RetryTask)
-        self._failed += not asked
-        left = None
-        if self._deadline is not None and self.desk.hard_deadlines:
-            left = self._deadline - time.monotonic()
-        try:
-            wait = next_attempt(self._retry, error, self._failed, left)
-        except BaseException as problem:
-            wait, error = None, problem
-        if wait is not None and not asked:
-            self._pass_on(error)
-        if wait is None:
-            self._end(None, error)
-        elif wait > 0:
-            self._backing_off = True
-            _taskloom._call_later(wait, self._try)
-        else:
-            self._try()
-
-    def _pass_on(self, error: BaseException) -> None:
-        if isinstance(self._place, _Threads):
-            self._place.last_error = error
-        if self._retry is not None and self._retry.pass_error is not None:
-            function, args, kwargs = self._call
-            self._call = function, args, {**kwargs, self._retry.pass_error: error}
-
-    def _end(self, value: object, error: BaseException | None) -> None:
-        if error is None:
-            _taskloom._settle(self.future, "done", value)
-        else:
-            _taskloom._settle(self.future, "failed", error)
-        self._end_slot()
-
-    def _end_slot(self) -> None:
-        self.pool._enqueue(self.future)
-        self.left()
-
-    def _cancel(self) -> bool:
-        task = self._task
-        if task is None:
-            return _taskloom._cancel_here(self.future)
-        if not self._backing_off:
-            return task.cancel()
-        cancelled = _taskloom._settle(self.future, "cancelled", None)
-        if cancelled:
-            self._end_slot()
-        return cancelled

@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Any, Literal, ParamSpec, TypeVar, final
 from taskloom import _taskloom
 from taskloom._mapping import map_ordered
 from taskloom._observed import Observed
+from taskloom._resolving import Base, resolve, resolved_options
 from taskloom._running import Running
-from taskloom._submission import Base, Desk, resolve, resolved_options
+from taskloom._submission import Desk
 from taskloom._taskloom import Future, Plan
 from taskloom._workers import Workers, is_exiting, register
 from taskloom.errors import OptionError

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, ParamSpec, Self, TypeVar, final
 
 from taskloom import _taskloom
 from taskloom._mapping import map_ordered
-from taskloom._submission import Base, resolve, resolved_options
+from taskloom._resolving import Base, resolve, resolved_options
 from taskloom._taskloom import Future, Plan
 from taskloom.errors import OptionError
 from taskloom.task import Options, Task

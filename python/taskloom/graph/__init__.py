@@ -3,6 +3,7 @@
 builder      Graph: nodes, uses of values, compile
 view         a graph seen through options
 patterns     many nodes at once: map, reduce, partition, concat, depends_on
+reduction    how reduce combines many values into one
 trees        nodes with one parent each, whose value flows to them
 composition  a graph or plan as part of another graph
 flow         branches and loops

@@ -10,14 +10,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import chain, repeat
 from operator import getitem
-from typing import Any, Generic, TypeVar, final, overload
+from typing import Any, TypeVar, final, overload
 
 from taskloom import _taskloom
 from taskloom._taskloom import Node, Pack, Use
-from taskloom.access import EXCLUSIVE
 from taskloom.errors import GraphError
+from taskloom.graph._reduction import combined, folding, used_up
 from taskloom.graph._shapes import Adder, Shapes, node_of
-from taskloom.task import Task
 
 __all__ = ["Group", "Joined"]
 
@@ -238,7 +237,7 @@ class Patterns(Shapes):
         if not items:
             raise GraphError("reduce has nothing to combine: give it values, or initial=...")
         adder = self._adder()
-        folding = _fold(function)
+        of_many = folding(function)
 
         def operand(value: Any, place: int) -> Any:
             if map is not None and not (place == 0 and initial is not MISSING):
@@ -247,14 +246,14 @@ class Patterns(Shapes):
 
         def combine(operands: list[Any], part: str) -> Node[Any]:
             if mode is not None:
-                operands = [_used_up(mode, value) for value in operands]
-            call: Callable[..., Any] = function if len(operands) == 2 else folding
+                operands = [used_up(mode, value) for value in operands]
+            call: Callable[..., Any] = function if len(operands) == 2 else of_many
             return adder.add(call, operands, part=part)
 
-        result = _tree(items, split_every, operand, combine)
+        result = combined(items, split_every, operand, combine)
         if isinstance(result, Node) and (len(items) > 1 or "name" not in adder.given):
             return result
-        return adder.add(folding, (result,), part="")
+        return adder.add(of_many, (result,), part="")
 
     def partition(
         self, values: Any, parts: int, /, *, by: Callable[[Any], int] | None = None
@@ -331,7 +330,7 @@ class Patterns(Shapes):
         adder = self._adder()
         if split_every is None or len(items) <= split_every:
             return adder.add(concat, items)
-        result: Node[Any] = _tree(
+        result: Node[Any] = combined(
             items,
             split_every,
             lambda value, place: value,
@@ -370,13 +369,6 @@ class Patterns(Shapes):
         return Joined(adder, parents)
 
 
-def _used_up(mode: Use, value: Any) -> Use:
-    """An operand of a reduction with an access mode; a constant must be there for the next run."""
-    if node_of(value) is None and mode.mode in EXCLUSIVE:
-        return Use("copy", value)
-    return Use(mode.mode, value, mode.copier)
-
-
 def _rows(sequences: tuple[Any, ...]) -> Iterator[tuple[Any, ...]]:
     """The arguments of each call of a `map`."""
     columns: list[Iterable[Any]] = []
@@ -410,85 +402,6 @@ def _rows(sequences: tuple[Any, ...]) -> Iterator[tuple[Any, ...]]:
         for place in range(len(columns))
     ]
     return zip(*full, strict=True)
-
-
-def _tree(
-    items: Sequence[Any],
-    split_every: int,
-    operand: Callable[[Any, int], Any],
-    combine: Callable[[list[Any], str], Node[Any]],
-) -> Any:
-    """Combines items from left to right, `split_every` at a time.
-
-    As soon as there are enough values of a level they are combined into one of the next: so that,
-    as for carries in counting, no more than `split_every - 1` wait on each level.
-    """
-    levels: list[list[Any]] = [[]]
-    made = 0
-    last = len(items) - 1
-
-    def lift(level: int, final: bool) -> None:
-        nonlocal made
-        waiting, levels[level] = levels[level], []
-        if len(waiting) > 1:
-            value: Any = combine(waiting, "" if final else f"[{made}]")
-            made += 1
-        else:
-            (value,) = waiting
-        if level + 1 == len(levels):
-            levels.append([])
-        levels[level + 1].append(value)
-
-    def above(level: int) -> bool:
-        return any(levels[level + 1 :])
-
-    for place, item in enumerate(items):
-        levels[0].append(operand(item, place))
-        level = 0
-        while len(levels[level]) == split_every:
-            lift(level, final=place == last and not above(level))
-            level += 1
-    level = 0
-    while above(level) or len(levels[level]) > 1:
-        if levels[level]:
-            lift(level, final=not above(level))
-        level += 1
-    return next(value for values in levels for value in values)
-
-
-@final
-class Fold(Generic[T]):
-    """A function of two values, made one of any number: from left to right.
-
-    >>> import operator
-    >>> from taskloom.graph.patterns import Fold
-    >>> Fold(operator.sub)(10, 3, 2)
-    5
-    """
-
-    __slots__ = ("__name__", "function")
-
-    def __init__(self, function: Callable[[Any, Any], T]) -> None:
-        self.function = function
-        self.__name__ = getattr(function, "__name__", type(function).__name__)
-
-    def __call__(self, first: Any, /, *rest: Any) -> Any:
-        function = self.function
-        for value in rest:
-            first = function(first, value)
-        return first
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, Fold) and self.function == other.function
-
-    def __hash__(self) -> int:
-        return hash((Fold, self.function))
-
-
-def _fold(function: Callable[[Any, Any], Any]) -> Callable[..., Any]:
-    if isinstance(function, Task):
-        return Task(Fold(function.function), function.options)
-    return Fold(function)
 
 
 def _share(length: int, place: int, parts: int) -> slice:

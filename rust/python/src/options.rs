@@ -5,7 +5,7 @@ use pyo3::types::PyString;
 use taskloom_core::clock;
 use taskloom_core::ready::{BANDS, DEFAULT_BAND};
 
-/// What a submit with options does beyond the plain call. Made by `taskloom._submission.resolve`.
+/// What a submit with options does beyond the plain call. Made by `taskloom._resolving.resolve`.
 #[pyclass(frozen, module = "taskloom._taskloom")]
 pub struct TaskOptions {
     /// The `taskloom.task.Options` that this was made from.

@@ -1,5 +1,6 @@
 use super::*;
 use crate::latch::Event;
+use crate::ready::Order;
 use std::cell::Cell;
 use std::sync::atomic::AtomicU64;
 use std::sync::{OnceLock, Weak};

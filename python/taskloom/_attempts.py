@@ -1,0 +1,224 @@
+"""A task whose attempts are tasks of their own, where one cannot end before the next begins."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from contextvars import copy_context
+from typing import TYPE_CHECKING, Any, Protocol, final
+
+from taskloom import _taskloom
+from taskloom._held import Launch
+from taskloom._resolving import Call
+from taskloom._taskloom import Future, TaskOptions
+from taskloom.errors import DeadlineMissed
+from taskloom.flow import RetryTask
+from taskloom.retry import Retry, next_attempt
+from taskloom.task import Options
+
+if TYPE_CHECKING:
+    from concurrent.futures import Future as StandardFuture
+
+    from taskloom._submission import Desk
+
+__all__ = ["AttemptsLaunch", "Threads"]
+
+
+class Place(Protocol):
+    """Where attempts of a task run, each with a future of its own."""
+
+    def submit(
+        self,
+        function: Callable[..., Any],
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+        *,
+        timeout: float | None,
+        name: str | None,
+        on_begin: Callable[[], object],
+    ) -> StandardFuture[Any]: ...
+
+
+@final
+class Threads:
+    """The workers of a pool: an attempt that is out of time leaves its thread to itself."""
+
+    def __init__(self, pool: _taskloom.Pool, chosen: TaskOptions) -> None:
+        self._pool = pool
+        self._priority = chosen.given.get("priority", 0)
+        self._context = copy_context()
+        self._attempts = 0
+        self.last_error: BaseException | None = None
+
+    def submit(
+        self,
+        function: Callable[..., Any],
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+        *,
+        timeout: float | None,
+        name: str | None,
+        on_begin: Callable[[], object],
+    ) -> Future[Any]:
+        on_begin()  # from here on the attempt is what counts as queued
+        chosen = TaskOptions(Options.EMPTY, priority=self._priority, timeout=timeout, name=name)
+        # A copy: an attempt that is out of time may still be in the one before.
+        context = self._context.copy()
+        future: Future[Any] = context.run(
+            self._pool._prepare, chosen, function, args, kwargs, bounded=False
+        )
+        _taskloom._set_attempts(future, self._attempts, self.last_error)
+        self._attempts += 1
+        self._pool._enqueue(future)
+        return future
+
+
+@final
+class AttemptsLaunch(Launch):
+    """One task whose attempts are tasks of their own: in worker processes, or on threads."""
+
+    def __init__(
+        self,
+        desk: Desk,
+        pool: _taskloom.Pool,
+        chosen: TaskOptions,
+        call: Call,
+        *,
+        place: Place,
+        timeout: float | None,
+        bounded: bool,
+    ) -> None:
+        super().__init__(desk, pool, chosen, call, bounded=bounded)
+        given = chosen.given
+        self._call = call
+        self._place = place
+        self._name: str | None = given.get("name")
+        self._timeout = timeout
+        deadline: float | None = given.get("deadline")
+        self._deadline = None if deadline is None else time.monotonic() + deadline
+        self._retry: Retry | None = given.get("retry")
+        # The attempts that have failed: not those that asked for another.
+        self._failed = 0
+        self._backing_off = False
+        self._task: StandardFuture[Any] | None = None
+        self._tried_at = 0.0
+        _taskloom._set_canceller(self.future, self._cancel)
+        around = _taskloom.current_token()
+        if around is not None:
+            around.on_cancel(self.future.cancel)
+
+    def launch(self) -> None:
+        """Has the first attempt made."""
+        if isinstance(self._place, Threads):
+            # The attempts are the pool's tasks.
+            self.desk.hand_over(self)
+        if _taskloom._begin(self.future):
+            self._try()
+        else:
+            self.pool._enqueue(self.future)
+
+    def _try(self) -> None:
+        self._backing_off = False
+        if self.future.done():
+            return
+        limit, by_deadline = self._timeout, False
+        if self._deadline is not None and self.desk.hard_deadlines:
+            left = self._deadline - time.monotonic()
+            if left <= 0:
+                self._end(None, DeadlineMissed("the deadline passed before the task began"))
+                return
+            if limit is None or left < limit:
+                limit, by_deadline = left, True
+        self._tried_at = time.monotonic()
+        function, args, kwargs = self._call
+        try:
+            task = self._place.submit(
+                function,
+                args,
+                kwargs,
+                timeout=limit,
+                name=self._name,
+                on_begin=self._begun,
+            )
+        except BaseException as error:
+            self._end(None, error)
+            return
+        self._task = task
+        task.add_done_callback(lambda task: self._done(task, by_deadline))
+
+    def _begun(self) -> None:
+        """The place has begun with an attempt."""
+        self._tried_at = time.monotonic()
+        self.pool._let_go(self.future)
+        _taskloom._note_begin(self.future)
+
+    def _note(self, status: str) -> None:
+        """Tells a recording that is on."""
+        recording = getattr(self.pool, "_recording", None)
+        # A thread notes its tasks itself.
+        if recording is not None and not isinstance(self._place, Threads):
+            function = self._call[0]
+            name = self._name or getattr(function, "__qualname__", type(function).__name__)
+            recording._saw_process(name, self._tried_at, time.monotonic(), status)
+
+    def _done(self, task: StandardFuture[Any], by_deadline: bool) -> None:
+        if task.cancelled():
+            self._note("cancelled")
+            _taskloom._settle(self.future, "cancelled", None)
+            self._end_slot()
+            return
+        error = task.exception()
+        self._note("done" if error is None else "failed")
+        if error is None:
+            self._end(task.result(), None)
+            return
+        if by_deadline and type(error) is TimeoutError:
+            self._end(None, DeadlineMissed(f"deadline: {error}"))
+            return
+        asked = isinstance(error, RetryTask)
+        self._failed += not asked
+        left = None
+        if self._deadline is not None and self.desk.hard_deadlines:
+            left = self._deadline - time.monotonic()
+        try:
+            wait = next_attempt(self._retry, error, self._failed, left)
+        except BaseException as problem:
+            wait, error = None, problem
+        if wait is not None and not asked:
+            self._pass_on(error)
+        if wait is None:
+            self._end(None, error)
+        elif wait > 0:
+            self._backing_off = True
+            _taskloom._call_later(wait, self._try)
+        else:
+            self._try()
+
+    def _pass_on(self, error: BaseException) -> None:
+        if isinstance(self._place, Threads):
+            self._place.last_error = error
+        if self._retry is not None and self._retry.pass_error is not None:
+            function, args, kwargs = self._call
+            self._call = function, args, {**kwargs, self._retry.pass_error: error}
+
+    def _end(self, value: object, error: BaseException | None) -> None:
+        if error is None:
+            _taskloom._settle(self.future, "done", value)
+        else:
+            _taskloom._settle(self.future, "failed", error)
+        self._end_slot()
+
+    def _end_slot(self) -> None:
+        self.pool._enqueue(self.future)
+        self.left()
+
+    def _cancel(self) -> bool:
+        task = self._task
+        if task is None:
+            return _taskloom._cancel_here(self.future)
+        if not self._backing_off:
+            return task.cancel()
+        cancelled = _taskloom._settle(self.future, "cancelled", None)
+        if cancelled:
+            self._end_slot()
+        return cancelled
