@@ -87,6 +87,7 @@ RUST_LAYERS = {
         "handles",
         "timer",
         "options",
+        "ready",
         "tracing",
         "future",
         "pool",

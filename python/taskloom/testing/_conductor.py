@@ -16,12 +16,15 @@ from __future__ import annotations
 import random
 import threading
 from collections.abc import Callable
-from typing import final
+from typing import TYPE_CHECKING, final
 
 from taskloom.errors import Cancelled, TaskloomError
+from taskloom.testing._queue import NEVER, Call, CallQueue
 from taskloom.testing.clock import VirtualClock
 
-NEVER = float("inf")
+if TYPE_CHECKING:
+    from taskloom.scheduling.config import ExecutorConfig
+
 THE_TEST = "the test"
 # How many waits of tasks are cancelled at the end; some tasks wait again.
 ROUNDS = 10_000
@@ -41,33 +44,6 @@ class Deadlock(TaskloomError):
     ...         print(str(error).splitlines()[0])
     nothing can move:
     """
-
-
-class Call:
-    """Something that can be begun: its name in messages, and how urgent it is.
-
-    `deadline` is a moment of the clock. Priorities are told apart as the real executor does it: in
-    eight bands, from 4 to -3.
-    """
-
-    __slots__ = ("deadline", "label", "priority")
-
-    def __init__(self, label: str, priority: int, *, deadline: float = float("inf")) -> None:
-        self.label = label
-        self.priority = max(-3, min(4, priority))
-        self.deadline = deadline
-
-    def is_ready(self) -> bool:
-        """Whether it may be begun now."""
-        return True
-
-    def run(self) -> None:
-        """Does all of it."""
-        raise NotImplementedError
-
-    def cancel(self) -> None:
-        """Gives it up before it was begun."""
-        raise NotImplementedError
 
 
 class Alarm:
@@ -99,10 +75,9 @@ class _Strand:
 class Conductor:
     """The strands of one executor, the calls that wait to be begun, and the choice between them."""
 
-    def __init__(self, seed: int, clock: VirtualClock, *, late_first: bool = True) -> None:
+    def __init__(self, seed: int, clock: VirtualClock, config: ExecutorConfig) -> None:
         self.clock = clock
-        # Whether a call whose deadline has passed goes before all others.
-        self._late_first = late_first
+        self.queue = CallQueue(config)
         self._alarms: list[Alarm] = []
         clock._wait = self._sleep
         # Whether somebody was told that nothing can move.
@@ -110,7 +85,6 @@ class Conductor:
         # Which of how many was chosen, each time that there was a choice.
         self.choices: list[tuple[int, int]] = []
         self._random = random.Random(seed)
-        self._queue: list[Call] = []
         self._waiting: list[_Strand] = []
         self._resting: list[_Strand] = []
         self._given: dict[_Strand, Call] = {}
@@ -118,29 +92,9 @@ class Conductor:
         self._carriers = 0
 
     @property
-    def queued(self) -> int:
-        return len(self._queue)
-
-    def add(self, call: Call) -> None:
-        """Queues a call."""
-        self._queue.append(call)
-
-    @property
     def in_task(self) -> bool:
         """Whether a task asks, not the test."""
         return self._me().label != THE_TEST
-
-    def oldest(self) -> Call:
-        """Of the queued calls the one that waits longest."""
-        return self._queue[0]
-
-    def least_urgent(self) -> Call:
-        """Of the queued calls the newest one of the lowest priority."""
-        return min(reversed(self._queue), key=lambda call: call.priority)
-
-    def remove(self, call: Call) -> None:
-        """Takes one call away that was not begun."""
-        self._queue.remove(call)
 
     def at(self, moment: float, callback: Callable[[], object]) -> Alarm:
         """Has `callback` called when the clock is there, until it is forgotten."""
@@ -160,11 +114,6 @@ class Conductor:
             first = min(due, key=lambda alarm: alarm.moment)
             self._alarms.remove(first)
             first.callback()
-
-    def take_queued(self) -> list[Call]:
-        """Takes away what was not begun."""
-        calls, self._queue = self._queue, []
-        return calls
 
     def wait(self, is_over: Callable[[], bool], timeout: float | None, reason: str) -> bool:
         """Lets others go on until `is_over` says so; False if `timeout` seconds passed first."""
@@ -213,53 +162,60 @@ class Conductor:
             strand = self._local.strand = _Strand(THE_TEST)
         return strand
 
-    def _candidates(self, but: _Strand | None = None) -> list[_Strand | Call]:
+    def draw(self, count: int) -> int:
+        """One of so many, by the seed; noted as a choice."""
+        chosen = self._random.randrange(count)
+        self.choices.append((chosen, count))
+        return chosen
+
+    def _movable(self, but: _Strand | None = None) -> tuple[int, list[_Strand]]:
+        """How many calls may be begun, and the strands that can go on."""
         self._ring()
         now = self.clock.now()
-
-        def rank(call: Call) -> tuple[bool, int, float]:
-            in_time = not (self._late_first and call.deadline < now)
-            return in_time, -call.priority if in_time else 0, call.deadline
-
-        ready = [(rank(call), call) for call in self._queue if call.is_ready()]
-        first = min((found for found, _ in ready), default=None)
-        movable: list[_Strand | Call] = [call for found, call in ready if found == first]
-        movable += [
+        ready = self.queue.ready()
+        return ready, [
             strand
             for strand in self._waiting
             if strand is not but and (strand.deadline <= now or strand.is_over())
         ]
-        return movable
 
     def _is_idle(self, but: _Strand) -> bool:
-        return not self._candidates(but)
+        ready, strands = self._movable(but)
+        return not ready and not strands
 
     def _next(self) -> _Strand | Call:
-        while not (candidates := self._candidates()):
+        ready, strands = self._movable()
+        while not ready and not strands:
             moments = [strand.deadline for strand in self._waiting]
             moment = min((*moments, *(alarm.moment for alarm in self._alarms)), default=NEVER)
             if moment == NEVER:
-                # Told to who can do something about it: whoever began to wait first, the test.
-                first = min(self._waiting, key=lambda strand: strand.label != THE_TEST)
-                self.told = True
-                first.problem = Deadlock(
-                    "nothing can move:"
-                    + "".join(f"\n  {s.label} waits {s.reason}" for s in self._waiting)
-                    + "".join(f"\n  {call.label} was not begun" for call in self._queue)
-                )
-                return first
+                return self._stuck()
             self.clock._jump(moment)
-        chosen = 0
-        if len(candidates) > 1:
-            chosen = self._random.randrange(len(candidates))
-            self.choices.append((chosen, len(candidates)))
-        return candidates[chosen]
+            ready, strands = self._movable()
+        if strands:
+            # Each call and each strand is as likely as any other.
+            chosen = self._random.randrange(ready + len(strands))
+            if ready or len(strands) > 1:
+                self.choices.append((max(chosen - ready, -1), len(strands)))
+            if chosen >= ready:
+                return strands[chosen - ready]
+        return self.queue.pop(self.clock.now(), self.draw)
+
+    def _stuck(self) -> _Strand:
+        """Nothing can move: told to who can do something about it, the test if it waits."""
+        first = min(self._waiting, key=lambda strand: strand.label != THE_TEST)
+        self.told = True
+        first.problem = Deadlock(
+            "nothing can move:"
+            + "".join(f"\n  {strand.label} waits {strand.reason}" for strand in self._waiting)
+            + "".join(f"\n  {call.label} was not begun" for call in self.queue)
+        )
+        return first
 
     def _pass_on(self, me: _Strand) -> None:
         """Gives the baton to the next one and comes back when `me` has it again."""
         chosen = self._next()
         if isinstance(chosen, Call):
-            self._queue.remove(chosen)
             if self._resting:
                 carrier = self._resting.pop()
                 self._given[carrier] = chosen
@@ -289,7 +245,6 @@ class Conductor:
             call.run()
             chosen = self._next()
             if isinstance(chosen, Call):
-                self._queue.remove(chosen)
                 self._given[me] = chosen
                 continue
             self._waiting.remove(chosen)

@@ -11,7 +11,8 @@ from taskloom import _taskloom
 from taskloom.errors import Cancelled, DeadlineMissed
 from taskloom.flow import RetryTask
 from taskloom.retry import Retry, next_attempt
-from taskloom.testing._conductor import NEVER, Alarm, Call
+from taskloom.testing._conductor import Alarm
+from taskloom.testing._queue import NEVER, Call
 
 if TYPE_CHECKING:
     from taskloom.scheduling.resources import Resources

@@ -126,9 +126,10 @@ class SeededExecutor(concurrent.futures.Executor):
     owner is not the one to go on hangs.
 
     Options and settings mean what they mean to an `Executor`, on virtual time: priorities in bands,
-    deadlines, timeouts per attempt, retries with their delays, resources, and what happens when the
-    queue is full. What it leaves out: a deadline orders tasks within its band and does not draw
-    them forward; nothing ages; a task whose time is up ends, and its thread is not asked to stop.
+    deadlines that draw tasks forward, aging, timeouts per attempt, retries with their delays,
+    resources, and what happens when the queue is full. The order is that of the engine's own queue;
+    the seed decides among tasks of one band and deadline, but does not take the turn of the one
+    that waits longest.
 
     Any number of tasks may have begun and wait. Runs of plans are one task that goes through the
     plan's nodes in the plan's own order. Use it from one thread.
@@ -139,7 +140,7 @@ class SeededExecutor(concurrent.futures.Executor):
         A number that decides the order.
     clock
         The clock to sleep on, by default a new one that starts at 0.
-    max_queue_depth, when_full, overdue, default_timeout, resources
+    max_queue_depth, when_full, overdue, deadline_lead, aging, default_timeout, resources
         As for `ExecutorConfig`, but by default the queue has no bound, and the environment is not
         looked at. A task that submits is never refused and never waits. Of resources there are
         those named here.
@@ -164,6 +165,8 @@ class SeededExecutor(concurrent.futures.Executor):
         max_queue_depth: int | None = None,
         when_full: Literal["block", "reject", "drop_oldest", "drop_lowest"] = "block",
         overdue: Literal["first", "skip", "report"] = "skip",
+        deadline_lead: float = 0.1,
+        aging: int = 64,
         default_timeout: float | None = None,
         resources: Mapping[str, float] | None = None,
     ) -> None:
@@ -173,10 +176,12 @@ class SeededExecutor(concurrent.futures.Executor):
             max_queue_depth=max_queue_depth,
             when_full=when_full,
             overdue=overdue,
+            deadline_lead=deadline_lead,
+            aging=aging,
             default_timeout=default_timeout,
             resources=resources or {},
         )
-        self._conductor = Conductor(seed, self.clock, late_first=overdue != "report")
+        self._conductor = Conductor(seed, self.clock, self.config)
         self._admission: Admission[SeededTask] = Admission(
             self.config.resources, on_admitted=_admit_all
         )
@@ -190,7 +195,7 @@ class SeededExecutor(concurrent.futures.Executor):
     @property
     def queue_depth(self) -> int:
         """How many tasks have not begun."""
-        return self._conductor.queued
+        return len(self._conductor.queue)
 
     @property
     def choices(self) -> tuple[tuple[int, int], ...]:
@@ -231,7 +236,7 @@ class SeededExecutor(concurrent.futures.Executor):
         task = SeededTask(self, options, (fn, args, kwargs), future, label)
         self._live += 1
         if self._find_room(task):
-            self._conductor.add(task)
+            self._conductor.queue.add(task)
         else:
             task.drop(self._no_room("given up to make room"))
         return future
@@ -244,25 +249,23 @@ class SeededExecutor(concurrent.futures.Executor):
         """Makes room in a full queue as configured; False if the new task is the one to go."""
         bound, policy = self.config.max_queue_depth, self.config.when_full
         conductor = self._conductor
-        while bound is not None and conductor.queued >= bound and not conductor.in_task:
+        queue = conductor.queue
+        while bound is not None and len(queue) >= bound and not conductor.in_task:
             if policy == "reject":
                 self._live -= 1
                 raise self._no_room("the queue is full")
             if policy == "block":
-                conductor.wait(lambda: conductor.queued < bound, None, "for room in the queue")
+                conductor.wait(lambda: len(queue) < bound, None, "for room in the queue")
                 continue
-            oldest = policy == "drop_oldest"
-            victim = conductor.oldest() if oldest else conductor.least_urgent()
-            if not isinstance(victim, SeededTask) or (
-                not oldest and victim.priority > task.priority
-            ):
+            queue.ready()
+            victim = queue.give_up(policy.removeprefix("drop_"), task)
+            if not isinstance(victim, SeededTask):
                 return False
-            conductor.remove(victim)
             victim.drop(self._no_room("given up to make room"))
         return True
 
     def _offer(self, task: SeededTask, needs: Resources) -> bool:
-        admitted = self._admission.offer(task, needs, rank=-task.priority)
+        admitted = self._admission.offer(task, needs, rank=task.band)
         if not admitted:
             self._watch_rates()
         return admitted
@@ -406,7 +409,7 @@ class SeededExecutor(concurrent.futures.Executor):
         """
         self._closed = True
         if cancel_futures:
-            for call in self._conductor.take_queued():
+            for call in self._conductor.queue.take_all():
                 call.cancel()
         if not wait:
             return

@@ -164,6 +164,11 @@ impl<T: Copy> ReadyQueue<T> {
         self.heap_mask != 0
     }
 
+    /// Whether the next pop takes the oldest head, whatever is more urgent.
+    pub fn ages_next(&self) -> bool {
+        self.turns == 1
+    }
+
     /// Queues `item` in `band` (the last band for any larger number), to be started by `deadline`.
     #[inline]
     pub fn push(&mut self, item: T, band: usize, deadline: Option<u64>) {

@@ -11,6 +11,7 @@ mod future;
 mod options;
 mod plan;
 mod pool;
+mod ready;
 mod run;
 mod submitter;
 mod timer;
@@ -22,6 +23,8 @@ mod _taskloom {
 
     #[pymodule_export]
     use crate::plan::{Callee, GraphBuilder, Inferred, Node, Pack, Plan, Use};
+    #[pymodule_export]
+    use crate::ready::ReadyQueue;
     #[pymodule_export]
     use crate::run::{_after_fork_in_runs, _is_spawn, _know_spawn, _pause, _run_here, RunCore};
 

@@ -9,6 +9,7 @@ mod window;
 
 use crate::future;
 use crate::options::TaskOptions;
+use crate::ready::{lead_of, overdue_order};
 use crate::{call, errors, timer, tracing};
 use host::{Handle, Interpreter, is_exiting};
 use overload::{WhenFull, fail_queued};
@@ -22,11 +23,10 @@ use std::ptr::null_mut;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, SeqCst};
 use std::sync::atomic::{AtomicPtr, AtomicU32};
-use std::time::Duration;
 pub use submit::{add_fast_method, is_task, submit_in_python};
 use taskloom_core::job::Job;
 use taskloom_core::pool::{Pool as Core, Settings, Worker};
-use taskloom_core::ready::{DEFAULT_BAND, Order, OverdueOrder};
+use taskloom_core::ready::{DEFAULT_BAND, Order};
 
 const CLOSED: u32 = 1;
 const BROKEN: u32 = 2;
@@ -151,24 +151,10 @@ impl Pool {
                 )));
             }
         };
-        let late = match overdue {
-            "skip" | "first" => OverdueOrder::First,
-            "report" => OverdueOrder::InBand,
-            other => {
-                return Err(PyValueError::new_err(format!(
-                    "overdue must be \"skip\", \"first\" or \"report\", not {other:?}"
-                )));
-            }
-        };
-        let lead = Duration::try_from_secs_f64(deadline_lead).map_err(|_| {
-            PyValueError::new_err(format!(
-                "deadline_lead={deadline_lead} must be seconds, 0 or more"
-            ))
-        })?;
         let order = Order {
-            lead: taskloom_core::clock::from_duration(lead),
+            lead: taskloom_core::clock::from_duration(lead_of(deadline_lead)?),
             aging,
-            overdue: late,
+            overdue: overdue_order(overdue)?,
         };
         let gated = cfg!(not(Py_GIL_DISABLED));
         let settings = Settings {
