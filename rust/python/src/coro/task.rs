@@ -184,7 +184,11 @@ impl Task {
     #[inline]
     pub fn is_cancelled(&self) -> bool {
         // SAFETY: `current()` gave the task, so this thread steps it; the reference is gone at once.
-        unsafe { self.inner() }.token.is_cancelled() || self.asked.load(Ordering::Relaxed)
+        let inner = unsafe { self.inner() };
+        let listens = inner.listens;
+        inner.token.is_cancelled()
+            || self.asked.load(Ordering::Relaxed)
+            || (!listens && self.was_asked())
     }
 
     /// What an await raises when `is_cancelled`.

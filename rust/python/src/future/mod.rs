@@ -42,7 +42,7 @@ pub use waits::{after_fork, count_report, hung, register_waits};
 
 use crate::tracing;
 pub use family::{Origin, current, current_on_worker, current_token, replace_current};
-use observers::Observers;
+pub use observers::Observers;
 use pyo3::ffi;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
@@ -264,7 +264,7 @@ impl FutureObject {
         }
     }
 
-    fn observers(&self) -> Option<&Observers> {
+    pub fn observers(&self) -> Option<&Observers> {
         // SAFETY: null or a box that lives as long as the object.
         unsafe { self.observers.load(Acquire).as_ref() }
     }

@@ -3,7 +3,7 @@
 use super::{Body, Context, DONE, Sink, Task};
 use crate::coro::nursery::{Shared, is_cancelled_error};
 use crate::coro::suspend;
-use crate::future;
+use crate::future::{self, FutureObject, Observers};
 use pyo3::prelude::*;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, OnceLock};
@@ -73,6 +73,31 @@ impl Task {
         if let Err(error) = told {
             error.write_unraisable(py, None);
         }
+    }
+
+    /// Whether its future's user has cancelled it before it listened: one that has never waited does
+    /// not. Only on `current()`.
+    pub(super) fn was_asked(&self) -> bool {
+        // SAFETY: whoever steps a task is attached.
+        let py = unsafe { Python::assume_attached() };
+        let Sink::Future(object, _) = &self.sink else {
+            return false;
+        };
+        let asked = future::native(object.bind(py))
+            .and_then(FutureObject::observers)
+            .is_some_and(Observers::was_asked);
+        if !asked {
+            return false;
+        }
+        let own = self.own.lock().token.clone();
+        match own {
+            Some(token) => {
+                token.cancel(None);
+            }
+            None => self.asked.store(true, Ordering::Relaxed),
+        }
+        // SAFETY: as in `is_cancelled`.
+        unsafe { self.inner() }.token.is_cancelled() || self.asked.load(Ordering::Relaxed)
     }
 
     /// Sees to it that a cancellation wakes the task.
