@@ -94,3 +94,77 @@ def test_a_stopped_run_starts_no_further_iteration() -> None:
 def test_what_makes_no_loop_is_refused(wrong: dict[str, Any], error: type[Exception]) -> None:
     with pytest.raises(error):
         taskloom.Graph().loop(increment, 0, **wrong)
+
+
+async def increment_later(state: int) -> int:
+    await taskloom.sleep(0)
+    return state + 1
+
+
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("options", [{}, {"place": "loop"}, {"timeout": 60}])
+def test_the_body_of_a_loop_may_be_a_coroutine_function(mode: Any, options: dict[str, Any]) -> None:
+    g = taskloom.Graph()
+    view = g.options(**options)
+    exact = view.loop(increment_later, 0, max_iterations=3)
+    until = view.loop(increment_later, 0, until=lambda state: state > 4, max_iterations=9)
+    while_ = view.loop(increment_later, 0, while_=lambda state: state < 7, max_iterations=9)
+    run = taskloom.run(g, mode=mode)
+    assert (run[exact], run[until], run[while_]) == (3, 5, 7)
+
+
+def test_the_conditions_of_a_loop_may_be_coroutine_functions() -> None:
+    async def above_four(state: int) -> bool:
+        await taskloom.sleep(0)
+        return state > 4
+
+    async def below_seven(state: int) -> bool:
+        await taskloom.sleep(0)
+        return state < 7
+
+    g = taskloom.Graph()
+    until = g.loop(increment, 0, until=above_four, max_iterations=9)
+    while_ = g.loop(increment_later, 0, while_=below_seven, max_iterations=9)
+    run = taskloom.run(g)
+    assert (run[until], run[while_]) == (5, 7)
+
+
+def test_a_loop_of_coroutines_that_is_not_over_by_its_bound_fails_with_its_state() -> None:
+    g = taskloom.Graph()
+    node = g.loop(increment_later, 0, until=lambda _: False, max_iterations=4)
+    error = taskloom.run(g, check=False).exceptions()[node]
+    assert isinstance(error, LoopLimitError)
+    assert error.state == 4
+
+
+def test_a_stopped_run_starts_no_further_iteration_of_coroutines() -> None:
+    started, release = threading.Event(), threading.Event()
+    states: list[int] = []
+
+    async def body(state: int) -> int:
+        states.append(state)
+        started.set()
+        assert release.wait(60)
+        return state + 1
+
+    g = taskloom.Graph()
+    node = g.loop(body, 0, max_iterations=1000)
+    with taskloom.Executor(1) as executor:
+        run = executor.start(g)
+        assert started.wait(60)
+        run.cancel()
+        release.set()
+        run.wait()
+    assert states == [0]
+    assert run.why(node).status == "cancelled"
+
+
+def test_a_spawn_from_an_iteration_of_a_loop_of_coroutines_is_refused() -> None:
+    async def body(state: int) -> taskloom.Spawn:
+        g = taskloom.Graph()
+        return taskloom.Spawn(g, g.add(increment, state))
+
+    g = taskloom.Graph()
+    node = g.loop(body, 0, max_iterations=3)
+    error = taskloom.run(g, check=False).exceptions()[node]
+    assert "return it from a plain function" in str(error)

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, final
 
 from taskloom import _taskloom
+from taskloom._asynchrony import is_coroutine_function
 from taskloom._taskloom import Node, Pack, Use
 from taskloom.access import Lookup
 from taskloom.errors import GraphError, LoopLimitError, OptionError
@@ -126,12 +127,13 @@ class Flows(Shapes):
     ) -> Node[Any]:
         """A node that calls `body` with its last result, beginning with `initial`; gives the last.
 
-        An iteration may be a graph of its own: let `body` return a `taskloom.Spawn`.
+        An iteration may be a graph of its own: let a plain `body` return a `taskloom.Spawn`.
 
         Parameters
         ----------
         body
-            Called as `body(state)`; returns the next state.
+            Called as `body(state)`; returns the next state. It may be `async def`, and so may
+            `until` and `while_`: then the whole loop is a coroutine node.
         initial
             The first state: a node, or a value.
         max_iterations
@@ -161,7 +163,9 @@ class Flows(Shapes):
             raise ValueError(f"max_iterations={max_iterations} must be 0 or more")
         if until is not None and while_ is not None:
             raise TypeError("loop takes until or while_, not both")
-        return self._adder().add(_Loop(body, until, while_, max_iterations), (initial,))
+        asynchronous = any(map(is_coroutine_function, filter(None, (body, until, while_))))
+        kind = _AsyncLoop if asynchronous else _Loop
+        return self._adder().add(kind(body, until, while_, max_iterations), (initial,))
 
 
 @final
@@ -219,8 +223,9 @@ class _Join:
         return outcome
 
 
-@final
-class _Loop:
+class _Iteration:
+    """What a loop calls, and how often."""
+
     def __init__(
         self,
         body: Callable[[Any], Any],
@@ -235,6 +240,14 @@ class _Loop:
         name = getattr(body, "__name__", type(body).__name__)
         self.__name__ = f"loop {name}"
 
+    def too_many(self, state: Any) -> LoopLimitError:
+        error = LoopLimitError(f"the loop was not over after max_iterations={self.most} iterations")
+        error.state = state
+        return error
+
+
+@final
+class _Loop(_Iteration):
     def __call__(self, state: Any) -> Any:
         for _ in range(self.most):
             if self.while_ is not None and not self.while_(state):
@@ -247,6 +260,30 @@ class _Loop:
                 return state
         if self.until is None and (self.while_ is None or not self.while_(state)):
             return state
-        error = LoopLimitError(f"the loop was not over after max_iterations={self.most} iterations")
-        error.state = state
-        raise error
+        raise self.too_many(state)
+
+
+@final
+class _AsyncLoop(_Iteration):
+    """The same, where one of the functions is `async def`."""
+
+    async def __call__(self, state: Any) -> Any:
+        for _ in range(self.most):
+            if self.while_ is not None and not await _awaited(self.while_(state)):
+                return state
+            await _taskloom.sleep(0)  # raises if the run was stopped, and lets others go on
+            state = await _awaited(self.body(state))
+            if _taskloom._is_spawn(state):
+                raise GraphError(
+                    "an iteration of a loop that is `async def` returned a Spawn, which needs the "
+                    "run's own loop: return it from a plain function"
+                )
+            if self.until is not None and await _awaited(self.until(state)):
+                return state
+        if self.until is None and (self.while_ is None or not await _awaited(self.while_(state))):
+            return state
+        raise self.too_many(state)
+
+
+async def _awaited(value: Any) -> Any:
+    return await value if hasattr(value, "__await__") else value
