@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections import Counter
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, final
 
 from taskloom import _taskloom
@@ -118,13 +119,20 @@ class Desk:
         return launch.future
 
     def spawn(
-        self, pool: _taskloom.Pool, chosen: TaskOptions, call: Call, *, of_run: bool = False
+        self,
+        pool: _taskloom.Pool,
+        chosen: TaskOptions,
+        call: Call,
+        *,
+        named: Callable[..., Any] | None = None,
+        of_run: bool = False,
     ) -> Future[Any]:
-        """Runs a coroutine function, or what is placed on a loop."""
+        """Runs a coroutine function, or what is placed on a loop; traces call it as `named`."""
         from taskloom.places._coroutine import spawn
 
         timeout = chosen.given.get("timeout", self._timeout)
-        return spawn(pool, self, chosen, call, timeout=timeout, of_run=of_run)
+        named = named or call[0]
+        return spawn(pool, self, chosen, call, timeout=timeout, named=named, of_run=of_run)
 
     def _spawned_over(self, future: Future[Any]) -> None:
         with self._lock:

@@ -373,11 +373,17 @@ def forwarding(function: Callable[..., Any], key: int | str) -> Callable[..., An
 @functools.cache
 def _trampoline(positional: int, keywords: tuple[str, ...]) -> Callable[..., Any]:
     """Source, not `*args`: only arguments popped right into a call have no other owner."""
-    pops = ["pop()"] * positional + [f"{name}=pop()" for name in keywords]
-    source = f"lambda function: lambda box, call=function: call({', '.join(pops)})"
-    source = source.replace("pop()", "box.pop()")
-    made: Callable[..., Any] = eval(source, {})
+    pops = ["box.pop()"] * positional + [f"{name}=box.pop()" for name in keywords]
+    call = f"call({', '.join(pops)}) if box else gone()"
+    made: Callable[..., Any] = eval(f"lambda call, gone: lambda box: {call}", {})
     return made
+
+
+def _gone() -> None:
+    raise RuntimeError(
+        "RetryTask was raised by a node that has taken its argument, which is gone for another "
+        "attempt: give the node retry=..., and retry_safe=True if that is fine"
+    )
 
 
 def taking(
@@ -390,10 +396,12 @@ def taking(
     32
     """
     if all(name.isidentifier() and not keyword.iskeyword(name) for name in keywords):
-        taking: Callable[..., Any] = _trampoline(count, keywords)(function)
+        taking: Callable[..., Any] = _trampoline(count, keywords)(function, _gone)
         return taking
 
     def call(box: list[Any]) -> Any:
+        if not box:
+            _gone()
         args = [box.pop() for _ in range(count)]
         return function(*args, **{name: box.pop() for name in keywords})
 

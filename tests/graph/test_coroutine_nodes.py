@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import gc
 import pickle
 import threading
 import weakref
@@ -15,7 +14,7 @@ from typing import Any
 import pytest
 import taskloom
 from taskloom import Executor, Graph
-from taskloom.errors import DeadlineMissed, OptionError
+from taskloom.errors import DeadlineMissed, OptionError, RunAborted
 from taskloom.graph._pickling import LEFT_OUT
 
 variable: ContextVar[str] = ContextVar("variable", default="unset")
@@ -230,20 +229,135 @@ def test_a_forwarding_node_with_needs_stands_for_its_argument(executor: Executor
     assert executor.run(g)[filled] == [1]
 
 
-def test_a_coroutine_that_takes_a_value_is_its_last_owner(executor: Executor) -> None:
-    async def drops(box: Box) -> bool:
-        reference = weakref.ref(box)
-        del box
-        with taskloom.fail_after(10):
-            # Whoever has started this coroutine may still be on the way out of the call.
-            while reference() is not None:
-                await taskloom.sleep(0.001)
-                gc.collect()
-        return True
+WAYS: list[dict[str, Any]] = [
+    {},
+    {"place": "loop"},
+    {"timeout": 60},
+    {"resources": taskloom.Resources(cpu=0.5)},
+]
+
+
+@pytest.mark.parametrize("mode", ["parallel", "serial"])
+@pytest.mark.parametrize("options", WAYS)
+def test_a_coroutine_that_takes_a_value_is_its_last_owner(
+    executor: Executor, mode: Any, options: dict[str, Any]
+) -> None:
+    async def drops(box: Box, *, other: Box) -> bool:
+        references = weakref.ref(box), weakref.ref(other)
+        del box, other
+        return all(reference() is None for reference in references)
 
     g = Graph()
-    node = g.add(drops, taskloom.take(g.add(Box)))
-    assert executor.run(g)[node]
+    box, other = taskloom.take(g.add(Box)), taskloom.take(g.add(Box))
+    node = g.options(**options).add(drops, box, other=other)
+    assert executor.run(g, mode=mode)[node] is True
+
+
+@pytest.mark.parametrize("mode", ["parallel", "serial"])
+def test_a_node_with_needs_that_takes_a_value_is_its_last_owner(
+    executor: Executor, mode: Any
+) -> None:
+    def drops(box: Box) -> bool:
+        reference = weakref.ref(box)
+        del box
+        return reference() is None
+
+    g = Graph()
+    view = g.options(resources=taskloom.Resources(cpu=0.5))
+    node = view.add(drops, taskloom.take(g.add(Box)))
+    assert executor.run(g, mode=mode)[node] is True
+
+
+@pytest.mark.parametrize("options", WAYS)
+def test_a_coroutine_that_takes_a_value_has_it_again_if_its_retry_is_safe(
+    executor: Executor, options: dict[str, Any]
+) -> None:
+    seen: list[int] = []
+
+    async def third_time(box: Box) -> None:
+        seen.append(len(box))
+        if len(seen) < 3:
+            raise OSError
+
+    g = Graph()
+    view = g.options(retry=3, retry_safe=True, **options)
+    view.add(third_time, taskloom.take(g.add(Box, "ab")))
+    executor.run(g)
+    assert seen == [2, 2, 2]
+
+
+@pytest.mark.parametrize("options", WAYS)
+def test_a_coroutine_that_took_a_value_cannot_ask_for_another_attempt(
+    executor: Executor, options: dict[str, Any]
+) -> None:
+    async def asks(box: Box) -> None:
+        raise taskloom.RetryTask
+
+    g = Graph()
+    node = g.options(**options).add(asks, taskloom.take(g.add(Box)))
+    run = executor.run(g, check=False)
+    assert "has taken its argument" in str(run.exceptions()[node])
+
+
+@pytest.mark.parametrize("options", WAYS)
+def test_a_coroutine_that_asks_for_another_attempt_gets_it(
+    executor: Executor, options: dict[str, Any]
+) -> None:
+    calls: list[int] = []
+
+    async def asks(box: Box) -> int:
+        calls.append(len(box))
+        if len(calls) < 3:
+            raise taskloom.RetryTask(0.0)
+        return len(calls)
+
+    g = Graph()
+    node = g.options(**options).add(asks, g.add(Box, "ab"))
+    assert executor.run(g)[node] == 3
+    assert calls == [2, 2, 2]
+
+
+@pytest.mark.parametrize("options", WAYS)
+def test_a_coroutine_may_end_its_branch(executor: Executor, options: dict[str, Any]) -> None:
+    async def ends() -> None:
+        raise taskloom.AbortBranch("nothing")
+
+    g = Graph()
+    node = g.options(**options).add(ends)
+    after = g.add(str, node)
+    run = executor.run(g)
+    assert (run[node], run.why(node).status, run.why(after).status) == (
+        "nothing",
+        "ended",
+        "skipped",
+    )
+
+
+@pytest.mark.parametrize("options", WAYS)
+def test_a_coroutine_may_abort_its_run(executor: Executor, options: dict[str, Any]) -> None:
+    async def aborts() -> None:
+        raise taskloom.AbortRun("enough")
+
+    g = Graph()
+    node = g.options(**options).add(aborts)
+    run = executor.run(g, check=False)
+    assert (run.status, run.why(node).status) == ("aborted", "aborted")
+    with pytest.raises(RunAborted, match="enough"):
+        run.result()
+
+
+def test_a_graphs_retry_holds_for_its_coroutines_too(executor: Executor) -> None:
+    attempts: list[int] = []
+
+    async def second_time() -> None:
+        attempts.append(1)
+        if len(attempts) < 2:
+            raise OSError
+
+    g = Graph(retry=2)
+    g.add(second_time)
+    assert executor.run(g).ok
+    assert len(attempts) == 2
 
 
 def test_a_copying_coroutine_leaves_the_value_alone(executor: Executor) -> None:
@@ -416,6 +530,35 @@ def test_cancelling_a_coroutine_in_its_first_step_reaches_it() -> None:
         go_on.set()
         with pytest.raises(CancelledError):
             future.result()
+
+
+def test_cancelling_a_coroutine_that_only_gives_way_reaches_it() -> None:
+    entered, go_on = threading.Event(), threading.Event()
+
+    async def never_waits() -> None:
+        entered.set()
+        go_on.wait()
+        for _ in range(2):
+            await taskloom.sleep(0)
+
+    async def shields_itself() -> str:
+        with taskloom.CancelScope(shield=True):
+            await never_waits()
+        return "done"
+
+    with Executor(1) as executor, taskloom.Scope(executor) as scope:
+        for function in (never_waits, shields_itself):
+            entered.clear()
+            go_on.clear()
+            future: Any = scope.spawn(function)
+            entered.wait()
+            assert not future.cancel()
+            go_on.set()
+            if function is never_waits:
+                with pytest.raises(CancelledError):
+                    future.result()
+            else:
+                assert future.result() == "done"
 
 
 def test_a_closed_executor_finishes_the_coroutines_of_its_runs() -> None:

@@ -7,6 +7,8 @@ from typing import Any
 
 from taskloom import _taskloom
 from taskloom._asynchrony import is_coroutine_function
+from taskloom._taskloom import Node
+from taskloom.access import taking
 from taskloom.errors import OptionError
 from taskloom.flow import RetryTask
 from taskloom.task import Options
@@ -16,6 +18,7 @@ __all__ = [
     "DEFERRED",
     "JOIN",
     "ORDINARY",
+    "calls_once",
     "check_place",
     "forwarding_async",
     "kind_of",
@@ -67,24 +70,36 @@ def kind_of(function: Callable[..., Any], options: Options) -> int:
     return CALLER if options.get("place") == "caller" else ORDINARY
 
 
+def calls_once(options: Options) -> bool:
+    """Whether a deferred node needs its arguments for one call only, and that in this process."""
+    retry = options.get("retry")
+    return options.get("place") != "process" and (retry is None or not retry.tries_again)
+
+
 def submitting(
     function: Callable[..., Any],
     options: Options,
-    name: str,
-    *,
+    node: Node[Any],
     asynchronous: bool = False,
     takes: bool = False,
 ) -> Callable[..., Any]:
     """What a deferred node calls: submits `function` to the executor, which comes first.
 
+    A node that takes a value is given its arguments in a list instead, last first, if it
+    `calls_once`: whoever holds that holds none of them once they have been popped.
+
     >>> import taskloom
     >>> from taskloom.graph._place import Options, submitting
+    >>> node = taskloom.Graph().options(name="power").add(pow, 2, 5)
     >>> with taskloom.Executor(1) as executor:
-    ...     submitting(pow, Options(timeout=5), "power")(executor, 2, 5).result()
+    ...     submitting(pow, Options(timeout=5), node)(executor, 2, 5).result()
     32
     """
     asked = options.as_dict()
-    given = {"name": name, **asked}
+    given = {"name": node.name, **asked}
+    named = function
+    if takes and calls_once(options):
+        function = taking(function, len(node.args), tuple(node.kwargs))
 
     def submit(executor: Any, /, *args: Any, **kwargs: Any) -> Any:
         return executor.options(**given)._submit_node(function, args, kwargs)
@@ -92,7 +107,7 @@ def submitting(
     def spawn(executor: Any, /, *args: Any, **kwargs: Any) -> Any:
         chosen = executor.options(**asked).chosen
         pool = getattr(executor, "_executor", executor)  # what a watched run puts before it
-        return pool._desk.spawn(pool, chosen, (function, args, kwargs), of_run=True)
+        return pool._desk.spawn(pool, chosen, (function, args, kwargs), named=named, of_run=True)
 
     async def again(*args: Any, **kwargs: Any) -> Any:
         while True:
@@ -102,14 +117,14 @@ def submitting(
                 delay = asked.delay or 0.0
             await _taskloom.sleep(delay)
 
-    # What is called again keeps its arguments, and what takes one is to be its only owner.
+    # What is called again keeps its arguments.
     call = function if takes else again
 
     def spawn_plainly(executor: Any, /, *args: Any, **kwargs: Any) -> Any:
         # The scope that the run was started in cancels it, as it does the other nodes.
         token = _taskloom.token_variable.get(None)
         pool = getattr(executor, "_executor", executor)
-        return _taskloom._spawn(pool, call, args, kwargs or None, token=token, named=function)
+        return _taskloom._spawn(pool, call, args, kwargs or None, token=token, named=named)
 
     if not asynchronous:
         return submit

@@ -31,6 +31,7 @@ from taskloom.graph._pickling import dismantled
 from taskloom.graph._place import (
     DEFERRED,
     JOIN,
+    calls_once,
     forwarding_async,
     kind_of,
     runs_as_coroutine,
@@ -251,7 +252,7 @@ class Graph(Kin, Patterns, Trees, Composition, Flows):
                 kept.append(node.index)
         elif facts.gone:
             kept = [index for index in range(len(self)) if index not in facts.gone]
-        moves = [pair for pair in facts.takes if not self._defers(pair[0])]
+        moves = [pair for pair in facts.takes if self._moves(pair[0])]
         policy = ON_ERROR.index(self._on_error)
         adjusted = self._adjusted(facts, check_aliasing)
         settings = Settings(tuple(kept or ()), slots, order, version, check_aliasing)
@@ -265,11 +266,14 @@ class Graph(Kin, Patterns, Trees, Composition, Flows):
         declared = ((index, own.get("estimated_duration")) for index, own in self._optioned.items())
         return [(index, seconds) for index, seconds in declared if seconds is not None]
 
-    def _defers(self, index: int) -> bool:
+    def _moves(self, index: int) -> bool:
+        """Whether a node that takes a value is given its arguments by a list that it empties."""
         options = self._optioned.get(index)
         if options is None and not self._coroutines:
-            return False
-        return kind_of(self.nodes[index].function, options or Options.EMPTY) == DEFERRED
+            return True
+        options = (options or Options.EMPTY).over(self._defaults)
+        deferred = kind_of(self.nodes[index].function, options) == DEFERRED
+        return not deferred or calls_once(options)
 
     @property
     def _on_error(self) -> str:
@@ -335,9 +339,7 @@ class Graph(Kin, Patterns, Trees, Composition, Flows):
                     function = forward(function, use.key)
             if deferred:
                 given = options.without("after", "on_error", "estimated_duration")
-                function = submitting(
-                    function, given, nodes[index].name, asynchronous=asynchronous, takes=takes
-                )
+                function = submitting(function, given, nodes[index], asynchronous, takes)
             elif takes:
                 function = taking(function, len(nodes[index].args), tuple(nodes[index].kwargs))
                 function = function if watch is None else watch.over_box(function)

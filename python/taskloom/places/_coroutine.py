@@ -58,6 +58,7 @@ def spawn(
     call: Call,
     *,
     timeout: float | None,
+    named: Callable[..., Any],
     of_run: bool,
 ) -> Future[Any]:
     """Runs a coroutine function, or what is placed on a loop, with options."""
@@ -69,9 +70,7 @@ def spawn(
     # What a node does is stopped with its run; what is submitted, also with whoever submits it.
     token = _taskloom.token_variable.get(None) if of_run else _taskloom.current_token()
     governed = _Governed(desk, chosen, call, timeout, loop)
-    return _taskloom._spawn(
-        pool, governed.run, (), None, options=chosen, token=token, named=call[0]
-    )
+    return _taskloom._spawn(pool, governed.run, (), None, options=chosen, token=token, named=named)
 
 
 @final

@@ -42,26 +42,43 @@ impl Execution {
         step: &Step,
         scratch: &Scratch,
     ) -> PyResult<Called> {
-        let Some(executor) = &self.executor else {
-            return Err(PyRuntimeError::new_err(
-                "a node with limits, resources or a place needs an executor",
-            ));
-        };
         let keywords = match step.names.is_null() {
             true => 0,
             // SAFETY: attached; the compiler put a tuple there.
             false => unsafe { ffi::PyTuple_GET_SIZE(step.names) as usize },
         };
-        let positional = step.positional as usize;
-        let arguments = scratch.with_first(executor.as_ptr(), positional + keywords);
+        let arguments = scratch.arguments(step.positional as usize + keywords);
+        // SAFETY: attached; the caller set as many arguments, which live until the call returns.
+        unsafe { self.submit(py, node, step, arguments, step.names) }
+    }
+
+    /// Calls what submits a node: with the executor, and then these arguments.
+    ///
+    /// # Safety
+    /// Attached; the arguments are live, and `names`, if not null, is a tuple that names the last of them.
+    pub(super) unsafe fn submit(
+        &self,
+        py: Python<'_>,
+        node: u32,
+        step: &Step,
+        arguments: &[*mut ffi::PyObject],
+        names: *mut ffi::PyObject,
+    ) -> PyResult<Called> {
+        let Some(executor) = &self.executor else {
+            return Err(PyRuntimeError::new_err(
+                "a node with limits, resources or a place needs an executor",
+            ));
+        };
+        let mut given = vec![executor.as_ptr()];
+        given.extend_from_slice(arguments);
+        let keywords = match names.is_null() {
+            true => 0,
+            // SAFETY: a tuple, by the caller's promise.
+            false => unsafe { ffi::PyTuple_GET_SIZE(names) as usize },
+        };
         // SAFETY: attached; all arguments live until the call returns.
         let future = unsafe {
-            ffi::PyObject_Vectorcall(
-                step.callable,
-                arguments.as_ptr(),
-                positional + 1,
-                step.names,
-            )
+            ffi::PyObject_Vectorcall(step.callable, given.as_ptr(), given.len() - keywords, names)
         };
         // SAFETY: a new reference, or null with an exception set.
         let future = unsafe { Bound::from_owned_ptr_or_err(py, future)? }.unbind();

@@ -193,7 +193,12 @@ impl Execution {
         let py = unsafe { Python::assume_attached() };
         let tables = self.tables();
         if let Some(slots) = tables.takes.get(&node) {
-            return Called::Value(self.call_taking(py, step, slots));
+            return self
+                .call_taking(py, node, step, slots)
+                .unwrap_or_else(|error| {
+                    error.restore(py);
+                    Called::Value(std::ptr::null_mut())
+                });
         }
         let mut filled = Vec::new();
         if step.template == DEFERRED {
@@ -298,10 +303,15 @@ impl Scratch {
 }
 
 impl Scratch {
+    /// The arguments that were set.
+    pub fn arguments(&self, count: usize) -> &[*mut ffi::PyObject] {
+        &self.buffer[1..=count]
+    }
+
     /// The arguments that were set, `first` put before them.
     pub fn with_first(&self, first: *mut ffi::PyObject, count: usize) -> Vec<*mut ffi::PyObject> {
         let mut arguments = vec![first];
-        arguments.extend_from_slice(&self.buffer[1..=count]);
+        arguments.extend_from_slice(self.arguments(count));
         arguments
     }
 }

@@ -1,21 +1,42 @@
 //! Nodes that take values: the last reference moves from its slot into the call.
 
+use std::ptr::null_mut;
+
 use pyo3::ffi;
 use pyo3::prelude::*;
+use pyo3::types::PyList;
 
-use super::execution::Execution;
-use crate::plan::{DEFERRED, SLOT, Step};
+use super::execution::{Called, Execution};
+use crate::plan::{DEFERRED, Kind, SLOT, Step};
 
 impl Execution {
-    /// Calls a step with one list that owns the arguments, the last one first: a callable that pops them
-    /// from there while it calls on is left without a reference of its own, and so is everyone here.
+    /// Calls a step with one list that owns the arguments: a callable that pops them from there while it
+    /// calls on is left without a reference of its own, and so is everyone here.
     #[cold]
     pub(super) fn call_taking(
         &self,
         py: Python<'_>,
+        node: u32,
         step: &Step,
         taken: &[u32],
-    ) -> *mut ffi::PyObject {
+    ) -> PyResult<Called> {
+        let arguments = self.box_arguments(py, step, taken)?;
+        if self.tables().kind(node) == Kind::Deferred {
+            // SAFETY: attached; the list holds all that the step is given.
+            return unsafe { self.submit(py, node, step, &[arguments.as_ptr()], null_mut()) };
+        }
+        // SAFETY: attached, and live objects.
+        let value = unsafe { ffi::PyObject_CallOneArg(step.callable, arguments.as_ptr()) };
+        Ok(Called::Value(value))
+    }
+
+    /// The arguments of a step in a list, the last one first; those that are taken are gone from here.
+    fn box_arguments<'py>(
+        &self,
+        py: Python<'py>,
+        step: &Step,
+        taken: &[u32],
+    ) -> PyResult<Bound<'py, PyList>> {
         let mut arguments = Vec::new();
         let moved = |slot: u32| {
             let value = self.values.get(slot);
@@ -34,33 +55,14 @@ impl Execution {
             }
         } else {
             for template in &self.tables().templates[step.template as usize] {
-                let argument = match template.slot() {
-                    Some(slot) => Ok(moved(slot)),
+                arguments.push(match template.slot() {
+                    Some(slot) => moved(slot),
                     // SAFETY: attached; the sources of this node have run, and their values wait for it.
-                    None => unsafe { template.fill(py, &|slot| self.values.get(slot)) },
-                };
-                match argument {
-                    Ok(argument) => arguments.push(argument),
-                    Err(error) => {
-                        error.restore(py);
-                        return std::ptr::null_mut();
-                    }
-                }
+                    None => unsafe { template.fill(py, &|slot| self.values.get(slot)) }?,
+                });
             }
         }
-        // SAFETY: a list of nulls is filled before anyone sees it, and takes over each reference.
-        unsafe {
-            let count = arguments.len();
-            let list = ffi::PyList_New(count as isize);
-            if list.is_null() {
-                return list;
-            }
-            for (index, argument) in arguments.into_iter().enumerate() {
-                ffi::PyList_SET_ITEM(list, (count - 1 - index) as isize, argument.into_ptr());
-            }
-            let value = ffi::PyObject_CallOneArg(step.callable, list);
-            ffi::Py_DECREF(list);
-            value
-        }
+        arguments.reverse();
+        PyList::new(py, arguments)
     }
 }
