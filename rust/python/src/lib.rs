@@ -33,7 +33,7 @@ mod _taskloom {
         let py = module.py();
         module.add("__version__", env!("CARGO_PKG_VERSION"))?;
         call::note_main_thread(py)?;
-        context::self_test(py)?;
+        context::register(module)?;
         coro::register(module)?;
         future::register(module)?;
         future::register_waits(module)?;

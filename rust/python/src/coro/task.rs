@@ -21,11 +21,11 @@ use super::foreign;
 use super::home::Home;
 use super::nursery::Shared;
 use super::suspend;
+use crate::context;
 use crate::future::{self, FutureObject};
 use current::Stepping;
 use ending::{never_started, too_long};
 use parking_lot::Mutex;
-use pyo3::ffi;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyTuple};
 use send::Sent;
@@ -58,7 +58,7 @@ pub enum Context {
     None,
     /// The task's own.
     Own(Py<PyAny>),
-    /// A snapshot that others share; copied at the first step.
+    /// A snapshot that others share; a context is made of it at the first step.
     Shared(Py<PyAny>),
 }
 
@@ -381,9 +381,9 @@ impl Task {
             return true;
         }
         if let Context::Shared(snapshot) = &inner.context {
-            // SAFETY: a live context; the copy is a new reference, or null with an exception set.
+            // SAFETY: a live snapshot; a new reference, or null with an exception set.
             let copy =
-                unsafe { Bound::from_owned_ptr_or_opt(py, ffi::PyContext_Copy(snapshot.as_ptr())) };
+                unsafe { Bound::from_owned_ptr_or_opt(py, context::context_of(snapshot.as_ptr())) };
             let before = match copy {
                 Some(copy) => std::mem::replace(&mut inner.context, Context::Own(copy.unbind())),
                 // Out of memory: the thread's own context will do.

@@ -6,6 +6,7 @@
 //! see it in their token.
 
 use super::{FutureObject, Object, Observers};
+use crate::context::context_of;
 use pyo3::ffi;
 use pyo3::prelude::*;
 use std::cell::Cell;
@@ -152,8 +153,8 @@ pub fn current_token(
     let observers = future.observers_or_new();
     let context = future.context;
     if !context.is_null() {
-        // SAFETY: the runner's own, alive while its task runs on this thread.
-        let context = unsafe { Bound::from_borrowed_ptr(py, context) };
+        // SAFETY: the runner's own snapshot, alive while its task runs on this thread.
+        let context = unsafe { Bound::from_owned_ptr_or_err(py, context_of(context))? };
         let before = context.call_method1("get", (variable,))?;
         let same = if before.is_none() {
             // SAFETY: attached.

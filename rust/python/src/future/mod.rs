@@ -64,6 +64,7 @@ pub struct FutureObject {
     shape: Shape,
     outcome: Object,
     callable: Object,
+    /// A snapshot of the context variables of its submit.
     context: Object,
     /// Whose workers run it, and which task submitted it.
     origin: Origin,
@@ -340,6 +341,7 @@ impl FutureObject {
 /// What a new future is made for.
 pub struct Call {
     pub callable: Object,
+    /// A snapshot, as a reference to give away.
     pub context: Object,
     pub origin: Origin,
     pub inline: bool,

@@ -25,7 +25,7 @@ use super::watch::{Watch, Watcher};
 
 pub struct Execution {
     plan: Py<Plan>,
-    /// The context variables that nodes find.
+    /// A snapshot of the context variables that nodes find.
     context: Py<PyAny>,
     /// Borrowed from `plan`, which is frozen: spares the hot loop two dependent loads.
     tables: *const Tables,

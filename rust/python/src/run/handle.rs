@@ -51,7 +51,7 @@ impl RunCore {
         submitter: Option<Py<PyAny>>,
     ) -> PyResult<Self> {
         let context = match context {
-            Some(context) => context,
+            Some(context) => context::snapshot_of(context.bind(py))?,
             // SAFETY: attached; null comes with an exception.
             None => unsafe { Bound::from_owned_ptr_or_err(py, context::capture())? }.unbind(),
         };
