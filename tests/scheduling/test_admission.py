@@ -132,14 +132,6 @@ def test_a_task_that_cannot_have_all_its_limits_takes_none() -> None:
     assert admission.poll() == ["both"]
 
 
-def test_a_task_larger_than_a_capacity_that_fell_runs_alone() -> None:
-    admission = Admission[str]({"memory": 100})
-    assert admission.offer("running", Resources(memory=10))
-    assert admission.set_capacity("memory", 20) == []
-    assert not admission.offer("large", Resources(memory=50))
-    assert admission.release(Resources(memory=10)) == ["large"]
-
-
 def test_draining_gives_the_held_tasks_up_in_order() -> None:
     admission = Admission[str]({"cpu": 1})
     admission.offer("running", Resources(cpu=1))

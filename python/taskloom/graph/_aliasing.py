@@ -250,6 +250,10 @@ def _owner_of(attributes: Mapping[str, Any], candidates: Iterable[Any]) -> type 
     for candidate in candidates:
         if isinstance(candidate, (dict, list, tuple, FrameType, CellType)):
             continue
-        if getattr(type(candidate), "__dictoffset__", 0):
+        try:
+            own = object.__getattribute__(candidate, "__dict__")
+        except AttributeError:
+            continue
+        if own is attributes:
             return type(candidate)
     return None

@@ -8,8 +8,6 @@ from typing import Any
 
 from taskloom.task import Options
 
-NAMES = ("place", "priority", "resources")
-
 
 def check_options(name: str, given: Mapping[str, Any]) -> dict[str, Any]:
     """The executor's options among what a node was given.

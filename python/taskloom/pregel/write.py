@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from taskloom.pregel.constants import BRANCH_TO, END, ROOT, TASKS
 from taskloom.pregel.errors import InvalidUpdateError, ParentCommand
@@ -21,17 +21,6 @@ SKIP_WRITE: Final[Any] = object()
 Writes = Sequence[tuple[str, Any]]
 Declared = tuple[str, str | None]
 """A cell that may be written, and the label of the edge that this draws."""
-
-
-class Writer(Protocol):
-    """Appends a task's writes, given what its node returned."""
-
-    def write(self, task: Task, value: Any) -> None:
-        """Append to `task.writes`."""
-
-    def declared(self) -> list[Declared]:
-        """The cells that may be written, for drawing."""
-        ...
 
 
 class ChannelWriteEntry(NamedTuple):

@@ -194,18 +194,6 @@ class Admission(Generic[T]):
             self._lines.clear()
         return [item for _, _, item in sorted(entries, key=lambda entry: entry[:2])]
 
-    def set_capacity(self, name: str, amount: float) -> list[T]:
-        """Changes how much of a resource there is now; returns the tasks that may start.
-
-        Less than a task needs holds that task back until nothing else runs; then it is admitted
-        alone, so that a capacity that fell does not hold it for ever.
-        """
-        with self._lock:
-            if name not in self._capacity:
-                raise ValueError(f"no resource is named {name!r}")
-            self._capacity[name] = amount
-            return self._admit()
-
     def limit_released(self) -> None:
         """Looks again, after a limit shared with others has been released."""
         if self._on_admitted is not None and (admitted := self.poll()):
@@ -247,7 +235,7 @@ class Admission(Generic[T]):
 
         `arrival` is the task's own number, None if it has only just arrived.
         """
-        if self._running and not self._fits(needs):
+        if not self._fits(needs):
             return False
         for claim in claims:
             if claim.needs == needs:

@@ -116,7 +116,7 @@ fn run_nested(this: *mut FutureObject, py: Python<'_>) {
                 let error = call::take_exception(py);
                 FutureObject::clear_call(this);
                 if (*this).completion.settle_running() {
-                    end_running(&*this, State::Failed, Some(error), py);
+                    end_with(&*this, State::Failed, Some(error), py);
                 }
                 return;
             }
@@ -362,7 +362,6 @@ fn tell_waiters(
     end: State,
     publish: impl FnOnce(),
 ) -> PyResult<()> {
-    let py = condition.py();
     condition.call_method0("acquire")?;
     publish();
     let method = match end {
@@ -377,7 +376,6 @@ fn tell_waiters(
     }
     let notified = condition.call_method0("notify_all").map(drop);
     let released = condition.call_method0("release").map(drop);
-    let _ = py;
     first.and(notified).and(released)
 }
 
@@ -407,8 +405,8 @@ pub fn finish(future: &FutureObject, end: State, outcome: Option<Py<PyAny>>, py:
     end_with(future, end, outcome, py);
 }
 
-/// As `finish`, but leaves the call as it is.
-fn end_with(future: &FutureObject, end: State, outcome: Option<Py<PyAny>>, py: Python<'_>) {
+/// As `finish`, but leaves the call as it is: its runner still holds it.
+pub fn end_with(future: &FutureObject, end: State, outcome: Option<Py<PyAny>>, py: Python<'_>) {
     let this = std::ptr::from_ref(future).cast_mut();
     // SAFETY: as in `finish`.
     unsafe {
@@ -436,20 +434,6 @@ pub fn settle_elsewhere(
         finish(future, end, outcome, py);
     }
     settled
-}
-
-/// Ends a future that its runner still holds: as `finish`, but the call is the runner's to drop.
-pub fn end_running(future: &FutureObject, end: State, outcome: Option<Py<PyAny>>, py: Python<'_>) {
-    let this = std::ptr::from_ref(future).cast_mut();
-    // SAFETY: the caller has settled the future, so the outcome is its own, and it is alive.
-    unsafe {
-        if let Some(outcome) = outcome {
-            (*this).outcome = outcome.into_ptr();
-            FutureObject::track(this);
-        }
-        future.shape.set_end(end);
-        publish(this, py);
-    }
 }
 
 /// Fails a future whose process was left behind by a fork: nobody will run it here.

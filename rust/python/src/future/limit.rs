@@ -5,7 +5,7 @@
 //! `BUSY` to `REPLACED` by the timer, which has counted it in before, and to `LEFT` by the runner,
 //! which counts it out if it finds `REPLACED`. A timer that finds `LEFT` counts it out itself.
 
-use super::execute::end_running;
+use super::execute::end_with;
 use super::family::ask_to_stop;
 use super::managed::{interrupt, missed, record_of};
 use super::record::Record;
@@ -75,7 +75,7 @@ impl Limit {
             }
         }
         ask_to_stop(native);
-        end_running(native, State::Failed, Some(error), py);
+        end_with(native, State::Failed, Some(error), py);
         interrupt(native, py);
     }
 }

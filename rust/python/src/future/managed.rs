@@ -4,7 +4,7 @@
 //! from elsewhere while it runs, so its runner has to win its end by `settle_running`, and drops
 //! what the call returned if somebody else did. The call and its inputs are the runner's always.
 
-use super::execute::{end_running, is_cancellation, vectorcall};
+use super::execute::{end_with, is_cancellation, vectorcall};
 use super::record::Record;
 use super::{FutureObject, Object, limit};
 use crate::{call, context, errors};
@@ -224,7 +224,7 @@ pub fn cancel_waiting(future: &FutureObject, py: Python<'_>) -> bool {
     if !record.backing_off.load(SeqCst) || !future.completion.settle_running() {
         return false;
     }
-    end_running(future, State::Cancelled, None, py);
+    end_with(future, State::Cancelled, None, py);
     true
 }
 

@@ -17,12 +17,12 @@ use std::time::Duration;
 use taskloom_core::completion::State;
 use taskloom_core::pool::Worker;
 
-/// Runs a method's body, turning an error into a raised exception.
-fn method(
+/// Runs the body of a method or of a getter, turning an error into a raised exception.
+pub(super) fn method(
     this: Object,
     body: impl FnOnce(&FutureObject, Python<'_>) -> PyResult<Py<PyAny>>,
 ) -> Object {
-    // SAFETY: the interpreter calls methods attached, on live objects of the class.
+    // SAFETY: the interpreter calls both attached, on live objects of the class.
     let (py, future) = unsafe { (Python::assume_attached(), &*this.cast::<FutureObject>()) };
     match body(future, py) {
         Ok(object) => object.into_ptr(),

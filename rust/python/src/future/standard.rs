@@ -2,6 +2,7 @@
 
 use super::execute::as_object;
 use super::managed::record_of;
+use super::methods::method;
 use super::observers::Condition;
 use super::record::Record;
 use super::{FutureObject, Object};
@@ -9,7 +10,6 @@ use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyList, PyType};
 use std::ffi::c_void;
-use std::ptr::null_mut;
 use taskloom_core::completion::State;
 use taskloom_core::pool::Worker;
 
@@ -54,51 +54,36 @@ fn condition(future: &FutureObject, py: Python<'_>) -> PyResult<Condition> {
     Ok(pair)
 }
 
-fn getter(
-    this: Object,
-    body: impl FnOnce(&FutureObject, Python<'_>) -> PyResult<Py<PyAny>>,
-) -> Object {
-    // SAFETY: the interpreter calls getters attached, on live objects of the class.
-    let (py, future) = unsafe { (Python::assume_attached(), &*this.cast::<FutureObject>()) };
-    match body(future, py) {
-        Ok(object) => object.into_ptr(),
-        Err(error) => {
-            error.restore(py);
-            null_mut()
-        }
-    }
-}
-
 pub unsafe extern "C" fn get_state(this: Object, _: *mut c_void) -> Object {
-    getter(this, |future, py| {
+    method(this, |future, py| {
         let name = state_name(future.state(py));
         Ok(name.into_pyobject(py)?.into_any().unbind())
     })
 }
 
 pub unsafe extern "C" fn get_condition(this: Object, _: *mut c_void) -> Object {
-    getter(this, |future, py| {
+    method(this, |future, py| {
         let _ = future.state(py);
         Ok(condition(future, py)?.condition)
     })
 }
 
 pub unsafe extern "C" fn get_waiters(this: Object, _: *mut c_void) -> Object {
-    getter(this, |future, py| {
+    method(this, |future, py| {
         Ok(condition(future, py)?.waiters.into_any())
     })
 }
 
 pub unsafe extern "C" fn get_result(this: Object, _: *mut c_void) -> Object {
-    getter(this, |future, py| Ok(outcome_of(future, State::Done, py)))
+    method(this, |future, py| Ok(outcome_of(future, State::Done, py)))
 }
 
 pub unsafe extern "C" fn get_exception(this: Object, _: *mut c_void) -> Object {
-    getter(this, |future, py| Ok(outcome_of(future, State::Failed, py)))
+    method(this, |future, py| Ok(outcome_of(future, State::Failed, py)))
 }
 
 pub unsafe extern "C" fn get_name(this: Object, _: *mut c_void) -> Object {
-    getter(this, |future, py| {
+    method(this, |future, py| {
         if let Some(name) = record_of(future).and_then(|record| record.name.as_ref()) {
             return Ok(name.clone_ref(py).into_any());
         }
@@ -115,14 +100,14 @@ pub unsafe extern "C" fn get_name(this: Object, _: *mut c_void) -> Object {
 }
 
 pub unsafe extern "C" fn get_progress(this: Object, _: *mut c_void) -> Object {
-    getter(this, |future, py| {
+    method(this, |future, py| {
         let progress = future.observers().and_then(|o| o.progress());
         Ok(progress.into_pyobject(py)?.into_any().unbind())
     })
 }
 
 pub unsafe extern "C" fn get_timing(this: Object, _: *mut c_void) -> Object {
-    getter(this, |future, py| {
+    method(this, |future, py| {
         let Some(times) = record_of(future).and_then(Record::times) else {
             return Ok(py.None());
         };
@@ -137,7 +122,7 @@ pub unsafe extern "C" fn get_timing(this: Object, _: *mut c_void) -> Object {
 }
 
 pub unsafe extern "C" fn get_callbacks(this: Object, _: *mut c_void) -> Object {
-    getter(this, |future, py| {
+    method(this, |future, py| {
         let callbacks = future
             .observers()
             .map(|observers| observers.callbacks(py))
@@ -147,7 +132,7 @@ pub unsafe extern "C" fn get_callbacks(this: Object, _: *mut c_void) -> Object {
 }
 
 pub unsafe extern "C" fn get_snapshot(this: Object, _: Object) -> Object {
-    getter(this, |future, py| {
+    method(this, |future, py| {
         let state = future.state(py);
         let snapshot = (
             state.is_over(),
