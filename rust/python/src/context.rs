@@ -269,6 +269,63 @@ fn enter_other(context: &Cell<Object>, filled_with: &Cell<Object>, snapshot: Obj
     }
 }
 
+/// Brings this worker into its context, filled with `snapshot`, for a step of a coroutine that is the
+/// outermost on its stack. False: the coroutine needs a context of its own.
+#[inline]
+pub fn enter_for_step(snapshot: Object) -> bool {
+    if knows_layout() {
+        if enter_outermost(snapshot) {
+            return true;
+        }
+        // SAFETY: attached; what went wrong here goes wrong again for who makes a context now.
+        unsafe { ffi::PyErr_Clear() };
+    }
+    false
+}
+
+/// What such a step has left of the context variables.
+pub enum Left {
+    AsItWas,
+    /// Others hold now.
+    Changed(Py<PyAny>),
+    /// The context itself, which must be there for setting variables back: their tokens name it.
+    Named(Py<PyAny>),
+}
+
+/// To be called after such a step, with the same snapshot; whatever is given is the coroutine's.
+#[inline]
+pub fn leave_after_step(py: Python<'_>, snapshot: Object) -> Left {
+    let (context, filled_with) = ENTERED.with(|(context, filled)| (context.get(), filled.get()));
+    if context.is_null() {
+        return Left::AsItWas;
+    }
+    let now = variables(context);
+    // SAFETY: a reference of ours.
+    let named = unsafe { ffi::Py_REFCNT(context) } != HELD;
+    if now == snapshot && !named {
+        return Left::AsItWas;
+    }
+    // SAFETY: attached; both are live, as the worker is in the context, and get a reference each.
+    let (context, left) = unsafe {
+        (
+            Bound::from_borrowed_ptr(py, context).unbind(),
+            Bound::from_borrowed_ptr(py, now).unbind(),
+        )
+    };
+    if named {
+        leave();
+        return Left::Named(context);
+    }
+    // Nobody can set anything back in it: it can be filled with something else.
+    ENTERED.with(|(_, filled)| filled.set(left.clone_ref(py).into_ptr()));
+    // SAFETY: attached; the reference that was in the cell.
+    unsafe { ffi::Py_DECREF(filled_with) };
+    Left::Changed(left)
+}
+
+/// The references to a context that a worker is in: the worker's, and the interpreter's while it is.
+const HELD: isize = 2;
+
 /// Whether this worker is in a context that it keeps for the next task.
 pub fn is_entered() -> bool {
     ENTERED.with(|(context, _)| !context.get().is_null())

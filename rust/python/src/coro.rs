@@ -27,6 +27,7 @@ use pyo3::prelude::*;
 /// Adds this part's classes and functions to the module.
 pub fn register(m: &Bound<'_, PyModule>) -> PyResult<()> {
     nursery::register(m)?;
+    task::register_tasks();
     m.add_class::<home::HomeObject>()?;
     m.add_class::<home::LocalLoop>()?;
     m.add_class::<home::TaskHandle>()?;

@@ -1,11 +1,12 @@
 //! A coroutine of an executor that no scope has: only its future tells how it ended.
 
 use super::home::{Home, OnPool};
-use super::task::{Body, Context, Sink, Task};
+use super::task::{Apart, Context, Owner, Task};
 use super::token::Token;
 use crate::context;
 use crate::options::TaskOptions;
 use crate::pool::Pool;
+use parking_lot::Mutex;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyTuple};
 use std::sync::Arc;
@@ -28,19 +29,20 @@ pub fn _spawn<'py>(
     named: Option<Py<PyAny>>,
 ) -> PyResult<Bound<'py, PyAny>> {
     let named = named.unwrap_or_else(|| function.clone_ref(py));
-    let future = pool.promise(py, named, options)?;
+    let future = pool.coroutine_future(py, &named, options)?;
     // SAFETY: a new reference, or null with an exception set.
     let snapshot = unsafe { Bound::from_owned_ptr_or_err(py, context::capture())? };
     let on_pool = OnPool::new(Arc::clone(pool.core()));
     let home = Home::Pool(on_pool.clone());
-    let task = Task::new(
-        home.clone(),
-        Body::Call(function, args, kwargs),
-        Context::Shared(snapshot.unbind()),
-        token.map_or_else(cancel::Token::new, |token| token.0.clone()),
-        Sink::Future(future.clone().unbind(), None),
-        None,
-    );
+    let owner = Owner::Nobody(Box::new(Apart {
+        home: home.clone(),
+        token: token.map_or_else(cancel::Token::new, |token| token.0.clone()),
+        call: Mutex::new(Some((function, args, kwargs))),
+        ended: None,
+        handle: None,
+    }));
+    let context = Context::Shared(snapshot.unbind());
+    let task = Task::new(owner, Some(future.clone().unbind()), context);
     home.begin();
     on_pool.queue_first(task, options.map_or(DEFAULT_BAND, |options| options.band));
     Ok(future)

@@ -1,7 +1,7 @@
 //! Where a coroutine is queued when it can go on.
 
 use super::sleep::real_clock;
-use super::task::{self, Body, Context, Sink, Task};
+use super::task::{self, Apart, Context, Owner, Task};
 use super::token::Token;
 use crate::tracing;
 use parking_lot::Mutex;
@@ -80,10 +80,13 @@ unsafe fn execute(data: *const (), worker: &Worker) {
     if !worker.pool().switch().is_on() {
         return task.step(py);
     }
+    if !task.take_up(py) {
+        return;
+    }
     let named_by = task.named_by(py);
     // SAFETY: attached; `named_by` is held until the call returns.
     unsafe { tracing::started(worker, Arc::as_ptr(&task).cast(), named_by.as_ptr()) };
-    Arc::clone(&task).step(py);
+    task.proceed(py);
     let kind = match task.is_over() {
         true => EventKind::Done,
         false => EventKind::Suspend,
@@ -98,6 +101,12 @@ impl Home {
             Home::Local(local) => local.queue(task),
             Home::Pool(pool) => pool.queue(task),
         }
+    }
+
+    /// Whether its tasks are stepped by workers.
+    #[inline]
+    pub fn is_pool(&self) -> bool {
+        matches!(self, Home::Pool(_))
     }
 
     /// Whether nothing else waits for this thread.
@@ -274,11 +283,14 @@ impl HomeObject {
         ended: Py<PyAny>,
         handle: Option<Py<PyAny>>,
     ) -> TaskHandle {
-        let body = Body::Call(function, arguments, keywords);
-        let token = token.0.clone();
-        let context = context.map_or(Context::None, Context::Own);
-        let sink = Sink::Call(ended);
-        let task = Task::new(self.0.clone(), body, context, token, sink, handle);
+        let owner = Owner::Nobody(Box::new(Apart {
+            home: self.0.clone(),
+            token: token.0.clone(),
+            call: Mutex::new(Some((function, arguments, keywords))),
+            ended: Some(ended),
+            handle,
+        }));
+        let task = Task::new(owner, None, context.map_or(Context::None, Context::Own));
         self.0.begin();
         self.0.queue(Arc::clone(&task));
         TaskHandle(task)

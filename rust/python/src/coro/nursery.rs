@@ -5,7 +5,7 @@
 //! `_begin` and `_child_over`.
 
 use super::home::Home;
-use super::task::{Body, Context, Sink, Task};
+use super::task::{Context, Owner, Task};
 use super::token::Token;
 use super::wait::Wait;
 use crate::{context, future};
@@ -15,51 +15,128 @@ use pyo3::ffi;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyDict, PyTuple};
+use std::sync::atomic::AtomicUsize;
+use std::sync::atomic::Ordering::SeqCst;
 use std::sync::{Arc, OnceLock};
 use taskloom_core::cancel;
 
 type Object = *mut ffi::PyObject;
 
+/// How many children there are and whether more may come, in one word.
+///
+/// Who finds that no child is left looks for waiters after that; who waits looks at the count after
+/// having put itself among them. Both words are changed and read in one order (`SeqCst`), so either
+/// the waiter sees the count at zero, or the last child sees the waiter.
+#[derive(Default)]
+struct Children(AtomicUsize);
+
+const OPEN: usize = 1;
+const CHILD: usize = 2;
+
+impl Children {
+    fn open(&self) {
+        self.0.fetch_or(OPEN, SeqCst);
+    }
+
+    /// Closes it unless there are children; whether it is closed.
+    fn close(&self) -> bool {
+        let closed = (self.0).compare_exchange(OPEN, 0, SeqCst, SeqCst);
+        closed.map_or_else(|word| word == 0, |_| true)
+    }
+
+    fn is_open(&self) -> bool {
+        self.0.load(SeqCst) & OPEN != 0
+    }
+
+    fn live(&self) -> usize {
+        self.0.load(SeqCst) / CHILD
+    }
+
+    /// Counts one more and returns how many there are then; None if none may come.
+    fn begin(&self) -> Option<usize> {
+        let more = |word| (word & OPEN != 0).then_some(word + CHILD);
+        let before = self.0.fetch_update(SeqCst, SeqCst, more).ok()?;
+        Some(before / CHILD + 1)
+    }
+
+    /// Counts one less; true if none is left.
+    fn end(&self) -> bool {
+        self.0.fetch_sub(CHILD, SeqCst) / CHILD == 1
+    }
+}
+
 #[derive(Default)]
 struct State {
-    open: bool,
-    live: usize,
     waiters: Vec<Py<super::wait::Setter>>,
     errors: Vec<Py<PyAny>>,
-    /// The function that was last seen to be a coroutine function: scopes spawn the same one often.
-    known: Option<Py<PyAny>>,
 }
 
 /// What a scope's children share.
 pub struct Shared {
+    children: Children,
     state: Mutex<State>,
     cancel_on_error: bool,
     entered: OnceLock<(cancel::Token, Option<Home>)>,
+    /// The code of the coroutine function that was spawned first: scopes spawn the same one often.
+    known: OnceLock<Py<PyAny>>,
 }
 
 impl Shared {
+    /// Counts a child. A pool is retained while there are any.
     fn begin(&self) -> PyResult<()> {
-        let mut state = self.state.lock();
-        if !state.open {
-            return Err(PyRuntimeError::new_err(
-                "this scope is not open: nothing can be spawned in it",
-            ));
+        // Before the first is counted: whoever is counted after it relies on that.
+        let retained = (self.children.live() == 0).then(|| self.pool()).flatten();
+        if let Some(pool) = retained {
+            pool.begin();
         }
-        state.live += 1;
-        Ok(())
+        let begun = self.children.begin();
+        if let Some(pool) = retained
+            && begun != Some(1)
+        {
+            pool.over();
+        }
+        match begun {
+            Some(_) => Ok(()),
+            None => Err(PyRuntimeError::new_err(
+                "this scope is not open: nothing can be spawned in it",
+            )),
+        }
     }
 
     /// A child has ended; the last one lets go on who waits for all.
     pub fn child_over(&self) {
-        let mut state = self.state.lock();
-        state.live -= 1;
-        if state.live > 0 || state.waiters.is_empty() {
+        if !self.children.end() {
             return;
         }
-        let waiters = std::mem::take(&mut state.waiters);
-        drop(state);
+        let waiters = std::mem::take(&mut self.state.lock().waiters);
         for waiter in waiters {
             waiter.get().set(None);
+        }
+        if let Some(pool) = self.pool() {
+            pool.over();
+        }
+    }
+
+    fn pool(&self) -> Option<&Home> {
+        let (_, home) = self.entered.get()?;
+        home.as_ref().filter(|home| home.is_pool())
+    }
+
+    /// What a child that was spawned here begins with.
+    #[inline]
+    pub fn token(&self) -> &cancel::Token {
+        match self.entered.get() {
+            Some((token, _)) => token,
+            None => unreachable!("nothing is spawned in a scope before it is entered"),
+        }
+    }
+
+    /// Where a child that was spawned here lives.
+    #[inline]
+    pub fn home(&self) -> &Home {
+        match self.entered.get() {
+            Some((_, Some(home))) => home,
+            _ => unreachable!("nothing is spawned in a scope that has no place for it"),
         }
     }
 
@@ -94,9 +171,11 @@ impl Nursery {
     #[pyo3(signature = (cancel_on_error))]
     fn new(cancel_on_error: bool) -> Self {
         Nursery(Arc::new(Shared {
+            children: Children::default(),
             state: Mutex::new(State::default()),
             cancel_on_error,
             entered: OnceLock::new(),
+            known: OnceLock::new(),
         }))
     }
 
@@ -106,25 +185,23 @@ impl Nursery {
         if self.0.entered.set(entered).is_err() {
             return Err(PyRuntimeError::new_err("a scope can be entered once"));
         }
-        self.0.state.lock().open = true;
+        self.0.children.open();
         Ok(())
     }
 
     /// Closes it if no child is left; false if there is one.
     fn _close(&self) -> bool {
-        let mut state = self.0.state.lock();
-        state.open = state.live > 0;
-        !state.open
+        self.0.children.close()
     }
 
     #[getter]
     fn _is_open(&self) -> bool {
-        self.0.state.lock().open
+        self.0.children.is_open()
     }
 
     #[getter]
     fn _live(&self) -> usize {
-        self.0.state.lock().live
+        self.0.children.live()
     }
 
     /// Counts a child that Python spawns.
@@ -147,10 +224,13 @@ impl Nursery {
         let wait = Py::new(py, Wait::new())?;
         let setter = Py::new(py, wait.borrow(py).setter())?;
         let mut state = self.0.state.lock();
-        if state.live == 0 {
+        state.waiters.push(setter);
+        if self.0.children.live() == 0 {
+            let waiter = state.waiters.pop();
+            drop(state);
+            drop(waiter);
             return Ok(None);
         }
-        state.waiters.push(setter);
         drop(state);
         Ok(Some(wait))
     }
@@ -162,34 +242,39 @@ impl Nursery {
     }
 }
 
-/// Whether calling it gives a coroutine: plain `async def` functions only, the rest is Python's.
-fn is_coroutine_function(function: &Bound<'_, PyAny>) -> bool {
+/// The code of a function whose calls give coroutines; the rest is Python's to look at.
+fn code_of_coroutine<'py>(function: &Bound<'py, PyAny>) -> Option<Bound<'py, PyAny>> {
     const COROUTINE: u32 = 0x80;
-    // SAFETY: a live object; the exact type is asked for.
-    if unsafe { ffi::Py_TYPE(function.as_ptr()) != &raw mut ffi::PyFunction_Type } {
-        return false;
-    }
-    function
-        .getattr("__code__")
-        .and_then(|code| code.getattr("co_flags"))
-        .and_then(|flags| flags.extract::<u32>())
-        .is_ok_and(|flags| flags & COROUTINE != 0)
+    let code = function.getattr("__code__").ok()?;
+    let flags: u32 = code.getattr("co_flags").ok()?.extract().ok()?;
+    (flags & COROUTINE != 0).then_some(code)
 }
 
 impl Nursery {
+    /// Whether it is a plain `async def` function.
+    #[inline]
     fn knows(&self, function: &Bound<'_, PyAny>) -> bool {
-        let known = self.0.state.lock();
-        if let Some(known) = &known.known
-            && known.as_ptr() == function.as_ptr()
-        {
-            return true;
-        }
-        drop(known);
-        if !is_coroutine_function(function) {
+        // SAFETY: a live object; the exact type is asked for.
+        if unsafe { ffi::Py_TYPE(function.as_ptr()) != &raw mut ffi::PyFunction_Type } {
             return false;
         }
-        let before = self.0.state.lock().known.replace(function.clone().unbind());
-        drop(before);
+        // SAFETY: a function, so it has code; the reference is borrowed from it.
+        let code = unsafe { ffi::PyFunction_GetCode(function.as_ptr()) };
+        match self.0.known.get() {
+            Some(known) if known.as_ptr() == code => true,
+            known => self.learn(function, known.is_none()),
+        }
+    }
+
+    #[cold]
+    fn learn(&self, function: &Bound<'_, PyAny>, first: bool) -> bool {
+        let Some(code) = code_of_coroutine(function) else {
+            return false;
+        };
+        if first {
+            // Another thread may have been faster, with this one or another.
+            let _ = self.0.known.set(code.unbind());
+        }
         true
     }
 
@@ -201,55 +286,58 @@ impl Nursery {
         kwnames: Object,
     ) -> PyResult<Option<Bound<'py, PyAny>>> {
         let py = function.py();
-        let Some((token, Some(home))) = self.0.entered.get() else {
+        let shared = &self.0;
+        let Some((_, Some(home))) = shared.entered.get() else {
             return Ok(None);
         };
         if !self.knows(function) {
             return Ok(None);
         }
-        let (positional, keywords) = unpack(py, arguments, kwnames)?;
-        let future = future::promise_of(py, function.clone().unbind())?;
-        let snapshot = context::capture();
+        let call = future::CoroutineCall {
+            callable: function.as_ptr(),
+            inputs: arguments,
+            names: kwnames,
+        };
+        // SAFETY: the caller's arguments and their names are live for the call.
+        let future = unsafe { future::of_coroutine(py, &call)? };
         // SAFETY: a new reference, or null with an exception set.
-        let snapshot = unsafe { Bound::from_owned_ptr_or_err(py, snapshot)? };
-        self.0.begin()?;
+        let snapshot = unsafe { Bound::from_owned_ptr_or_err(py, context::capture())? };
+        shared.begin()?;
         let task = Task::new(
-            home.clone(),
-            Body::Call(function.clone().unbind(), positional, keywords),
+            Owner::Scope(Arc::clone(shared)),
+            Some(future.clone().unbind()),
             Context::Shared(snapshot.unbind()),
-            token.clone(),
-            Sink::Future(future.clone().unbind(), Some(Arc::clone(&self.0))),
-            None,
         );
-        home.begin();
+        if !home.is_pool() {
+            home.begin();
+        }
         home.queue(task);
         Ok(Some(future))
     }
 }
 
 /// Positional and keyword arguments out of a vectorcall's.
-fn unpack(
-    py: Python<'_>,
+fn unpack<'py>(
+    py: Python<'py>,
     arguments: &[Object],
     kwnames: Object,
-) -> PyResult<(Py<PyTuple>, Option<Py<PyDict>>)> {
+) -> PyResult<(Bound<'py, PyTuple>, Bound<'py, PyDict>)> {
     let borrow = |object: &Object| {
         // SAFETY: the caller's arguments are live for the call.
         unsafe { Bound::from_borrowed_ptr(py, *object) }
     };
+    let keywords = PyDict::new(py);
     if kwnames.is_null() {
-        let positional = PyTuple::new(py, arguments.iter().map(borrow))?;
-        return Ok((positional.unbind(), None));
+        return Ok((PyTuple::new(py, arguments.iter().map(borrow))?, keywords));
     }
     // SAFETY: the interpreter passes a tuple of names.
     let names = unsafe { Bound::from_borrowed_ptr(py, kwnames).cast_into_unchecked::<PyTuple>() };
     let (positional, values) = arguments.split_at(arguments.len() - names.len());
-    let keywords = PyDict::new(py);
     for (name, value) in names.iter().zip(values) {
         keywords.set_item(name, borrow(value))?;
     }
     let positional = PyTuple::new(py, positional.iter().map(borrow))?;
-    Ok((positional.unbind(), Some(keywords.unbind())))
+    Ok((positional, keywords))
 }
 
 /// `Nursery.spawn(fn, /, *args, **kwargs)`.
@@ -301,10 +389,6 @@ unsafe fn spawn_any<'py>(
         return Ok(future);
     }
     let (arguments, keywords) = unpack(py, &all[1..], kwnames)?;
-    let keywords = match keywords {
-        Some(keywords) => keywords.into_bound(py),
-        None => PyDict::new(py),
-    };
     this.call_method1("_spawn", (function, arguments, keywords))
 }
 

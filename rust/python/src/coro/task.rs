@@ -11,28 +11,28 @@
 //!                     \--returns or raises--> DONE
 //! ```
 
+mod apart;
 mod current;
 mod ending;
 mod send;
 
+pub use apart::Apart;
 pub use current::{current, current_handle, current_task_id, in_coroutine, is_stepping};
+pub use ending::register_tasks;
 
 use super::foreign;
 use super::home::Home;
 use super::nursery::Shared;
 use super::suspend;
-use crate::context;
 use crate::future::{self, FutureObject};
+use apart::Own;
 use current::Stepping;
 use ending::{never_started, too_long};
-use parking_lot::Mutex;
 use pyo3::prelude::*;
-use pyo3::types::{PyDict, PyTuple};
 use send::Sent;
 use std::cell::UnsafeCell;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU8, AtomicUsize, Ordering};
-use std::time::Instant;
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, Ordering};
 use taskloom_core::cancel::{OnCancel, Registration, Token};
 use taskloom_core::clock;
 
@@ -42,73 +42,57 @@ const NOTIFIED: u8 = 2;
 const SUSPENDED: u8 = 3;
 const DONE: u8 = 4;
 
-/// How many of our awaits may complete at once before a coroutine lets others go first.
-const BUDGET: u32 = 1_000;
-
-/// What there is to run: the call that makes the coroutine, until the first step, then that.
-pub enum Body {
-    Call(Py<PyAny>, Py<PyTuple>, Option<Py<PyDict>>),
-    Coroutine(Py<PyAny>),
-    Gone,
-}
-
 /// What the task's variables live in; entered around each step.
 pub enum Context {
     /// The stepping thread's own.
     None,
     /// The task's own.
     Own(Py<PyAny>),
-    /// A snapshot that others share; a context is made of it at the first step.
+    /// A snapshot, which others may share.
     Shared(Py<PyAny>),
 }
 
-/// Who is told how it ended.
-pub enum Sink {
-    /// `ended(value, None)` or `ended(None, error)`.
-    Call(Py<PyAny>),
-    /// The future of the task, and the scope that it is a child of.
-    Future(Py<PyAny>, Option<Arc<Shared>>),
+/// To whom a task belongs.
+pub enum Owner {
+    /// The scope that it is a child of, which knows its home and the token it begins with. Its call
+    /// is in its future.
+    Scope(Arc<Shared>),
+    Nobody(Box<Apart>),
 }
 
 struct Inner {
-    body: Body,
-    context: Context,
-    /// The innermost cancel scope.
-    token: Token,
-    /// Where the task is registered to be woken on cancellation.
-    registered: Option<(Token, Registration)>,
-    /// One of our awaitables has arranged to wake the task.
-    arranged: bool,
+    /// Made at the first step.
+    coroutine: Option<Py<PyAny>>,
+    context: Option<Py<PyAny>>,
+    /// The innermost cancel scope; None for the owner's.
+    token: Option<Token>,
+    /// Registered there to be woken on cancellation.
+    registration: Option<Registration>,
     /// A foreign future that the task waits for, and how to give it up.
     foreign: Option<Py<PyAny>>,
-    /// To be thrown into the coroutine at its next step.
-    throw: Option<PyErr>,
+    /// The call that makes the coroutine was taken.
+    begun: bool,
+    /// The context is the task's own, and not a snapshot.
+    owns_context: bool,
+    /// One of our awaitables has arranged to wake the task.
+    arranged: bool,
     /// Its future's `cancel()` has been told whom to ask.
     listens: bool,
-    budget: u32,
-    slice: Option<Instant>,
 }
 
-/// A coroutine and everything needed to go on with it.
+/// A coroutine and everything needed to go on with it. There may be millions: what is rare is
+/// behind a pointer, and what belongs to one step is its thread's (`current`).
 pub struct Task {
     state: AtomicU8,
-    home: Home,
-    /// The pool's worker that steps it, plus one; 0 before the first step.
-    worker: AtomicUsize,
-    sink: Sink,
-    /// What `current_task()` gives inside.
-    handle: Option<Py<PyAny>>,
     /// Cancelled by its handle before it had a token of its own.
     asked: AtomicBool,
-    own: Mutex<Own>,
+    /// The pool's worker that steps it, plus one; 0 before the first step.
+    worker: AtomicU32,
+    owner: Owner,
+    /// Ended with the task.
+    future: Option<Py<PyAny>>,
+    own: Own,
     inner: UnsafeCell<Inner>,
-}
-
-/// The task's own token, below its scope's: made when something is to be put below it.
-#[derive(Default)]
-struct Own {
-    token: Option<Token>,
-    reason: Option<Arc<str>>,
 }
 
 // SAFETY: `inner` is reached only by the owner that `state` names (see the module's head).
@@ -126,49 +110,72 @@ enum After {
 
 impl Task {
     /// A task that is counted as queued; the caller hands it to its home.
-    pub fn new(
-        home: Home,
-        body: Body,
-        context: Context,
-        token: Token,
-        sink: Sink,
-        handle: Option<Py<PyAny>>,
-    ) -> Arc<Self> {
+    pub fn new(owner: Owner, future: Option<Py<PyAny>>, context: Context) -> Arc<Self> {
+        let (context, owns_context) = match context {
+            Context::None => (None, false),
+            Context::Own(context) => (Some(context), true),
+            Context::Shared(snapshot) => (Some(snapshot), false),
+        };
         Arc::new(Task {
             state: AtomicU8::new(QUEUED),
-            home,
-            worker: AtomicUsize::new(0),
-            sink,
-            handle,
             asked: AtomicBool::new(false),
-            own: Mutex::new(Own::default()),
+            worker: AtomicU32::new(0),
+            owner,
+            future,
+            own: Own::default(),
             inner: UnsafeCell::new(Inner {
-                body,
+                coroutine: None,
                 context,
-                token,
-                registered: None,
-                arranged: false,
+                token: None,
+                registration: None,
                 foreign: None,
-                throw: None,
+                begun: false,
+                owns_context,
+                arranged: false,
                 listens: false,
-                budget: BUDGET,
-                slice: None,
             }),
         })
     }
 
     /// The worker that took the last step, on a pool.
     pub fn worker(&self) -> Option<usize> {
-        self.worker.load(Ordering::Relaxed).checked_sub(1)
+        let place = self.worker.load(Ordering::Relaxed).checked_sub(1)?;
+        Some(place as usize)
     }
 
     /// Notes the worker that is about to step it.
     pub fn set_worker(&self, index: usize) {
-        self.worker.store(index + 1, Ordering::Relaxed);
+        self.worker.store(index as u32 + 1, Ordering::Relaxed);
     }
 
+    #[inline]
     pub fn home(&self) -> &Home {
-        &self.home
+        match &self.owner {
+            Owner::Scope(scope) => scope.home(),
+            Owner::Nobody(apart) => &apart.home,
+        }
+    }
+
+    /// The token that it began with.
+    #[inline]
+    fn first_token(&self) -> &Token {
+        match &self.owner {
+            Owner::Scope(scope) => scope.token(),
+            Owner::Nobody(apart) => &apart.token,
+        }
+    }
+
+    /// The innermost token. Only on the thread that steps the task.
+    #[inline]
+    fn innermost(&self) -> &Token {
+        // SAFETY: as the caller promises; only `current()` replaces it, which is this thread.
+        let inner = unsafe { &*self.inner.get() };
+        inner.token.as_ref().unwrap_or_else(|| self.first_token())
+    }
+
+    /// The native object of its future.
+    fn native<'py>(&'py self, py: Python<'py>) -> Option<&'py FutureObject> {
+        future::native(self.future.as_ref()?.bind(py))
     }
 
     /// # Safety
@@ -183,12 +190,7 @@ impl Task {
     /// Whether the task is to be cancelled at an await here; only on `current()`.
     #[inline]
     pub fn is_cancelled(&self) -> bool {
-        // SAFETY: `current()` gave the task, so this thread steps it; the reference is gone at once.
-        let inner = unsafe { self.inner() };
-        let listens = inner.listens;
-        inner.token.is_cancelled()
-            || self.asked.load(Ordering::Relaxed)
-            || (!listens && self.was_asked())
+        self.innermost().is_cancelled() || self.asked.load(Ordering::Relaxed) || self.was_wanted()
     }
 
     /// What an await raises when `is_cancelled`.
@@ -197,8 +199,7 @@ impl Task {
         let reason = if self.asked.load(Ordering::Relaxed) {
             self.own.lock().reason.clone()
         } else {
-            // SAFETY: as in `is_cancelled`.
-            unsafe { self.inner() }.token.reason()
+            self.innermost().reason()
         };
         suspend::cancelled(py, reason)
     }
@@ -208,18 +209,17 @@ impl Task {
     pub fn token(&self) -> Token {
         let mut own = self.own.lock();
         if own.token.is_none() {
-            // SAFETY: as in `is_cancelled`.
-            let inner = unsafe { self.inner() };
-            let token = inner.token.child(false);
+            let token = self.innermost().child(false);
             if self.asked.swap(false, Ordering::Relaxed) {
                 token.cancel(own.reason.clone());
             }
             own.token = Some(token.clone());
-            inner.token = token;
+            drop(own);
+            self.replace_token(token);
+        } else {
+            drop(own);
         }
-        drop(own);
-        // SAFETY: as in `is_cancelled`.
-        unsafe { self.inner() }.token.clone()
+        self.innermost().clone()
     }
 
     /// Cancels this task alone, from any thread. Attached.
@@ -238,36 +238,21 @@ impl Task {
 
     /// Makes another token the innermost one and returns the one before; only on `current()`.
     pub fn replace_token(&self, token: Token) -> Token {
-        // SAFETY: as in `is_cancelled`.
-        std::mem::replace(unsafe { &mut self.inner().token }, token)
+        // SAFETY: on `current()`, so this thread steps it; nobody else has a reference meanwhile.
+        let inner = unsafe { self.inner() };
+        let before = inner.token.replace(token);
+        let before = before.unwrap_or_else(|| self.first_token().clone());
+        if let Some(registration) = inner.registration.take() {
+            before.forget(registration);
+        }
+        before
     }
 
     /// An awaitable has arranged for a wake and is about to yield; only on `current()`.
     #[inline]
     pub fn arranged(&self) {
-        // SAFETY: as in `is_cancelled`.
+        // SAFETY: on `current()`, so this thread steps it; the reference is gone at once.
         unsafe { self.inner().arranged = true }
-    }
-
-    /// Counts an await; true if the coroutine has had its share and should let others go first.
-    #[inline]
-    pub fn spend(&self) -> bool {
-        // SAFETY: as in `is_cancelled`.
-        let inner = unsafe { self.inner() };
-        inner.budget -= 1;
-        if inner.budget == 0 {
-            inner.budget = BUDGET;
-            return true;
-        }
-        false
-    }
-
-    /// When this step's time slice began: at the first asking.
-    pub fn slice(&self) -> Instant {
-        // SAFETY: as in `is_cancelled`.
-        *unsafe { self.inner() }
-            .slice
-            .get_or_insert_with(Instant::now)
     }
 
     /// Lets the task go on, from any thread. Attached, because its home may need that.
@@ -290,61 +275,72 @@ impl Task {
             }
         }
         if state == SUSPENDED {
-            self.home.queue(Arc::clone(self));
+            self.home().queue(Arc::clone(self));
         }
     }
 
     /// Goes on with the task until it suspends or ends. Called by its home, attached, with a task
     /// out of its queue.
     pub fn step(self: Arc<Self>, py: Python<'_>) {
+        if self.take_up(py) {
+            self.proceed(py);
+        }
+    }
+
+    /// Takes the task out of its queue, to `proceed` with it; false if there is nothing to do.
+    pub fn take_up(self: &Arc<Self>, py: Python<'_>) -> bool {
         self.state.store(RUNNING, Ordering::SeqCst);
         if !self.is_due(py) {
-            return;
+            return false;
         }
-        if !self.may_begin(py) {
-            return self.end(py, Err(never_started(py)));
+        // SAFETY: the state is RUNNING by our hand; the reference is gone at once.
+        let begins = !std::mem::replace(&mut unsafe { self.inner() }.begun, true);
+        if begins && !self.native(py).is_none_or(FutureObject::begin) {
+            self.end(py, Err(never_started(py)));
+            return false;
         }
-        let (how, after) = match self.enter_context(py) {
-            Some(entered) => {
-                let stepping = Stepping::enter(Arc::as_ptr(&self));
-                let started = clock::ticks();
-                let after = self.go_on(py);
-                if clock::ticks().wrapping_sub(started) > too_long() {
-                    self.report(py, clock::nanos(clock::ticks().wrapping_sub(started)));
-                }
-                // Left before anybody else may step the task, and before it lets go of its context.
-                drop(stepping);
-                drop(entered);
-                (None, after)
-            }
-            None => (Some(PyErr::fetch(py)), After::Queue),
+        true
+    }
+
+    /// The rest of a step, after `take_up`.
+    pub fn proceed(self: &Arc<Self>, py: Python<'_>) {
+        let Some(entered) = self.enter_context(py) else {
+            return self.end(py, Err(PyErr::fetch(py)));
         };
-        match (how, after) {
-            (Some(error), _) => self.end(py, Err(error)),
-            (None, After::End(outcome)) => self.end(py, outcome),
-            (None, After::Wait) => self.park(py),
-            (None, After::Queue) => {
+        let stepping = Stepping::enter(Arc::as_ptr(self));
+        let started = clock::ticks();
+        let after = self.go_on(py);
+        if clock::ticks().wrapping_sub(started) > too_long() {
+            self.report(py, clock::nanos(clock::ticks().wrapping_sub(started)));
+        }
+        // Left before anybody else may step the task, and before it lets go of its context.
+        drop(stepping);
+        self.leave_context(py, entered);
+        match after {
+            After::End(outcome) => self.end(py, outcome),
+            After::Wait => self.park(py),
+            After::Queue => {
                 self.state.store(QUEUED, Ordering::SeqCst);
-                self.home.queue(Arc::clone(&self));
+                self.home().queue(Arc::clone(self));
             }
         }
     }
 
     /// Sends into the coroutine until it waits, gives way, or ends.
     fn go_on(self: &Arc<Self>, py: Python<'_>) -> After {
+        let mut throw = None;
         loop {
-            let throw = {
+            current::begin_slice();
+            let waited = {
                 // SAFETY: the state is RUNNING by our hand; the reference ends with the block.
                 let inner = unsafe { self.inner() };
-                inner.slice = None;
                 inner.arranged = false;
-                let waited = inner.foreign.is_some() && inner.throw.is_none();
-                inner
-                    .throw
-                    .take()
-                    .or_else(|| (waited && self.is_cancelled()).then(|| self.cancelled(py)))
+                inner.foreign.is_some()
             };
-            let value = match self.send(py, throw) {
+            if waited && throw.is_none() && self.is_cancelled() {
+                throw = Some(self.cancelled(py));
+            }
+            let value = match self.send(py, throw.take()) {
                 Sent::Returned(value) => return After::End(Ok(value)),
                 Sent::Raised(error) => return After::End(Err(error)),
                 Sent::Yielded(value) => value,
@@ -355,7 +351,7 @@ impl Task {
                 return After::Wait;
             }
             if value.is_none(py) {
-                if self.home.is_idle() {
+                if self.home().is_idle() {
                     // Nobody else wants this turn.
                     continue;
                 }
@@ -367,37 +363,7 @@ impl Task {
                     unsafe { self.inner() }.foreign = Some(value);
                     return After::Wait;
                 }
-                // SAFETY: as above.
-                Err(error) => unsafe { self.inner() }.throw = Some(error),
-            }
-        }
-    }
-
-    /// At the first step: takes the right to run the future's call, and a context of its own.
-    fn may_begin(&self, py: Python<'_>) -> bool {
-        // SAFETY: the state is RUNNING by our caller's hand; the reference ends with the block.
-        let inner = unsafe { self.inner() };
-        if !matches!(inner.body, Body::Call(..)) {
-            return true;
-        }
-        if let Context::Shared(snapshot) = &inner.context {
-            // SAFETY: a live snapshot; a new reference, or null with an exception set.
-            let copy =
-                unsafe { Bound::from_owned_ptr_or_opt(py, context::context_of(snapshot.as_ptr())) };
-            let before = match copy {
-                Some(copy) => std::mem::replace(&mut inner.context, Context::Own(copy.unbind())),
-                // Out of memory: the thread's own context will do.
-                None => {
-                    drop(PyErr::take(py));
-                    std::mem::replace(&mut inner.context, Context::None)
-                }
-            };
-            drop(before);
-        }
-        match &self.sink {
-            Sink::Call(_) => true,
-            Sink::Future(object, _) => {
-                future::native(object.bind(py)).is_none_or(FutureObject::begin)
+                Err(error) => throw = Some(error),
             }
         }
     }
@@ -439,7 +405,7 @@ impl Task {
                 .compare_exchange(RUNNING, SUSPENDED, Ordering::SeqCst, Ordering::SeqCst);
         if suspended.is_err() {
             self.state.store(QUEUED, Ordering::SeqCst);
-            self.home.queue(Arc::clone(self));
+            self.home().queue(Arc::clone(self));
         }
     }
 }

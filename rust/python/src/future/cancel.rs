@@ -1,7 +1,7 @@
 //! Cancelling a future: by itself, or through whoever can cancel what it stands for.
 
 use super::execute::finish;
-use super::{FutureObject, PROMISE, family, managed};
+use super::{COROUTINE, FutureObject, PROMISE, family, managed};
 use crate::call;
 use pyo3::prelude::*;
 use taskloom_core::completion::State;
@@ -16,6 +16,9 @@ pub fn cancel(future: &FutureObject, py: Python<'_>) -> bool {
     }
     if cancel_here(future, py) {
         return true;
+    }
+    if future.completion.state() == State::Running && future.ask_coroutine() {
+        return false;
     }
     if future.shape.has(PROMISE)
         && future.completion.state() == State::Running
@@ -46,7 +49,8 @@ pub fn cancel_here(future: &FutureObject, py: Python<'_>) -> bool {
     if managed::cancel_waiting(future, py) {
         return true;
     }
-    if future.completion.state() == State::Running && !future.shape.has(PROMISE) {
+    let elsewhere = future.shape.has(PROMISE | COROUTINE);
+    if future.completion.state() == State::Running && !elsewhere {
         family::ask_to_stop(future);
         // It may have begun to wait for its next attempt since; if it does so from now on, it sees
         // the token.

@@ -1,6 +1,6 @@
 //! Running a future's call, and telling the world how it ended.
 
-use super::{FutureObject, MANAGED, Object, family, managed};
+use super::{COROUTINE, FutureObject, MANAGED, Object, family, managed};
 use crate::{call, context, errors, flow, tracing};
 use pyo3::ffi;
 use pyo3::prelude::*;
@@ -156,12 +156,13 @@ pub unsafe fn vectorcall(this: *mut FutureObject) -> Object {
             ffi::PyTuple_GET_SIZE(kwnames) as usize
         };
         let positional = usize::from((*this).shape.inputs) - named;
-        ffi::PyObject_Vectorcall(
-            (*this).callable,
-            inputs,
-            positional | ffi::PY_VECTORCALL_ARGUMENTS_OFFSET,
-            kwnames,
-        )
+        // The slot before the inputs is the callee's for the call, where it is scratch.
+        let scratch = if (*this).shape.has(COROUTINE) {
+            0
+        } else {
+            ffi::PY_VECTORCALL_ARGUMENTS_OFFSET
+        };
+        ffi::PyObject_Vectorcall((*this).callable, inputs, positional | scratch, kwnames)
     }
 }
 

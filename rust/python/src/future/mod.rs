@@ -19,6 +19,7 @@
 mod cancel;
 mod class;
 mod collect;
+mod coroutine;
 mod execute;
 mod family;
 mod limit;
@@ -33,6 +34,7 @@ mod watch;
 
 pub use cancel::{cancel, cancel_here};
 pub use class::register;
+pub use coroutine::{Call as CoroutineCall, Tasks, of_coroutine, register_tasks};
 pub use execute::is_cancellation;
 pub use execute::{as_object, settle_elsewhere as settle};
 pub use execute::{drop_garbage, execute, fail_with, has_garbage};
@@ -42,12 +44,13 @@ pub use waits::{after_fork, count_report, hung, register_waits};
 
 use crate::tracing;
 pub use family::{Origin, current, current_on_worker, current_token, replace_current};
-pub use observers::Observers;
+use observers::Observers;
+use pyo3::exceptions::PyTypeError;
 use pyo3::ffi;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
-use shape::{INLINE, KEYWORDS, MANAGED, PROMISE, Shape, TRACKED};
-use std::ptr::{null, null_mut};
+use shape::{COROUTINE, INLINE, KEYWORDS, MANAGED, PROMISE, Shape, TRACKED};
+use std::ptr::null_mut;
 use std::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed};
 use std::sync::atomic::{AtomicPtr, AtomicU32};
 use taskloom_core::completion::{Completion, State};
@@ -89,23 +92,6 @@ pub fn native<'a>(object: &'a Bound<'_, PyAny>) -> Option<&'a FutureObject> {
     let pointer = object.as_ptr();
     // SAFETY: live; the class is final, so an object of it has this layout.
     unsafe { (ffi::Py_TYPE(pointer) == CLASS_POINTER.load(Acquire)).then(|| &*pointer.cast()) }
-}
-
-/// A promise: pending until its owner sets its outcome.
-pub fn promise(py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {
-    // SAFETY: attached; no inputs to fill. A new reference, or null with an exception set.
-    unsafe {
-        let future = FutureObject::allocate(Shape::new(0, PROMISE), Origin::of_pool(null()));
-        Bound::from_owned_ptr_or_err(py, future.cast())
-    }
-}
-
-/// A promise that stands for a call, whose name it has until it is over.
-pub fn promise_of(py: Python<'_>, callable: Py<PyAny>) -> PyResult<Bound<'_, PyAny>> {
-    let promise = promise(py)?;
-    // SAFETY: a new future, which nobody else knows; it owns the reference from here on.
-    unsafe { (*promise.as_ptr().cast::<FutureObject>()).callable = callable.into_ptr() };
-    Ok(promise)
 }
 
 /// The public class, kept alive for ever.
@@ -187,6 +173,12 @@ impl FutureObject {
         self.origin.pool() == pool
     }
 
+    /// What it calls, until it is over.
+    pub fn callable(&self, py: Python<'_>) -> Option<Py<PyAny>> {
+        // SAFETY: attached; null once the call was dropped.
+        unsafe { Bound::from_borrowed_ptr_or_opt(py, self.callable) }.map(Bound::unbind)
+    }
+
     /// What names its task: a string, or what it calls. For whoever has claimed the call.
     #[inline]
     fn named_by(&self) -> Object {
@@ -265,7 +257,7 @@ impl FutureObject {
         }
     }
 
-    pub fn observers(&self) -> Option<&Observers> {
+    fn observers(&self) -> Option<&Observers> {
         // SAFETY: null or a box that lives as long as the object.
         unsafe { self.observers.load(Acquire).as_ref() }
     }
@@ -334,8 +326,16 @@ impl FutureObject {
     /// Whether the process that would have run it is this one's parent.
     fn is_left_behind(&self) -> bool {
         let generation = GENERATION.load(Relaxed);
-        !self.shape.has(PROMISE) && self.shape.generation != generation as u8
+        !self.shape.has(PROMISE | COROUTINE) && self.shape.generation != generation as u8
     }
+}
+
+/// That many inputs as a future counts them. TypeError if there are too many.
+#[inline]
+fn input_count(_py: Python<'_>, values: usize) -> PyResult<u16> {
+    u16::try_from(values).map_err(|_| {
+        PyTypeError::new_err("a task takes at most 65,535 arguments: pass a list instead")
+    })
 }
 
 /// What a new future is made for.
@@ -367,11 +367,13 @@ pub unsafe fn new(
             ffi::PyTuple_GET_SIZE(kwnames) as usize
         };
         let values = positional + keywords;
-        let Ok(inputs) = u16::try_from(values) else {
-            ffi::Py_DECREF(call.context);
-            let message = c"a task takes at most 65,535 arguments: pass a list instead";
-            ffi::PyErr_SetString(ffi::PyExc_TypeError, message.as_ptr());
-            return null_mut();
+        let inputs = match input_count(Python::assume_attached(), values) {
+            Ok(inputs) => inputs,
+            Err(error) => {
+                ffi::Py_DECREF(call.context);
+                error.restore(Python::assume_attached());
+                return null_mut();
+            }
         };
         let inline = if call.inline { INLINE } else { 0 };
         let named = if keywords > 0 { KEYWORDS } else { 0 };

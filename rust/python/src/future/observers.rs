@@ -152,11 +152,6 @@ impl Observers {
         asked
     }
 
-    /// Whether it was to be cancelled and had nobody to ask; says so once.
-    pub fn was_asked(&self) -> bool {
-        std::mem::take(&mut self.inner.lock().asked)
-    }
-
     /// Who is to be asked; if nobody is there yet, who comes will be told.
     pub fn canceller_or_ask(&self, py: Python<'_>) -> Option<Py<PyAny>> {
         let mut inner = self.inner.lock();

@@ -1,6 +1,6 @@
 //! What kind of future it is, in four bytes.
 
-use super::GENERATION;
+use super::{GENERATION, coroutine};
 use std::sync::atomic::AtomicU8;
 use std::sync::atomic::Ordering::Relaxed;
 use taskloom_core::completion::State;
@@ -11,7 +11,7 @@ pub(super) struct Shape {
     pub(super) inputs: u16,
     /// The fork generation, modulo 256.
     pub(super) generation: u8,
-    /// `INLINE`, `PROMISE`, `KEYWORDS` and `MANAGED` never change once the future is shared; the
+    /// `INLINE`, `PROMISE`, `KEYWORDS`, `COROUTINE` and `MANAGED` never change once the future is shared; the
     /// others are set later, and stay.
     flags: AtomicU8,
 }
@@ -22,8 +22,10 @@ pub(super) const INLINE: u8 = 1;
 pub(super) const PROMISE: u8 = 2;
 /// The call has keywords; the tuple of their names stands before the inputs.
 pub(super) const KEYWORDS: u8 = 4;
-/// Where the `State` it ended with is kept, in three bits.
+/// Where the `State` it ended with is kept, in two bits.
 pub(super) const END: u8 = 8;
+/// Its call makes a coroutine, which a task of ours runs.
+pub(super) const COROUTINE: u8 = 32;
 /// The garbage collector has been told of it.
 pub(super) const TRACKED: u8 = 64;
 /// Has a record from the start: run by `managed`.
@@ -44,10 +46,12 @@ impl Shape {
         self.flags.load(Relaxed) & flag != 0
     }
 
-    /// The slots before the first input: scratch, and the names of keywords if there are any.
+    /// The slots before the first input: the names of keywords if there are any, and scratch, or
+    /// whom to ask.
     #[inline]
     pub(super) fn before_inputs(&self) -> usize {
-        1 + usize::from(self.has(KEYWORDS))
+        let scratch = 1 + usize::from(self.has(COROUTINE)) * (coroutine::WORDS - 1);
+        scratch + usize::from(self.has(KEYWORDS))
     }
 
     /// Sets bits that were clear and returns what was set before. All callers are attached, so
@@ -66,14 +70,14 @@ impl Shape {
     /// Notes how it ended; for whoever claimed the future.
     #[inline]
     pub(super) fn set_end(&self, end: State) {
-        self.set(end as u8 * END);
+        self.set((end as u8 - State::Settling as u8) * END);
     }
 
     #[inline]
     pub(super) fn end(&self) -> State {
-        match (self.flags.load(Relaxed) / END) & 7 {
-            end if end == State::Done as u8 => State::Done,
-            end if end == State::Failed as u8 => State::Failed,
+        match (self.flags.load(Relaxed) / END) & 3 {
+            1 => State::Done,
+            2 => State::Failed,
             _ => State::Cancelled,
         }
     }

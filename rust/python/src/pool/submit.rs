@@ -147,14 +147,16 @@ impl Pool {
         }
     }
 
-    /// A promise that bears the name of a callable, with the record that the options need.
-    pub fn promise<'py>(
+    /// The future of a coroutine, which bears the name of a callable, with the record that the
+    /// options need.
+    pub fn coroutine_future<'py>(
         &self,
         py: Python<'py>,
-        named: Py<PyAny>,
+        named: &Py<PyAny>,
         options: Option<&TaskOptions>,
     ) -> PyResult<Bound<'py, PyAny>> {
-        let promise = future::promise_of(py, named)?;
+        // SAFETY: the callable is live.
+        let promise = unsafe { future::of_coroutine(py, &future::CoroutineCall::named(named))? };
         if let Some(options) = options {
             // SAFETY: attached; a new future, which nobody else knows.
             unsafe { self.manage(promise.as_ptr().cast(), options) };

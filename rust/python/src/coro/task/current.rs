@@ -1,19 +1,38 @@
 //! Which task this thread is stepping.
 
-use super::{Sink, Task};
+use super::{Owner, Task};
 use pyo3::prelude::*;
 use std::cell::Cell;
 use std::marker::PhantomData;
 use std::sync::Arc;
+use std::time::Instant;
+
+/// How many of our awaits may complete at once in a step before a coroutine lets others go first.
+const BUDGET: u32 = 1_000;
+
+/// What belongs to one step: its task, how many awaits it has left, and when its time slice began,
+/// which is at the first asking.
+struct Step {
+    task: Cell<*const Task>,
+    budget: Cell<u32>,
+    slice: Cell<Option<Instant>>,
+}
 
 thread_local! {
-    static CURRENT: Cell<*const Task> = const { Cell::new(std::ptr::null()) };
+    static CURRENT: Step = const {
+        Step { task: Cell::new(std::ptr::null()), budget: Cell::new(BUDGET), slice: Cell::new(None) }
+    };
+}
+
+/// A new time slice begins.
+pub(super) fn begin_slice() {
+    CURRENT.with(|step| step.slice.set(None));
 }
 
 /// The task that this thread is stepping.
 #[inline]
 pub fn current() -> Option<Current> {
-    let task = CURRENT.with(Cell::get);
+    let task = CURRENT.with(|step| step.task.get());
     (!task.is_null()).then_some(Current(task, PhantomData))
 }
 
@@ -31,6 +50,25 @@ impl Current {
             Arc::from_raw(self.0)
         }
     }
+
+    /// Counts an await; true if the coroutine has had its share and should let others go first.
+    #[inline]
+    pub fn spend(&self) -> bool {
+        CURRENT.with(|step| {
+            let left = step.budget.get() - 1;
+            step.budget.set(if left == 0 { BUDGET } else { left });
+            left == 0
+        })
+    }
+
+    /// When this step's time slice began.
+    pub fn slice(&self) -> Instant {
+        CURRENT.with(|step| {
+            let began = step.slice.get().unwrap_or_else(Instant::now);
+            step.slice.set(Some(began));
+            began
+        })
+    }
 }
 
 impl std::ops::Deref for Current {
@@ -46,7 +84,7 @@ impl std::ops::Deref for Current {
 /// Whether this thread is inside a step of one of our coroutines.
 #[inline]
 pub fn is_stepping() -> bool {
-    !CURRENT.with(Cell::get).is_null()
+    CURRENT.with(|step| !step.task.get().is_null())
 }
 
 /// Whether the caller is a coroutine that taskloom drives.
@@ -67,23 +105,37 @@ pub fn current_task_id() -> Option<(usize,)> {
 #[pyfunction]
 pub fn current_handle(py: Python<'_>) -> Option<Py<PyAny>> {
     let task = current()?;
-    match &task.sink {
-        Sink::Future(future, _) => Some(future.clone_ref(py)),
-        Sink::Call(_) => task.handle.as_ref().map(|handle| handle.clone_ref(py)),
-    }
+    let handle = match (&task.future, &task.owner) {
+        (Some(future), _) => Some(future),
+        (None, Owner::Nobody(apart)) => apart.handle.as_ref(),
+        (None, Owner::Scope(_)) => None,
+    };
+    handle.map(|handle| handle.clone_ref(py))
 }
 
-/// Puts a task into `CURRENT` for as long as it lives.
-pub(super) struct Stepping(*const Task);
+/// Makes a task this thread's current one for as long as it lives.
+pub(super) struct Stepping(Step);
 
 impl Stepping {
+    #[inline]
     pub(super) fn enter(task: *const Task) -> Self {
-        Stepping(CURRENT.with(|current| current.replace(task)))
+        CURRENT.with(|step| {
+            Stepping(Step {
+                task: Cell::new(step.task.replace(task)),
+                budget: Cell::new(step.budget.replace(BUDGET)),
+                slice: Cell::new(step.slice.get()),
+            })
+        })
     }
 }
 
 impl Drop for Stepping {
+    #[inline]
     fn drop(&mut self) {
-        CURRENT.with(|current| current.set(self.0));
+        CURRENT.with(|step| {
+            step.task.set(self.0.task.get());
+            step.budget.set(self.0.budget.get());
+            step.slice.set(self.0.slice.get());
+        });
     }
 }

@@ -1,9 +1,9 @@
 //! How a task ends, and who is told; how it is cancelled from outside, and watched.
 
-use super::{Body, Context, DONE, Sink, Task};
+use super::{DONE, Owner, Task};
 use crate::coro::nursery::{Shared, is_cancelled_error};
 use crate::coro::suspend;
-use crate::future::{self, FutureObject, Observers};
+use crate::future::{self, FutureObject, Tasks};
 use pyo3::prelude::*;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, OnceLock};
@@ -24,18 +24,21 @@ impl Task {
         self.state.load(Ordering::SeqCst) == DONE
     }
 
-    /// What names it: its function, or the code of its coroutine. For who has just taken it out of
-    /// its home's queue.
+    /// What names it: its function, or the code of its coroutine. For who has taken it up.
     #[cold]
     pub fn named_by(&self, py: Python<'_>) -> Py<PyAny> {
-        // SAFETY: queued, so nobody steps it before the caller does; the reference ends here.
-        match unsafe { &self.inner().body } {
-            Body::Call(function, ..) => function.clone_ref(py),
-            Body::Coroutine(coroutine) => coroutine
-                .getattr(py, "cr_code")
-                .unwrap_or_else(|_| coroutine.clone_ref(py)),
-            Body::Gone => py.None(),
+        // SAFETY: RUNNING by the caller's hand; the reference ends here.
+        if let Some(coroutine) = unsafe { &self.inner().coroutine } {
+            return (coroutine.getattr(py, "cr_code")).unwrap_or_else(|_| coroutine.clone_ref(py));
         }
+        if let Owner::Nobody(apart) = &self.owner
+            && let Some((function, ..)) = &*apart.call.lock()
+        {
+            return function.clone_ref(py);
+        }
+        self.native(py)
+            .and_then(|future| future.callable(py))
+            .unwrap_or_else(|| py.None())
     }
 
     /// Says that the coroutine has held its worker up: others that belong there could not go on.
@@ -45,10 +48,8 @@ impl Task {
             return;
         };
         // SAFETY: as in `go_on`; the reference is cloned at once.
-        let coroutine = match unsafe { &self.inner().body } {
-            Body::Coroutine(coroutine) => Some(coroutine.clone_ref(py)),
-            Body::Call(..) | Body::Gone => None,
-        };
+        let coroutine = unsafe { &self.inner().coroutine };
+        let coroutine = coroutine.as_ref().map(|coroutine| coroutine.clone_ref(py));
         let told = (|| {
             let name = match &coroutine {
                 Some(coroutine) => coroutine.getattr(py, "__qualname__")?.extract(py)?,
@@ -75,18 +76,17 @@ impl Task {
         }
     }
 
-    /// Whether its future's user has cancelled it before it listened: one that has never waited does
-    /// not. Only on `current()`.
-    pub(super) fn was_asked(&self) -> bool {
-        // SAFETY: whoever steps a task is attached.
-        let py = unsafe { Python::assume_attached() };
-        let Sink::Future(object, _) = &self.sink else {
+    /// Whether its future's user wants it cancelled and could not tell: one that has never waited
+    /// does not listen. Only on `current()`.
+    #[inline]
+    pub(super) fn was_wanted(&self) -> bool {
+        // SAFETY: as in `step`.
+        if unsafe { self.inner() }.listens {
             return false;
-        };
-        let asked = future::native(object.bind(py))
-            .and_then(FutureObject::observers)
-            .is_some_and(Observers::was_asked);
-        if !asked {
+        }
+        // SAFETY: whoever steps a task is attached.
+        let native = self.native(unsafe { Python::assume_attached() });
+        if !native.is_some_and(FutureObject::wants_cancelling) {
             return false;
         }
         let own = self.own.lock().token.clone();
@@ -96,81 +96,83 @@ impl Task {
             }
             None => self.asked.store(true, Ordering::Relaxed),
         }
-        // SAFETY: as in `is_cancelled`.
-        unsafe { self.inner() }.token.is_cancelled() || self.asked.load(Ordering::Relaxed)
+        self.innermost().is_cancelled() || self.asked.load(Ordering::Relaxed)
     }
 
     /// Sees to it that a cancellation wakes the task.
     pub(super) fn listen(self: &Arc<Self>, py: Python<'_>) {
-        // SAFETY: as in `step`.
-        let inner = unsafe { self.inner() };
-        if !inner.listens
-            && let Sink::Future(object, _) = &self.sink
-            && let Some(future) = future::native(object.bind(py))
+        // SAFETY: as in `step`; the reference is gone at once.
+        let listens = std::mem::replace(&mut unsafe { self.inner() }.listens, true);
+        if !listens
+            && let Some(future) = self.native(py)
+            // SAFETY: this task is alive, and the future is that of a coroutine.
+            && unsafe { future.listen(Arc::as_ptr(self).cast()) }
         {
-            inner.listens = true;
-            match Py::new(py, Canceller(Arc::clone(self))) {
-                Ok(canceller) => {
-                    let observers = future.observers_or_new();
-                    if observers.set_canceller(canceller.into_any()) {
-                        // Its future's user asked before there was anybody to be told.
-                        self.cancel(None);
-                    }
-                }
-                Err(error) => error.write_unraisable(py, Some(object.bind(py))),
-            }
+            // Its future's user asked before there was anybody to be told.
+            self.cancel(None);
         }
-        if let Some((token, registration)) = &inner.registered {
-            if token.is_same(&inner.token) && !token.is_cancelled() {
+        let token = self.innermost();
+        // SAFETY: as above.
+        let registered = unsafe { self.inner() }.registration;
+        if let Some(registration) = registered {
+            if !token.is_cancelled() {
                 return;
             }
-            token.forget(*registration);
-            inner.registered = None;
+            token.forget(registration);
         }
         // One that is cancelled already has been noticed: an await of ours raised before it came
         // this far, and a foreign one is woken below.
-        match inner.token.on_cancel(Arc::clone(self) as Arc<dyn OnCancel>) {
-            Some(registration) => inner.registered = Some((inner.token.clone(), registration)),
-            None => self.wake(),
+        let registered = token.on_cancel(Arc::clone(self) as Arc<dyn OnCancel>);
+        // SAFETY: as above.
+        unsafe { self.inner() }.registration = registered;
+        if registered.is_none() {
+            self.wake();
         }
     }
 
     pub(super) fn end(&self, py: Python<'_>, outcome: PyResult<Py<PyAny>>) {
         // SAFETY: as in `step`; what is dropped is taken out first.
-        let (body, context, registered) = unsafe {
+        let (coroutine, context, registered) = unsafe {
             let inner = self.inner();
             (
-                std::mem::replace(&mut inner.body, Body::Gone),
-                std::mem::replace(&mut inner.context, Context::None),
-                inner.registered.take(),
+                inner.coroutine.take(),
+                inner.context.take(),
+                inner.registration.take(),
             )
         };
-        self.state.store(DONE, Ordering::SeqCst);
-        if let Some((token, registration)) = registered {
-            token.forget(registration);
+        if let Some(registration) = registered {
+            self.innermost().forget(registration);
         }
-        drop((body, context));
+        self.state.store(DONE, Ordering::SeqCst);
+        drop((coroutine, context));
         if let Err(error) = &outcome {
             suspend::explain(py, error);
         }
-        match &self.sink {
-            Sink::Call(ended) => {
-                let told = match outcome {
-                    Ok(value) => ended.call1(py, (value, py.None())),
-                    Err(error) => ended.call1(py, (py.None(), error.into_value(py))),
-                };
-                if let Err(error) = told {
-                    error.write_unraisable(py, Some(ended.bind(py)));
+        match &self.owner {
+            Owner::Scope(scope) => {
+                self.settle(py, Some(scope), outcome);
+                if !scope.home().is_pool() {
+                    scope.home().over();
                 }
+                // Last: then the scope may be left.
+                scope.child_over();
             }
-            Sink::Future(object, scope) => {
-                self.settle(py, scope.as_deref(), object.bind(py), outcome);
-                if let Some(scope) = scope {
-                    scope.child_over();
+            Owner::Nobody(apart) => {
+                match &apart.ended {
+                    None => self.settle(py, None, outcome),
+                    Some(ended) => {
+                        let told = match outcome {
+                            Ok(value) => ended.call1(py, (value, py.None())),
+                            Err(error) => ended.call1(py, (py.None(), error.into_value(py))),
+                        };
+                        if let Err(error) = told {
+                            error.write_unraisable(py, Some(ended.bind(py)));
+                        }
+                    }
                 }
+                apart.home.over();
             }
         }
-        self.home.over();
     }
 
     /// Ends the task's future.
@@ -178,7 +180,6 @@ impl Task {
         &self,
         py: Python<'_>,
         scope: Option<&Shared>,
-        object: &Bound<'_, PyAny>,
         outcome: PyResult<Py<PyAny>>,
     ) {
         let (end, outcome) = match outcome {
@@ -192,28 +193,30 @@ impl Task {
                 (State::Failed, Some(error))
             }
         };
-        if let Some(future) = future::native(object) {
+        if let Some(future) = self.native(py) {
             future::settle(future, end, outcome, py);
             // SAFETY: as in `step`.
             if unsafe { self.inner() }.listens {
                 // It refers to the task, and the task to the future.
-                future.observers_or_new().set_canceller(py.None());
+                future.stop_listening();
             }
         }
     }
 }
 
-/// What the future of a coroutine asks when it is to be cancelled while it runs.
-#[pyclass(frozen, module = "taskloom._taskloom")]
-struct Canceller(Arc<Task>);
-
-#[pymethods]
-impl Canceller {
-    /// Running: the coroutine is told, and the future ends when it does.
-    fn __call__(&self) -> bool {
-        self.0.cancel(None);
-        false
-    }
+/// Lets futures ask tasks to stop. To be called once, before there are any.
+pub fn register_tasks() {
+    future::register_tasks(Tasks {
+        // SAFETY: an address that `listen` was given, of an `Arc` that is alive.
+        retain: |task| unsafe { Arc::increment_strong_count(task.cast::<Task>()) },
+        // SAFETY: as above; a share that `retain` took.
+        release: |task| unsafe { Arc::decrement_strong_count(task.cast::<Task>()) },
+        cancel: |task| {
+            // SAFETY: as above; the share is the caller's, and stays so.
+            let task = std::mem::ManuallyDrop::new(unsafe { Arc::from_raw(task.cast::<Task>()) });
+            task.cancel(None);
+        },
+    });
 }
 
 pub(super) fn never_started(py: Python<'_>) -> PyErr {

@@ -1,27 +1,20 @@
 //! Sending into the coroutine, in its context.
 
-use super::{Body, Context, Task};
+use super::{Owner, Task};
+use crate::context;
 use pyo3::exceptions::{PyRuntimeError, PyTypeError};
 use pyo3::ffi;
 use pyo3::prelude::*;
 
-/// A context that this thread is in.
-pub(super) struct Entered(Option<*mut ffi::PyObject>);
-
-impl Drop for Entered {
-    #[inline]
-    fn drop(&mut self) {
-        if let Some(context) = self.0 {
-            // SAFETY: entered on this thread, attached; its task, which owns it, is still alive,
-            // and no exception is pending: who sends takes it.
-            unsafe {
-                if ffi::PyContext_Exit(context) != 0 {
-                    // The coroutine left a context of its own entered: it is lost, not ours.
-                    ffi::PyErr_Clear();
-                }
-            }
-        }
-    }
+/// A context that this thread is in, to be left by `leave_context`.
+#[must_use]
+pub(super) enum Entered {
+    /// The task has none.
+    Nothing,
+    /// The task's own.
+    Own(*mut ffi::PyObject),
+    /// The worker's, filled with a snapshot.
+    Shared,
 }
 
 /// How the coroutine answered.
@@ -32,21 +25,65 @@ pub(super) enum Sent {
 }
 
 impl Task {
-    /// Brings this thread into the task's context until the guard goes.
+    /// Brings this thread into the task's context; None, with an exception set, if that fails.
+    ///
+    /// A worker has one context for all coroutines that keep but a snapshot of their variables.
     #[inline]
-    pub(super) fn enter_context(&self, _py: Python<'_>) -> Option<Entered> {
-        // SAFETY: as in `step`.
-        let context = match &unsafe { self.inner() }.context {
-            Context::Own(context) => Some(context.as_ptr()),
-            Context::Shared(_) | Context::None => None,
+    pub(super) fn enter_context(&self, py: Python<'_>) -> Option<Entered> {
+        // SAFETY: as in `step`; nothing below steps the task.
+        let inner = unsafe { self.inner() };
+        let Some(context) = &inner.context else {
+            return Some(Entered::Nothing);
         };
-        if let Some(context) = context {
-            // SAFETY: a live PyContext that the task owns; it is entered by one step at a time.
-            if unsafe { ffi::PyContext_Enter(context) } != 0 {
-                return None;
+        if !inner.owns_context {
+            let snapshot = context.as_ptr();
+            if self.home().is_pool() && context::enter_for_step(snapshot) {
+                return Some(Entered::Shared);
             }
+            // SAFETY: a live snapshot; a new reference, or null with an exception set.
+            let own = unsafe { Bound::from_owned_ptr_or_opt(py, context::context_of(snapshot))? };
+            inner.owns_context = true;
+            drop(inner.context.replace(own.unbind()));
         }
-        Some(Entered(context))
+        // SAFETY: as above; what was dropped may have run code, but not this task.
+        let context = unsafe { self.inner() }.context.as_ref()?.as_ptr();
+        // SAFETY: a live PyContext that the task owns; it is entered by one step at a time.
+        (unsafe { ffi::PyContext_Enter(context) } == 0).then_some(Entered::Own(context))
+    }
+
+    /// Leaves it, before anybody else may step the task.
+    #[inline]
+    pub(super) fn leave_context(&self, py: Python<'_>, entered: Entered) {
+        match entered {
+            Entered::Nothing => {}
+            Entered::Own(context) => {
+                // SAFETY: entered on this thread, attached; its task, which owns it, is still alive,
+                // and no exception is pending: who sends takes it.
+                unsafe {
+                    if ffi::PyContext_Exit(context) != 0 {
+                        // The coroutine left a context of its own entered: it is lost, not ours.
+                        ffi::PyErr_Clear();
+                    }
+                }
+            }
+            Entered::Shared => self.leave_shared(py),
+        }
+    }
+
+    #[inline]
+    fn leave_shared(&self, py: Python<'_>) {
+        // SAFETY: as in `enter_context`; the snapshot is dropped when all is written.
+        let inner = unsafe { self.inner() };
+        let Some(snapshot) = &inner.context else {
+            return;
+        };
+        let (context, owns) = match context::leave_after_step(py, snapshot.as_ptr()) {
+            context::Left::AsItWas => return,
+            context::Left::Changed(snapshot) => (snapshot, false),
+            context::Left::Named(context) => (context, true),
+        };
+        inner.owns_context = owns;
+        drop(inner.context.replace(context));
     }
 
     pub(super) fn send(&self, py: Python<'_>, throw: Option<PyErr>) -> Sent {
@@ -89,32 +126,43 @@ impl Task {
 
     /// The coroutine, made by the call at the first step.
     pub(super) fn coroutine(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
-        // SAFETY: as in `step`; the body is taken out before the call, so no reference stays.
-        let body = std::mem::replace(&mut unsafe { self.inner() }.body, Body::Gone);
-        let coroutine = match body {
-            Body::Coroutine(coroutine) => coroutine,
-            Body::Gone => return Err(PyRuntimeError::new_err("the coroutine is over")),
-            Body::Call(function, arguments, keywords) => {
-                let keywords = keywords.as_ref().map(|k| k.bind(py));
-                let made = function.bind(py).call(arguments.bind(py), keywords)?;
-                // SAFETY: asks for a slot of a live type.
-                if unsafe { ffi::PyCoro_CheckExact(made.as_ptr()) } == 0
-                    && !made.hasattr("send").unwrap_or(false)
-                {
-                    return Err(PyTypeError::new_err(format!(
-                        "{} returned {}, not a coroutine: spawn a plain function as such, or \
-                         write `async def`",
-                        function.bind(py).repr()?,
-                        made.get_type().name()?,
-                    )));
-                }
-                made.unbind()
-            }
-        };
+        // SAFETY: as in `step`; the reference is gone before the call.
+        if let Some(coroutine) = unsafe { &self.inner().coroutine } {
+            return Ok(coroutine.clone_ref(py));
+        }
+        let coroutine = self.make_coroutine(py)?;
         let same = coroutine.clone_ref(py);
         // SAFETY: as above.
-        unsafe { self.inner() }.body = Body::Coroutine(coroutine);
+        unsafe { self.inner() }.coroutine = Some(coroutine);
         Ok(same)
+    }
+
+    fn make_coroutine(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
+        let call = match &self.owner {
+            Owner::Scope(_) => None,
+            Owner::Nobody(apart) => apart.call.lock().take(),
+        };
+        let made = match (&call, self.native(py)) {
+            (Some((function, arguments, keywords)), _) => {
+                let keywords = keywords.as_ref().map(|keywords| keywords.bind(py));
+                function.bind(py).call(arguments.bind(py), keywords)?
+            }
+            // SAFETY: at the first step, so this task has claimed its future's call.
+            (None, Some(future)) => unsafe { future.make_coroutine(py) }?.into_bound(py),
+            (None, None) => return Err(PyRuntimeError::new_err("the coroutine is over")),
+        };
+        // SAFETY: asks for a slot of a live type.
+        if unsafe { ffi::PyCoro_CheckExact(made.as_ptr()) } == 0
+            && !made.hasattr("send").unwrap_or(false)
+        {
+            return Err(PyTypeError::new_err(format!(
+                "{} returned {}, not a coroutine: spawn a plain function as such, or write \
+                 `async def`",
+                self.named_by(py).bind(py).repr()?,
+                made.get_type().name()?,
+            )));
+        }
+        Ok(made.unbind())
     }
 }
 

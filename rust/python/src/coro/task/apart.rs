@@ -1,0 +1,67 @@
+//! What few tasks have, kept apart from them.
+
+use super::super::home::Home;
+use parking_lot::{Mutex, MutexGuard};
+use pyo3::prelude::*;
+use pyo3::types::{PyDict, PyTuple};
+use std::ptr::null_mut;
+use std::sync::Arc;
+use std::sync::atomic::AtomicPtr;
+use std::sync::atomic::Ordering::{AcqRel, Acquire};
+use taskloom_core::cancel::Token;
+
+/// The call that makes a coroutine.
+pub type Call = (Py<PyAny>, Py<PyTuple>, Option<Py<PyDict>>);
+
+/// What a task has that is in no scope.
+pub struct Apart {
+    pub home: Home,
+    pub token: Token,
+    /// Taken at the first step.
+    pub call: Mutex<Option<Call>>,
+    /// Told how it ended: `ended(value, None)` or `ended(None, error)`.
+    pub ended: Option<Py<PyAny>>,
+    /// What `current_task()` gives inside, where there is no future.
+    pub handle: Option<Py<PyAny>>,
+}
+
+/// What a task has once somebody has cancelled it alone, or put something below it.
+#[derive(Default)]
+pub struct Owned {
+    /// Its own token, below its scope's: made when something is to be put below it.
+    pub token: Option<Token>,
+    pub reason: Option<Arc<str>>,
+}
+
+/// The place of that: made on demand, and then there as long as the task.
+#[derive(Default)]
+pub struct Own(AtomicPtr<Mutex<Owned>>);
+
+impl Own {
+    pub fn lock(&self) -> MutexGuard<'_, Owned> {
+        let mut owned = self.0.load(Acquire);
+        if owned.is_null() {
+            let fresh = Box::into_raw(Box::default());
+            owned = match self.0.compare_exchange(null_mut(), fresh, AcqRel, Acquire) {
+                Ok(_) => fresh,
+                Err(other) => {
+                    // SAFETY: the box that lost was never shared.
+                    drop(unsafe { Box::from_raw(fresh) });
+                    other
+                }
+            };
+        }
+        // SAFETY: not null, and freed only with `self`.
+        unsafe { &*owned }.lock()
+    }
+}
+
+impl Drop for Own {
+    fn drop(&mut self) {
+        let owned = *self.0.get_mut();
+        if !owned.is_null() {
+            // SAFETY: made by `lock`, and nobody refers to it any more.
+            drop(unsafe { Box::from_raw(owned) });
+        }
+    }
+}
