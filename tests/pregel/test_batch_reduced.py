@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Sequence
 from typing import Annotated, Any, TypedDict
 
 import pytest
-from taskloom.pregel import START, InvalidUpdateError, Overwrite, StateGraph
+from taskloom.pregel import START, InvalidUpdateError, Overwrite, RemoveMessage, StateGraph
 from taskloom.pregel.channels import DeltaChannel
 from taskloom.pregel.checkpoint.memory import InMemorySaver
+from taskloom.pregel.graph.message import messages_delta_reducer
 
 
 def merged(held: dict[str, int], writes: list[dict[str, int]]) -> dict[str, int]:
@@ -65,3 +68,33 @@ def test_a_copy_changes_independently() -> None:
 def test_a_snapshot_frequency_that_is_not_positive_is_refused() -> None:
     with pytest.raises(ValueError, match="positive"):
         DeltaChannel(merged, snapshot_frequency=0)
+
+
+def test_replayed_writes_are_reduced_at_once_from_the_last_overwrite_on() -> None:
+    calls: list[Any] = []
+
+    def reduce(held: list[int], writes: Sequence[list[int]]) -> list[int]:
+        calls.append(list(writes))
+        return held + [item for write in writes for item in write]
+
+    cell = DeltaChannel(reduce, list)
+    cell.replay_writes(
+        [("t", "x", [1]), ("t", "x", Overwrite([7])), ("u", "x", [2]), ("v", "x", [3])]
+    )
+    assert cell.get() == [7, 2, 3]
+    assert calls == [[[2], [3]]]
+
+
+def test_messages_merge_the_same_in_one_batch_as_in_two(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delitem(sys.modules, "langchain_core.messages", raising=False)
+    first = [[{"role": "user", "content": "a", "id": "1"}], ("user", "b")]
+    second = [
+        [{"role": "user", "content": "A", "id": "1"}],
+        {"role": "user", "content": "c", "id": "2"},
+        RemoveMessage("2"),
+        RemoveMessage("not there"),
+    ]
+    reduce = messages_delta_reducer
+    whole = reduce([], first + second)
+    assert whole == reduce(reduce([], first), second)
+    assert [message["content"] for message in whole] == ["A", "b"]

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+import threading
+from collections import deque
+from collections.abc import Callable, Sequence
 from contextvars import copy_context
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -11,6 +13,8 @@ from typing import TYPE_CHECKING, Any
 from taskloom.pregel.types import RunnableConfig
 
 if TYPE_CHECKING:
+    from concurrent.futures import Future
+
     from taskloom.pregel.pregel import Pregel
 
 Configs = RunnableConfig | Sequence[RunnableConfig] | None
@@ -40,10 +44,14 @@ def batch(
     """See `Pregel.batch`. The calling thread takes part."""
     configs = _configs(config, len(inputs))
     results: list[Any] = [None] * len(inputs)
-    todo = iter(range(len(inputs)))
+    todo = deque(range(len(inputs)))
 
     def run_some() -> None:
-        for index in todo:
+        while todo:
+            try:
+                index = todo.popleft()
+            except IndexError:
+                return
             try:
                 results[index] = graph.invoke(inputs[index], configs[index], **options)
             except Exception as exc:
@@ -51,13 +59,48 @@ def batch(
 
     helpers = []
     for _ in range(_limit(configs, len(inputs)) - 1):
-        context = copy_context()
-        helpers.append(graph.submit_background(partial(context.run, run_some)))
-    run_some()
+        helper = _Helper(run_some)
+        helper.future = graph.submit_background(partial(copy_context().run, helper))
+        helpers.append(helper)
+    try:
+        run_some()
+    except BaseException:
+        todo.clear()
+        for helper in helpers:
+            helper.future.cancel()
+        raise
     for helper in helpers:
-        if not helper.cancel():
-            helper.result()
+        if not helper.dismiss():
+            helper.future.result()
     return _outcomes(results, return_exceptions)
+
+
+class _Helper:
+    """A call that is of use only if it begins while there is work left.
+
+    One that has not begun by then is dismissed, not cancelled: to cancel what has begun meanwhile
+    would end it.
+    """
+
+    future: Future[Any]
+
+    def __init__(self, work: Callable[[], None]) -> None:
+        self.work: Callable[[], None] | None = work
+        self.begun = False
+        self.lock = threading.Lock()
+
+    def __call__(self) -> None:
+        with self.lock:
+            work, self.work = self.work, None
+            self.begun = work is not None
+        if work is not None:
+            work()
+
+    def dismiss(self) -> bool:
+        """Let it do nothing if it has not begun. Returns whether that is so."""
+        with self.lock:
+            self.work = None
+            return not self.begun
 
 
 class _Failed:

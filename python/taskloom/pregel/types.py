@@ -119,13 +119,82 @@ class CheckpointPayload(TypedDict):
     tasks: list[CheckpointTask]
 
 
-class StreamPart(TypedDict):
-    """One item of a stream asked for with `version="v2"`."""
+class DebugPayload(TypedDict):
+    """What the `debug` stream says: a payload of `checkpoints` or `tasks`, with its superstep."""
 
-    type: StreamMode
+    step: int
+    timestamp: str
+    type: Literal["checkpoint", "task", "task_result"]
+    payload: CheckpointPayload | TaskPayload | TaskResultPayload
+
+
+class ValuesStreamPart(TypedDict):
+    """The state after a superstep."""
+
+    type: Literal["values"]
     ns: tuple[str, ...]
     data: Any
-    interrupts: NotRequired[tuple[Interrupt, ...]]
+    interrupts: tuple[Interrupt, ...]
+
+
+class UpdatesStreamPart(TypedDict):
+    """What nodes returned, by node."""
+
+    type: Literal["updates"]
+    ns: tuple[str, ...]
+    data: dict[str, Any]
+
+
+class MessagesStreamPart(TypedDict):
+    """A chat message or a piece of one, and what is known about its task."""
+
+    type: Literal["messages"]
+    ns: tuple[str, ...]
+    data: tuple[Any, dict[str, Any]]
+
+
+class CustomStreamPart(TypedDict):
+    """What a node handed to its stream writer."""
+
+    type: Literal["custom"]
+    ns: tuple[str, ...]
+    data: Any
+
+
+class CheckpointStreamPart(TypedDict):
+    """A checkpoint."""
+
+    type: Literal["checkpoints"]
+    ns: tuple[str, ...]
+    data: CheckpointPayload
+
+
+class TasksStreamPart(TypedDict):
+    """The start or the end of a task."""
+
+    type: Literal["tasks"]
+    ns: tuple[str, ...]
+    data: TaskPayload | TaskResultPayload
+
+
+class DebugStreamPart(TypedDict):
+    """A checkpoint, or the start or the end of a task, with its superstep and time."""
+
+    type: Literal["debug"]
+    ns: tuple[str, ...]
+    data: DebugPayload
+
+
+StreamPart: TypeAlias = (
+    ValuesStreamPart
+    | UpdatesStreamPart
+    | MessagesStreamPart
+    | CustomStreamPart
+    | CheckpointStreamPart
+    | TasksStreamPart
+    | DebugStreamPart
+)
+"""One item of a stream asked for with `version="v2"`; its `type` tells which."""
 
 
 OutputT = TypeVar("OutputT")

@@ -89,6 +89,23 @@ class DeltaChannel(SingleValue[Value]):
             cell.value = copy.copy(cell.value)
         return cell
 
+    def replay_writes(self, writes: Sequence[tuple[str, str, Any]]) -> None:
+        """Take writes of many supersteps, as a saver hands them out, in one call of the reducer.
+
+        Args:
+            writes: (task id, cell, value) each, the oldest first. The last `Overwrite` among
+                them replaces the value, and only what follows it is reduced.
+        """
+        rest = [value for _, _, value in writes]
+        for index in range(len(rest) - 1, -1, -1):
+            replacement = unwrap_overwrite(rest[index])
+            if replacement is not MISSING:
+                self.value = self.typ() if replacement is None else copy.copy(replacement)
+                rest = rest[index + 1 :]
+                break
+        if rest:
+            self.value = self.reducer(self.typ() if self.value is MISSING else self.value, rest)
+
     def update(self, values: Sequence[Any]) -> bool:
         """Take the writes of one superstep. Returns whether the cell changed."""
         if not values:

@@ -49,16 +49,21 @@ def _is_removal(message: Message) -> bool:
     return bool(_get(message, "type") == "remove" or _get(message, "role") == "remove")
 
 
-def _normal(message: Message) -> Message:
+def _spelled_out(message: Message) -> Message:
     if isinstance(message, str):
         message = {"role": "user", "content": message}
     elif isinstance(message, tuple) and len(message) == 2:
         message = {"role": message[0], "content": message[1]}
+    if isinstance(message, dict) and "role" not in message and "type" not in message:
+        raise ValueError(
+            f"A message needs a 'role' (or 'type') and 'content', not {sorted(message)}"
+        )
+    return message
+
+
+def _normal(message: Message) -> Message:
+    message = _spelled_out(message)
     if isinstance(message, dict):
-        if "role" not in message and "type" not in message:
-            raise ValueError(
-                f"A message needs a 'role' (or 'type') and 'content', not {sorted(message)}"
-            )
         return message if message.get("id") else {**message, "id": str(uuid.uuid4())}
     target: Any = message
     if getattr(target, "id", None) is None:
@@ -80,12 +85,15 @@ def _converted(langchain: Any, message: Message) -> Message:
     return langchain.message_chunk_to_message(made)
 
 
-def _messages_of(messages: Messages, form: str | None) -> list[Message]:
-    found = _as_list(messages)
+def _typed(message: Message, form: str | None) -> Message:
     langchain: Any = None if form == "dict" else sys.modules.get("langchain_core.messages")
-    if langchain is not None:
-        found = [m if _is_removal(m) else _converted(langchain, m) for m in found]
-    return [_normal(message) for message in found]
+    if langchain is None or _is_removal(message):
+        return _spelled_out(message)
+    return _converted(langchain, message)
+
+
+def _messages_of(messages: Messages, form: str | None) -> list[Message]:
+    return [_normal(_typed(message, form)) for message in _as_list(messages)]
 
 
 def _merge(left: Messages, right: Messages, form: str | None) -> list[Message]:
@@ -172,6 +180,49 @@ def add_messages(
             f"Only received: '{given}'."
         )
     return _merge(left, right, form)
+
+
+def messages_delta_reducer(state: list[Message], writes: list[Messages]) -> list[Message]:
+    """Merge writes of messages as `DeltaChannel` hands them over: all of a superstep at once.
+
+    A message with a known id replaces, a `RemoveMessage` removes if there is something to remove,
+    others are appended; none is given an id. Merging in two steps comes to the same as in one.
+
+    Args:
+        state: the messages so far.
+        writes: lists of messages, or single ones. Pairs and strings are made messages, as
+            `add_messages` does.
+
+    Returns:
+        A new list.
+
+    Example:
+        >>> from typing import Annotated, TypedDict
+        >>> from taskloom.pregel.channels import DeltaChannel
+        >>> from taskloom.pregel.graph.message import messages_delta_reducer
+        >>> class State(TypedDict):
+        ...     messages: Annotated[list, DeltaChannel(messages_delta_reducer)]
+    """
+    merged: list[Message | None] = [_typed(message, None) for message in state]
+    places = {_get(message, "id"): index for index, message in enumerate(merged)}
+    places.pop(None, None)
+    for message in (_typed(each, None) for write in writes for each in _as_list(write)):
+        key = _get(message, "id")
+        place = places.get(key)
+        if _is_removal(message):
+            if place is not None:
+                merged[place] = None
+                del places[key]
+        elif place is not None:
+            merged[place] = message
+        else:
+            if key is not None:
+                places[key] = len(merged)
+            merged.append(message)
+    return [message for message in merged if message is not None]
+
+
+_messages_delta_reducer = messages_delta_reducer  # the name that LangGraph's programs import
 
 
 class MessagesState(TypedDict):
