@@ -35,14 +35,19 @@ class _Limit:
 
     __slots__ = ("_run", "has_passed", "seconds")
 
-    def __init__(self, run: Run, seconds: float) -> None:
+    def __init__(
+        self,
+        run: Run,
+        seconds: float,
+        later: Callable[[float, Callable[[], object]], object] | None = None,
+    ) -> None:
         self.seconds = seconds
         self.has_passed = False
         # Held, for a run that was dropped goes on; let go of when it is over.
         self._run: Run | None = run
         run._limit = self
         run._when_over(self._over)
-        _taskloom._call_later(seconds, self)
+        (later or _taskloom._call_later)(seconds, self)
 
     def _over(self) -> None:
         self._run = None
@@ -77,11 +82,18 @@ Live = dict["ref[Run]", int | None]
 
 
 def _made(
-    plan: Plan, executor: _taskloom.Pool, *, shared: bool, band: int, context: Any, watch: Watch
+    plan: Plan,
+    executor: _taskloom.Pool,
+    *,
+    shared: bool,
+    band: int,
+    context: Any,
+    watch: Watch,
+    submitter: Any,
 ) -> Run:
     recording = getattr(executor, "_recording", None)
     if not watch.trace and watch.on_event is None and recording is None:
-        return Run(plan, executor, shared, band, context)
+        return Run(plan, executor, shared, band, context, submitter=submitter)
     told = None
     if watch.on_event is not None:
         if not callable(watch.on_event):
@@ -127,8 +139,12 @@ def new_run(
     values: Context | None = None,
     watch: Watch = UNWATCHED,
     blocks: bool = False,
+    submitter: Any = None,
 ) -> Run:
-    """A run that is still to be started, in one of the ways of `RunCore`."""
+    """A run that is still to be started, in one of the ways of `RunCore`.
+
+    `submitter` stands in for the executor where nodes are submitted.
+    """
     if mode not in ("parallel", "serial"):
         raise OptionError(f"mode={mode!r} is none of 'parallel', 'serial', 'auto'")
     context = None
@@ -146,7 +162,15 @@ def new_run(
     plan = _as_plan(target)
     facts: Facts = plan._facts
     if values is None and not facts.resources:
-        return _made(plan, executor, shared=shared, band=band, context=context, watch=watch)
+        return _made(
+            plan,
+            executor,
+            shared=shared,
+            band=band,
+            context=context,
+            watch=watch,
+            submitter=submitter,
+        )
     if values is None:
         values = Context()
     found = values.values_for(tuple(facts.resources))
@@ -160,7 +184,15 @@ def new_run(
     try:
         context = context or copy_context()
         context.run(given.set, lent)
-        run = _made(plan, executor, shared=shared, band=band, context=context, watch=watch)
+        run = _made(
+            plan,
+            executor,
+            shared=shared,
+            band=band,
+            context=context,
+            watch=watch,
+            submitter=submitter,
+        )
     except BaseException:
         give_back()
         raise

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import pytest
-from taskloom import Limit, Resources, Retry
-from taskloom.errors import DeadlineMissed, QueueFull
-from taskloom.testing import SeededExecutor, explore
+from taskloom import CancelScope, Limit, Resources, Retry
+from taskloom.errors import Cancelled, DeadlineMissed, QueueFull
+from taskloom.testing import SeededExecutor, SeededFuture, explore
 
 SEEDS = range(20)
 
@@ -14,11 +14,100 @@ SEEDS = range(20)
 def test_a_timeout_ends_the_future_while_the_call_goes_on(seed: int) -> None:
     with SeededExecutor(seed) as executor:
         clock = executor.clock
-        future = executor.options(timeout=5, name="slow").submit(clock.sleep, 60)
+
+        def deaf() -> None:
+            with CancelScope(shield=True):
+                clock.sleep(60)
+
+        future = executor.options(timeout=5, name="slow").submit(deaf)
         with pytest.raises(TimeoutError, match="task 'slow' ran longer than its timeout of 5"):
             future.result()
         assert clock.now() == 5
     assert clock.now() == 60
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_a_timeout_asks_the_task_to_stop(seed: int) -> None:
+    heard: list[float] = []
+    with SeededExecutor(seed) as executor:
+        clock = executor.clock
+
+        def work() -> None:
+            try:
+                clock.sleep(60)
+            except Cancelled:
+                heard.append(clock.now())
+                raise
+
+        executor.options(timeout=5).submit(work)
+    assert heard == [5]
+    assert clock.now() == 5
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_needs_are_held_until_the_call_has_left(seed: int) -> None:
+    with SeededExecutor(seed, resources={"gpu": 1}) as executor:
+        clock = executor.clock
+        view = executor.options(resources=Resources(gpu=1))
+
+        def deaf() -> None:
+            with CancelScope(shield=True):
+                clock.sleep(60)
+
+        late = view.options(timeout=5).submit(deaf)
+        after = executor.options(after=[late], on_error="continue").submit(clock.now)
+        other = view.options(priority=-1).submit(clock.now)
+        assert other.result() == 60
+        assert after.cancelled()
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_a_running_task_is_asked_to_stop_and_says_so(seed: int) -> None:
+    with SeededExecutor(seed) as executor:
+        future = executor.submit(executor.clock.sleep, 60)
+        executor.clock.sleep(5)
+        assert future.cancel() is False
+        executor.run_until_idle()
+        assert future.cancelled()
+        assert executor.clock.now() == 5
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_cancelling_a_parent_cancels_what_it_submitted(seed: int) -> None:
+    children: list[SeededFuture[None]] = []
+    with SeededExecutor(seed) as executor:
+        clock = executor.clock
+
+        def parent() -> None:
+            children.append(executor.submit(clock.sleep, 60))
+            children.append(executor.options(after=children[:1]).submit(clock.sleep, 60))
+            clock.sleep(60)
+
+        future = executor.submit(parent)
+        clock.sleep(5)
+        future.cancel()
+    assert future.cancelled()
+    assert [child.cancelled() for child in children] == [True, True]
+    assert clock.now() == 5
+
+
+def test_the_jitter_of_a_retry_is_the_seeds() -> None:
+    def delay(seed: int) -> float:
+        with SeededExecutor(seed) as executor:
+            moments: list[float] = []
+
+            def flaky() -> None:
+                moments.append(executor.clock.now())
+                if len(moments) < 2:
+                    raise OSError
+
+            executor.options(retry=Retry(2, delay=10, jitter=0.5)).submit(flaky).result()
+        return moments[1]
+
+    delays = [delay(seed) for seed in SEEDS]
+    assert delays == [delay(seed) for seed in SEEDS]
+    assert len(set(delays)) == len(SEEDS)
+    assert all(5 <= seconds <= 10 for seconds in delays)
 
 
 def test_a_timeout_counts_from_the_start_of_the_task() -> None:

@@ -10,7 +10,7 @@ from taskloom._taskloom import Node, Pack, Plan
 from taskloom.plan import Settings
 
 if TYPE_CHECKING:
-    from taskloom.graph.builder import Graph
+    from taskloom.graph.builder import Graph, Stepping
 
 __all__ = ["dismantled", "node_at", "plan_again", "plan_dismantled", "rebuilt"]
 
@@ -134,15 +134,12 @@ def plan_dismantled(plan: Plan) -> tuple[Any, ...]:
     return plan_again, (plan.graph, settings)
 
 
-def plan_again(graph: Graph, settings: Settings) -> Plan:
-    """Compiles a graph as it was compiled before."""
+def plan_again(graph: Graph, settings: Settings, stepping: Stepping | None = None) -> Plan:
+    """Compiles a graph as it was compiled before, but for what submits its nodes."""
     nodes = graph.nodes
     keep: Iterable[Node[Any]] = [nodes[index] for index in settings.keep]
     if settings.slots == "one_to_one":
         keep = ()
-    return graph.compile(
-        keep=keep,
-        slots=settings.slots,
-        order=settings.order,
-        check_aliasing=settings.check_aliasing,
+    return graph._compile_as(
+        keep, settings.slots, settings.order, settings.check_aliasing, stepping
     )

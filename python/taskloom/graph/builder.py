@@ -52,6 +52,8 @@ R = TypeVar("R")
 
 Slots = Literal["compact", "one_to_one"]
 Order = Literal["auto", "depth_first", "critical_path", "registration"]
+#: What submits a node, of the node, what it calls, its options, and whether it is deferred anyway.
+Stepping = Callable[[Node[Any], Callable[..., Any], Options, bool], Callable[..., Any]]
 
 #: What a graph as a whole can set for its nodes.
 GRAPH_OPTIONS = ("on_error", "retry")
@@ -230,6 +232,17 @@ class Graph(Kin, Patterns, Trees, Composition, Flows):
         >>> [taskloom.run(plan)[half] for _ in range(3)]
         [21, 21, 21]
         """
+        return self._compile_as(keep, slots, order, check_aliasing)
+
+    def _compile_as(
+        self,
+        keep: Iterable[Node[Any] | Pack],
+        slots: Slots,
+        order: Order,
+        check_aliasing: bool,
+        stepping: Stepping | None = None,
+    ) -> Plan:
+        """As `compile`; with `stepping`, all nodes are submitted in place of being called."""
         if slots not in ("compact", "one_to_one"):
             raise OptionError(f"slots={slots!r} is none of 'compact', 'one_to_one'")
         if order not in get_args(Order):
@@ -252,9 +265,9 @@ class Graph(Kin, Patterns, Trees, Composition, Flows):
                 kept.append(node.index)
         elif facts.gone:
             kept = [index for index in range(len(self)) if index not in facts.gone]
-        moves = [pair for pair in facts.takes if self._moves(pair[0])]
+        moves = [] if stepping else [pair for pair in facts.takes if self._moves(pair[0])]
         policy = ON_ERROR.index(self._on_error)
-        adjusted = self._adjusted(facts, check_aliasing)
+        adjusted = self._adjusted(facts, check_aliasing, stepping)
         settings = Settings(tuple(kept or ()), slots, order, version, check_aliasing)
         facts = facts._replace(settings=settings)
         return self._compile(
@@ -288,12 +301,12 @@ class Graph(Kin, Patterns, Trees, Composition, Flows):
         return self._compiled[1]
 
     def _adjusted(
-        self, facts: Facts, check_aliasing: bool
+        self, facts: Facts, check_aliasing: bool, stepping: Stepping | None
     ) -> dict[int, tuple[Callable[..., Any], int, int, int]]:
         """What nodes with options or access modes call in place of their function, their policy,
         their kind, and their priority."""
         optioned = self._optioned
-        if "retry" in self._defaults:
+        if "retry" in self._defaults or stepping:
             optioned = {node.index: node.options or Options.EMPTY for node in self.nodes}
         elif facts.uses:
             optioned = {**dict.fromkeys(self._wrapped, Options.EMPTY), **optioned}
@@ -335,16 +348,21 @@ class Graph(Kin, Patterns, Trees, Composition, Flows):
                 function = watch.over(function, asynchronous)
             for use in uses:
                 if use.mode == "forward":
-                    forward = forwarding_async if asynchronous else forwarding
-                    function = forward(function, use.key)
-            if deferred:
-                given = options.without("after", "on_error", "estimated_duration")
+                    function = (forwarding_async if asynchronous else forwarding)(function, use.key)
+            given = options.without("after", "on_error", "estimated_duration")
+            if stepping and kind != JOIN:
+                function, kind = stepping(nodes[index], function, given, deferred), DEFERRED
+            elif deferred:
                 function = submitting(function, given, nodes[index], asynchronous, takes)
             elif takes:
                 function = taking(function, len(nodes[index].args), tuple(nodes[index].kwargs))
                 function = function if watch is None else watch.over_box(function)
-            priority = max(-100, min(100, options.get("priority", 0)))
-            adjusted[index] = function, policy, kind, priority
+            adjusted[index] = (
+                function,
+                policy,
+                kind,
+                max(-100, min(100, options.get("priority", 0))),
+            )
         return adjusted
 
     def _add_task(

@@ -79,7 +79,7 @@ class Turn:
 
     __slots__ = ("_admitted", "_wait", "band", "future")
 
-    def __init__(self, band: int, future: Future[Any]) -> None:
+    def __init__(self, band: int, future: StandardFuture[Any]) -> None:
         self.band = band
         self.future = future
         self._wait = _taskloom.Wait()
@@ -123,6 +123,8 @@ class _Governed:
         call: Call,
         timeout: float | None,
         loop: asyncio.AbstractEventLoop | None,
+        *,
+        future: StandardFuture[Any] | None = None,
     ) -> None:
         self._timeout = timeout
         self._desk = desk
@@ -130,10 +132,12 @@ class _Governed:
         self._call = call
         self._loop = loop
         self._begun = _taskloom.clock()
-        self._future: Future[Any] | None = None
+        # Given where the engine does not know it.
+        self._future = future
 
     async def run(self) -> Any:
-        self._future = _taskloom.current_handle()
+        if self._future is None:
+            self._future = _taskloom.current_handle()
         given = self._chosen.given
         deadline: float | None = given.get("deadline")
         if deadline is None or not self._desk.hard_deadlines:
@@ -157,14 +161,14 @@ class _Governed:
             self._desk.release(needs)
 
     async def _attempts(self) -> Any:
-        assert self._future is not None
         retry: Retry | None = self._chosen.given.get("retry")
         timeout = self._timeout
         attempt = failed = 0
         last_error: BaseException | None = None
         while True:
             attempt += 1
-            _taskloom._set_attempts(self._future, attempt, last_error)
+            if isinstance(self._future, Future):
+                _taskloom._set_attempts(self._future, attempt, last_error)
             try:
                 if timeout is None:
                     return await self._once()
@@ -197,7 +201,7 @@ class _Governed:
             return await function(*args, **kwargs)
         from taskloom.places._loop import call_on
 
-        assert self._future is not None
+        assert isinstance(self._future, Future)
         return await call_on(self._loop, function, args, kwargs, self._future)
 
     def _name(self) -> str:

@@ -1,17 +1,23 @@
 """Deterministic tests of concurrent programmes: an order drawn from a seed, and virtual time.
 
     clock       time that stands still until nothing else can move
+    _queue      what waits to be begun, in the engine's own order
     _conductor  lets one task at a time go on, and chooses which
-    executor    the executor over it
+    future      the future of a task
+    _task       one task from submit to end
+    _stepping   runs of plans, each node a task
+    _coroutines coroutines, each step a move
+    executor    the executor over all these
     explore     one programme under many seeds
 
-For coroutines and scopes, `taskloom.scope.coroutines.run_seeded` is the same idea on a loop.
+For coroutines and scopes alone, `taskloom.scope.coroutines.run_seeded` is the same idea on a loop.
 """
 
 from taskloom.testing._conductor import Deadlock
 from taskloom.testing.clock import VirtualClock
-from taskloom.testing.executor import SeededExecutor, SeededFuture, SeededView
+from taskloom.testing.executor import SeededExecutor, SeededView
 from taskloom.testing.explore import Explored, explore
+from taskloom.testing.future import SeededFuture
 
 __all__ = [
     "Deadlock",

@@ -18,8 +18,10 @@ import threading
 from collections.abc import Callable
 from typing import TYPE_CHECKING, final
 
+from taskloom import _taskloom
 from taskloom.errors import Cancelled, TaskloomError
-from taskloom.testing._queue import NEVER, Call, CallQueue
+from taskloom.retry import Hands, hands
+from taskloom.testing._queue import NEVER, Call, CallQueue, nanoseconds
 from taskloom.testing.clock import VirtualClock
 
 if TYPE_CHECKING:
@@ -56,6 +58,22 @@ class Alarm:
         self.callback = callback
 
 
+@final
+class _Step(Call):
+    """One step of a coroutine."""
+
+    __slots__ = ("_index", "_loop")
+
+    def __init__(self, loop: _taskloom.LocalLoop, index: int) -> None:
+        super().__init__("a coroutine", 0)
+        self._loop = loop
+        self._index = index
+
+    def run(self) -> None:
+        """Takes the step."""
+        self._loop.step(self._index)
+
+
 class _Strand:
     """One line of execution: the test's own, or a thread that carries tasks."""
 
@@ -78,6 +96,12 @@ class Conductor:
     def __init__(self, seed: int, clock: VirtualClock, config: ExecutorConfig) -> None:
         self.clock = clock
         self.queue = CallQueue(config)
+        #: Coroutines go on in steps of this loop, each on whichever thread has the baton.
+        self.loop = _taskloom.LocalLoop(virtual_time=True)
+        #: Called before each choice: brings on what is ready but was not queued yet.
+        self.prepare: Callable[[], object] = bool
+        #: What retries draw their jitter from, and how they pause.
+        self.hands = Hands(self._jitter, self._sleep_for)
         self._alarms: list[Alarm] = []
         clock._wait = self._sleep
         # Whether somebody was told that nothing can move.
@@ -90,6 +114,23 @@ class Conductor:
         self._given: dict[_Strand, Call] = {}
         self._local = threading.local()
         self._carriers = 0
+
+    def _jitter(self) -> float:
+        return self._random.random()
+
+    def _sleep_for(self, seconds: float) -> None:
+        self.clock.sleep(seconds)
+
+    def lend_thread(self, on: bool) -> None:
+        """Has this thread wait for locks, channels and the like by passing the baton."""
+        self.loop.lend_thread(self._blocked if on else None)
+
+    def _blocked(self, is_set: Callable[[], bool], seconds: float | None) -> bool:
+        return self.wait(is_set, seconds, "for a lock, a channel or the like")
+
+    def after(self, seconds: float, callback: Callable[[], object]) -> Alarm:
+        """As `at`, so many seconds from now."""
+        return self.at(self.clock.now() + seconds, callback)
 
     @property
     def in_task(self) -> bool:
@@ -154,7 +195,17 @@ class Conductor:
         self._resting.clear()
 
     def _sleep(self, moment: float) -> None:
-        self.wait(lambda: self.clock.now() >= moment, moment - self.clock.now(), f"until {moment}")
+        token = _taskloom.current_token()
+        if token is None:
+            self.wait(lambda: self.clock.now() >= moment, self._left(moment), f"until {moment}")
+            return
+        token.check()
+        self.wait(lambda: token.cancelled, self._left(moment), f"until {moment}")
+        if self.clock.now() < moment:
+            token.check()
+
+    def _left(self, moment: float) -> float:
+        return moment - self.clock.now()
 
     def _me(self) -> _Strand:
         strand: _Strand | None = getattr(self._local, "strand", None)
@@ -168,38 +219,54 @@ class Conductor:
         self.choices.append((chosen, count))
         return chosen
 
-    def _movable(self, but: _Strand | None = None) -> tuple[int, list[_Strand]]:
-        """How many calls may be begun, and the strands that can go on."""
+    def _movable(self, but: _Strand | None = None) -> tuple[int, int, list[_Strand]]:
+        """How many calls may be begun, how many coroutines and which strands can go on."""
         self._ring()
         now = self.clock.now()
+        self.loop.advance(nanoseconds(now))
+        self.prepare()
         ready = self.queue.ready()
-        return ready, [
+        strands = [
             strand
             for strand in self._waiting
             if strand is not but and (strand.deadline <= now or strand.is_over())
         ]
+        return ready, self.loop.ready(), strands
 
     def _is_idle(self, but: _Strand) -> bool:
-        ready, strands = self._movable(but)
-        return not ready and not strands
+        return not any(self._movable(but))
 
     def _next(self) -> _Strand | Call:
-        ready, strands = self._movable()
-        while not ready and not strands:
-            moments = [strand.deadline for strand in self._waiting]
-            moment = min((*moments, *(alarm.moment for alarm in self._alarms)), default=NEVER)
-            if moment == NEVER:
+        while not any(movable := self._movable()):
+            if not self._move_clock():
                 return self._stuck()
-            self.clock._jump(moment)
-            ready, strands = self._movable()
-        if strands:
-            # Each call and each strand is as likely as any other.
-            chosen = self._random.randrange(ready + len(strands))
-            if ready or len(strands) > 1:
-                self.choices.append((max(chosen - ready, -1), len(strands)))
-            if chosen >= ready:
-                return strands[chosen - ready]
-        return self.queue.pop(self.clock.now(), self.draw)
+        ready, coroutines, strands = movable
+        if not coroutines and not strands:
+            return self.queue.pop(self.clock.now(), self.draw)
+        # Each is as likely as any other; calls are told apart by a second draw.
+        chosen = self._random.randrange(ready + coroutines + len(strands)) - ready
+        if ready or coroutines + len(strands) > 1:
+            self.choices.append((max(chosen, -1), coroutines + len(strands)))
+        if chosen < 0:
+            return self.queue.pop(self.clock.now(), self.draw)
+        if chosen < coroutines:
+            return _Step(self.loop, chosen)
+        return strands[chosen - coroutines]
+
+    def _move_clock(self) -> bool:
+        """Jumps to the next moment that somebody waits for; False if nobody does."""
+        moments = [strand.deadline for strand in self._waiting]
+        moments += [alarm.moment for alarm in self._alarms]
+        awaited = self.loop.next_moment()
+        if awaited is not None:
+            moments.append(awaited * 1e-9)
+        moment = min(moments, default=NEVER)
+        if moment == NEVER:
+            return False
+        self.clock._jump(moment)
+        if awaited is not None and moment == awaited * 1e-9:
+            self.loop.advance(awaited)  # A float may be a little before it.
+        return True
 
     def _stuck(self) -> _Strand:
         """Nothing can move: told to who can do something about it, the test if it waits."""
@@ -209,6 +276,7 @@ class Conductor:
             "nothing can move:"
             + "".join(f"\n  {strand.label} waits {strand.reason}" for strand in self._waiting)
             + "".join(f"\n  {call.label} was not begun" for call in self.queue)
+            + (f"\n  {live} coroutines wait" if (live := self.loop.live()) else "")
         )
         return first
 
@@ -239,6 +307,20 @@ class Conductor:
     def _carry(self, me: _Strand) -> None:
         """What a thread does that carries tasks, one after the other."""
         self._local.strand = me
+        hands.set(self.hands)
+        self.lend_thread(True)
+        try:
+            self._carry_on(me)
+        except BaseException as error:
+            # A fault of ours, or of a callback that no task is to answer for: the test must hear.
+            first = min(self._waiting, key=lambda strand: strand.label != THE_TEST)
+            self._waiting.remove(first)
+            first.problem = error
+            first.baton.release()
+        finally:
+            self.lend_thread(False)
+
+    def _carry_on(self, me: _Strand) -> None:
         while me.problem is None:
             call = self._given.pop(me)
             me.label = call.label

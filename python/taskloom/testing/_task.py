@@ -10,14 +10,15 @@ from typing import TYPE_CHECKING, Any, final
 from taskloom import _taskloom
 from taskloom.errors import Cancelled, DeadlineMissed
 from taskloom.flow import RetryTask
-from taskloom.retry import Retry, next_attempt
+from taskloom.retry import Retry, hands, next_attempt
 from taskloom.testing._conductor import Alarm
 from taskloom.testing._queue import NEVER, Call
 
 if TYPE_CHECKING:
     from taskloom.scheduling.resources import Resources
     from taskloom.task import Options
-    from taskloom.testing.executor import SeededExecutor, SeededFuture
+    from taskloom.testing.executor import SeededExecutor
+    from taskloom.testing.future import SeededFuture
 
 __all__ = ["SeededTask"]
 
@@ -39,6 +40,8 @@ class SeededTask(Call):
         "_offered",
         "_retry",
         "_timeout",
+        "_token",
+        "droppable",
         "future",
     )
 
@@ -57,9 +60,13 @@ class SeededTask(Call):
             deadline=NEVER if deadline is None else executor.clock.now() + deadline,
         )
         self.future = future
+        self.droppable = True
+        self._token = future._token
         self._executor = executor
         self._function, self._args, self._kwargs = call
         self._context = contextvars.copy_context()
+        self._context.run(hands.set, executor._conductor.hands)
+        self._context.run(_taskloom.token_variable.set, self._token)
         self._after = tuple(options.get("after", ()))
         self._needs: Resources | None = options.get("resources")
         self._retry: Retry | None = options.get("retry")
@@ -90,14 +97,14 @@ class SeededTask(Call):
             self._admitted = self._executor._offer(self, self._needs)
         return self._admitted
 
-    def admit(self) -> None:
+    def start(self) -> None:
         """Its resources are there."""
         self._admitted = True
 
     def run(self) -> None:
         """Runs the task to its end."""
         try:
-            if self._must_not_run():
+            if not self.future.cancelled() and self._must_not_run():
                 self.future.cancel()
             if not self.future.set_running_or_notify_cancel():
                 return
@@ -130,7 +137,7 @@ class SeededTask(Call):
             try:
                 result = self._context.run(self._function, *self._args, **kwargs)
             except Cancelled:
-                self._settle(concurrent.futures.CancelledError())
+                self.future._end_cancelled()
                 return
             except BaseException as error:
                 failed += not isinstance(error, RetryTask)
@@ -143,8 +150,12 @@ class SeededTask(Call):
                 self._executor._conductor.forget(alarm)
             if wait is None:
                 return
-            if wait > 0:
-                self._executor.clock.sleep(wait)
+            try:
+                if wait > 0:
+                    self._context.run(self._executor.clock.sleep, wait)
+            except Cancelled:
+                self.future._end_cancelled()
+                return
 
     def _next_attempt(self, error: BaseException, failed: int) -> float | None:
         """Seconds until the next attempt; None when the error, or another one, is the outcome."""
@@ -173,7 +184,12 @@ class SeededTask(Call):
             error = DeadlineMissed(f"task {self.label!r} was still running at its deadline")
         if limit == NEVER:
             return None
-        return self._executor._conductor.at(limit, lambda: self._settle(error))
+        return self._executor._conductor.at(limit, lambda: self._time_out(error))
+
+    def _time_out(self, error: BaseException) -> None:
+        """The future ends; the call goes on until it has heard that it is to stop."""
+        self._settle(error)
+        self._token.cancel(str(error))
 
     def _settle(self, error: BaseException) -> None:
         if not self.future.done():

@@ -6,25 +6,29 @@ import concurrent.futures
 import itertools
 import threading
 from collections import deque
-from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
+from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping
 from types import TracebackType
-from typing import Any, Literal, ParamSpec, TypeVar, final
+from typing import Any, Literal, ParamSpec, Self, TypeVar, final
 
-from taskloom._launch import run_plan
+from taskloom import _taskloom
 from taskloom._taskloom import Plan
+from taskloom.access import Context
 from taskloom.errors import OptionError, QueueFull
-from taskloom.executor import default_executor
 from taskloom.graph import Graph
+from taskloom.places._coroutine import Turn
 from taskloom.run import Mode, Run
 from taskloom.scheduling.admission import Admission
 from taskloom.scheduling.config import ExecutorConfig
 from taskloom.scheduling.resources import Resources
 from taskloom.task import Options, Task
 from taskloom.testing._conductor import Conductor, Deadlock
+from taskloom.testing._coroutines import Coroutines
+from taskloom.testing._stepping import Runs
 from taskloom.testing._task import SeededTask
 from taskloom.testing.clock import VirtualClock
+from taskloom.testing.future import SeededFuture
 
-__all__ = ["SeededExecutor", "SeededFuture", "SeededView"]
+__all__ = ["SeededExecutor", "SeededView"]
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -41,78 +45,17 @@ OBEYED = (
     "resources",
     "isolate_context",
 )
+OF_RUNS = ("priority", "timeout")
 
 
-class _Event(threading.Event):
-    """What the standard library's waits sleep on: here, waiting makes others go on."""
+class _Governed(threading.local):
+    """The executors whose `with` blocks this thread is in, innermost last."""
 
-    def __init__(self, conductor: Conductor) -> None:
-        super().__init__()
-        self._conductor = conductor
-
-    def wait(self, timeout: float | None = None) -> bool:
-        return self._conductor.wait(self.is_set, timeout, "for several futures")
+    def __init__(self) -> None:
+        self.executors: list[SeededExecutor] = []
 
 
-class _Waiters(list[Any]):
-    """The waiters that the standard library hangs on a future; they get an event of ours."""
-
-    def __init__(self, conductor: Conductor) -> None:
-        super().__init__()
-        self._conductor = conductor
-
-    def append(self, waiter: Any) -> None:
-        if not isinstance(waiter.event, _Event):
-            waiter.event = _Event(self._conductor)
-        super().append(waiter)
-
-
-@final
-class SeededFuture(concurrent.futures.Future[R]):
-    """The future of a task of a `SeededExecutor`; waiting for it lets tasks go on.
-
-    >>> from taskloom.testing import SeededExecutor
-    >>> with SeededExecutor(seed=1) as executor:
-    ...     future = executor.submit(pow, 2, 10)
-    ...     future.done(), future.result()
-    (False, 1024)
-    """
-
-    def __init__(self, conductor: Conductor, label: str, goes_on: bool = False) -> None:
-        super().__init__()
-        self._conductor = conductor
-        self._label = label
-        # Whether those that come after this task run even if it fails.
-        self._goes_on = goes_on
-        self._waiters = _Waiters(conductor)
-
-    def _wait(self, timeout: float | None) -> None:
-        if not self._conductor.wait(self.done, timeout, f"for {self._label}"):
-            raise TimeoutError
-
-    def result(self, timeout: float | None = None) -> R:
-        """The value, or the error raised; `timeout` in seconds of the executor's clock.
-
-        >>> from taskloom.testing import SeededExecutor
-        >>> SeededExecutor(seed=1).submit(int, "7").result()
-        7
-        """
-        self._wait(timeout)
-        return super().result(0)
-
-    def exception(self, timeout: float | None = None) -> BaseException | None:
-        """The error, or None; `timeout` in seconds of the executor's clock.
-
-        >>> from taskloom.testing import SeededExecutor
-        >>> SeededExecutor(seed=1).submit(int, "x").exception()
-        ValueError("invalid literal for int() with base 10: 'x'")
-        """
-        self._wait(timeout)
-        return super().exception(0)
-
-    def __await__(self) -> Generator[Any, None, R]:
-        return self.result()
-        yield  # a generator, which never yields: the order is the seed's, not the loop's
+_governed = _Governed()
 
 
 @final
@@ -121,9 +64,10 @@ class SeededExecutor(concurrent.futures.Executor):
 
     Nothing runs until somebody waits: for a future, on the `clock`, or by `run_until_idle`. A task
     that waits lets others go on; which one is the seed's choice. So the same seed gives the same
-    interleaving, and many seeds give many: see `explore`. Programmes that block only through this
-    executor and its clock are deterministic; one that blocks on a lock of `threading` while its
-    owner is not the one to go on hangs.
+    interleaving, and many seeds give many: see `explore`. Programmes that block only through
+    taskloom are deterministic: futures, the clock, and in tasks also locks, channels and their kin,
+    in the test itself only inside `with SeededExecutor(...)`. One that blocks on a lock of
+    `threading` while its owner is not the one to go on hangs.
 
     Options and settings mean what they mean to an `Executor`, on virtual time: priorities in bands,
     deadlines that draw tasks forward, aging, timeouts per attempt, retries with their delays,
@@ -131,8 +75,12 @@ class SeededExecutor(concurrent.futures.Executor):
     the seed decides among tasks of one band and deadline, but does not take the turn of the one
     that waits longest.
 
-    Any number of tasks may have begun and wait. Runs of plans are one task that goes through the
-    plan's nodes in the plan's own order. Use it from one thread.
+    Any number of tasks may have begun and wait. The nodes of runs are tasks too: of those that are
+    ready the seed chooses one, among the most urgent where the plan has priorities. Coroutines, by
+    `run_coroutine` or as nodes, go on in between, with what they spawn. Use it from one thread.
+
+    Where it differs: a task is not interrupted (`cancel="interrupt"`), `place` can only be "thread"
+    or, for nodes, "caller", which means the same here, and `current_task()` is None.
 
     Parameters
     ----------
@@ -182,11 +130,14 @@ class SeededExecutor(concurrent.futures.Executor):
             resources=resources or {},
         )
         self._conductor = Conductor(seed, self.clock, self.config)
-        self._admission: Admission[SeededTask] = Admission(
-            self.config.resources, on_admitted=_admit_all
+        self._admission: Admission[SeededTask | Turn] = Admission(
+            self.config.resources, on_admitted=_start_all
         )
         self._closed = False
         self._live = 0
+        self._coroutines = Coroutines(self)
+        self._runs = Runs(self)
+        self._conductor.prepare = self._runs.take_part
 
     def __repr__(self) -> str:
         state = "closed" if self._closed else f"{self.queue_depth} queued"
@@ -221,25 +172,61 @@ class SeededExecutor(concurrent.futures.Executor):
         args: tuple[Any, ...],
         kwargs: dict[str, Any],
     ) -> SeededFuture[R]:
-        if self._closed:
-            raise RuntimeError("cannot schedule new futures after shutdown")
+        self._refuse_if_closed()
         if not callable(fn):
             raise TypeError(f"submit() needs a function to run, not {fn!r}")
         if isinstance(fn, Task):
             options, fn = _obeyed(options.over(fn.options)), fn.function
-        label = options.get("name") or getattr(fn, "__qualname__", repr(fn))
-        future: SeededFuture[R] = SeededFuture(self._conductor, label)
-        future._goes_on = options.get("on_error") == "continue"
-        needs: Resources | None = options.get("resources")
-        if needs is not None:
-            self._admission.check(needs)
-        task = SeededTask(self, options, (fn, args, kwargs), future, label)
-        self._live += 1
+        task = self._made(options, (fn, args, kwargs))
         if self._find_room(task):
             self._conductor.queue.add(task)
         else:
             task.drop(self._no_room("given up to make room"))
-        return future
+        return task.future
+
+    def _refuse_if_closed(self) -> None:
+        if self._closed:
+            raise RuntimeError("cannot schedule new futures after shutdown")
+
+    def _made(
+        self, options: Options, call: tuple[Callable[..., Any], tuple[Any, ...], dict[str, Any]]
+    ) -> SeededTask:
+        label = options.get("name") or getattr(call[0], "__qualname__", repr(call[0]))
+        goes_on = options.get("on_error") == "continue"
+        token = _taskloom.Token(_taskloom.current_token())
+        future: SeededFuture[Any] = SeededFuture(self._conductor, label, token, goes_on)
+        needs: Resources | None = options.get("resources")
+        if needs is not None:
+            self._admission.check(needs)
+        task = SeededTask(self, options, call, future, label)
+        self._live += 1
+        return task
+
+    def _submit_node(
+        self,
+        options: Options,
+        call: tuple[Callable[..., Any], tuple[Any, ...], dict[str, Any]],
+        run: object,
+        *,
+        rank: float,
+        stoppable: bool,
+    ) -> SeededFuture[Any]:
+        """Queues a node of a run that goes on, closed or not."""
+        task = self._made(_obeyed(options), call)
+        task.droppable, task.group, task.rank = False, run, rank
+        task.future._stoppable = stoppable
+        self._conductor.queue.add(task)
+        return task.future
+
+    def _spawn(
+        self,
+        function: Callable[..., Any],
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+        options: Options,
+    ) -> SeededFuture[Any]:
+        """Queues the first step of a coroutine."""
+        return self._coroutines.spawn(function, args, kwargs, options)
 
     def _no_room(self, what: str) -> QueueFull:
         bound = self.config.max_queue_depth
@@ -264,24 +251,27 @@ class SeededExecutor(concurrent.futures.Executor):
             victim.drop(self._no_room("given up to make room"))
         return True
 
-    def _offer(self, task: SeededTask, needs: Resources) -> bool:
+    def _offer(self, task: SeededTask | Turn, needs: Resources) -> bool:
         admitted = self._admission.offer(task, needs, rank=task.band)
         if not admitted:
             self._watch_rates()
         return admitted
 
-    def _take_back(self, task: SeededTask, needs: Resources, admitted: bool) -> None:
+    def _take_back(self, task: SeededTask | Turn, needs: Resources, admitted: bool) -> None:
         """A task gives back what it was admitted with, or asks for it no longer."""
         if admitted:
-            _admit_all(self._admission.release(needs))
-            self._watch_rates()
+            self._release(needs)
         else:
             self._admission.withdraw(task, needs)
+
+    def _release(self, needs: Resources) -> None:
+        _start_all(self._admission.release(needs))
+        self._watch_rates()
 
     def _watch_rates(self) -> None:
         wait = self._admission.ready_in()
         if wait is not None:
-            self._conductor.at(self.clock.now() + wait, lambda: _admit_all(self._admission.poll()))
+            self._conductor.at(self.clock.now() + wait, lambda: _start_all(self._admission.poll()))
 
     def submit_many(self, fn: Callable[..., R], items: Iterable[Any]) -> list[SeededFuture[R]]:
         """Queues `fn(item)` for each item; returns the futures in their order.
@@ -354,8 +344,18 @@ class SeededExecutor(concurrent.futures.Executor):
         """
         return SeededView(self, _obeyed(Options("options", **options)))
 
-    def run(self, target: Graph | Plan, *, mode: Mode = "parallel", check: bool = True) -> Run:
-        """Runs a graph or plan as one task, in the plan's order; returns when it is over.
+    def run(
+        self,
+        target: Graph | Plan,
+        *,
+        mode: Mode = "parallel",
+        check: bool = True,
+        context: Context | None = None,
+    ) -> Run:
+        """Runs a graph or plan until it is over; `mode` and `check` as for an `Executor`.
+
+        Each node is a task, `async def` ones included; "serial" goes through them in the plan's
+        order, one after the other.
 
         >>> import taskloom
         >>> from taskloom.testing import SeededExecutor
@@ -364,12 +364,25 @@ class SeededExecutor(concurrent.futures.Executor):
         >>> SeededExecutor(seed=1).run(g)[node]
         7
         """
-        if mode not in ("parallel", "serial", "auto"):
-            raise OptionError(f"mode={mode!r} is none of 'parallel', 'serial', 'auto'")
-        return self.call(_run_in_order, target, check)
+        return self._run(Options.EMPTY, target, mode=mode, check=check, context=context)
 
-    def start(self, target: Graph | Plan, *, mode: Mode = "parallel") -> SeededFuture[Run]:
-        """As `run`, but returns the future of the run at once.
+    def _run(
+        self,
+        options: Options,
+        target: Graph | Plan,
+        *,
+        mode: Mode,
+        check: bool,
+        context: Context | None,
+    ) -> Run:
+        run = self._start(options, target, mode=mode, context=context)
+        run.wait()
+        return run.result() if check else run
+
+    def start(
+        self, target: Graph | Plan, *, mode: Mode = "parallel", context: Context | None = None
+    ) -> Run:
+        """As `run`, but returns the live run at once; waiting for it lets its nodes run.
 
         >>> import taskloom
         >>> from taskloom.testing import SeededExecutor
@@ -378,9 +391,42 @@ class SeededExecutor(concurrent.futures.Executor):
         >>> SeededExecutor(seed=1).start(g).result()[node]
         7
         """
+        return self._start(Options.EMPTY, target, mode=mode, context=context)
+
+    def _start(
+        self, options: Options, target: Graph | Plan, *, mode: Mode, context: Context | None
+    ) -> Run:
+        self._refuse_if_closed()
         if mode not in ("parallel", "serial", "auto"):
             raise OptionError(f"mode={mode!r} is none of 'parallel', 'serial', 'auto'")
-        return self.submit(_run_in_order, target, True)
+        for name in options.as_dict():
+            if name not in OF_RUNS:
+                raise OptionError(f"{name!r} has no meaning for a run; {', '.join(OF_RUNS)} do")
+        return self._runs.start(
+            target,
+            serial=mode == "serial",
+            context=context,
+            priority=options.get("priority", 0),
+            timeout=options.get("timeout"),
+        )
+
+    def run_coroutine(
+        self, fn: Callable[P, Coroutine[Any, Any, R]], /, *args: P.args, **kwargs: P.kwargs
+    ) -> R:
+        """Runs a coroutine function and returns its result; its scopes and sleeps are the seed's.
+
+        >>> import taskloom
+        >>> from taskloom.testing import SeededExecutor
+        >>> async def hour():
+        ...     await taskloom.sleep(3600)
+        ...     return "done"
+        >>> with SeededExecutor(seed=1) as executor:
+        ...     executor.run_coroutine(hour), executor.clock.now()
+        ('done', 3600.0)
+        """
+        self._refuse_if_closed()
+        future: SeededFuture[R] = self._spawn(fn, args, kwargs, Options.EMPTY)
+        return future.result()
 
     def run_until_idle(self) -> None:
         """Lets tasks go on until nothing can move: all are done, or wait for the clock or the test.
@@ -415,12 +461,22 @@ class SeededExecutor(concurrent.futures.Executor):
             return
         told = self._conductor.told
         try:
-            self._conductor.wait(lambda: self._live == 0, None, "for all tasks to end")
+            self._conductor.wait(self._all_over, None, "for all tasks to end")
         except Deadlock:
             if not told:
                 raise
         finally:
+            if self._coroutines.cancel_all():
+                self._conductor.run_until_idle()
             self._conductor.abandon()
+
+    def _all_over(self) -> bool:
+        return self._live == 0 and not self._runs
+
+    def __enter__(self) -> Self:
+        _governed.executors.append(self)
+        self._conductor.lend_thread(True)
+        return self
 
     def __exit__(
         self,
@@ -431,17 +487,18 @@ class SeededExecutor(concurrent.futures.Executor):
         if exc_type is not None:
             # The error of the body is the one to be seen.
             self._conductor.told = True
-        self.shutdown()
+        try:
+            self.shutdown()
+        finally:
+            _governed.executors.remove(self)
+            self._conductor.lend_thread(False)
+            for outer in _governed.executors[-1:]:
+                outer._conductor.lend_thread(True)
 
 
-def _admit_all(tasks: list[SeededTask]) -> None:
+def _start_all(tasks: list[SeededTask | Turn]) -> None:
     for task in tasks:
-        task.admit()
-
-
-def _run_in_order(target: Graph | Plan, check: bool) -> Run:
-    # On this thread; the executor is for nodes that ask for a process, or for resources.
-    return run_plan(default_executor(), target, "serial", check)
+        task.start()
 
 
 def _obeyed(options: Options) -> Options:
@@ -487,3 +544,32 @@ class SeededView:
         32
         """
         return self._executor._submit(self._options, fn, args, kwargs)
+
+    def run(
+        self,
+        target: Graph | Plan,
+        *,
+        mode: Mode = "parallel",
+        check: bool = True,
+        context: Context | None = None,
+    ) -> Run:
+        """As `SeededExecutor.run`, with the view's priority and timeout.
+
+        >>> import taskloom
+        >>> from taskloom.testing import SeededExecutor
+        >>> SeededExecutor(seed=1).options(timeout=5).run(taskloom.Graph()).ok
+        True
+        """
+        return self._executor._run(self._options, target, mode=mode, check=check, context=context)
+
+    def start(
+        self, target: Graph | Plan, *, mode: Mode = "parallel", context: Context | None = None
+    ) -> Run:
+        """As `SeededExecutor.start`, with the view's priority and timeout.
+
+        >>> import taskloom
+        >>> from taskloom.testing import SeededExecutor
+        >>> SeededExecutor(seed=1).options(priority=2).start(taskloom.Graph()).result().ok
+        True
+        """
+        return self._executor._start(self._options, target, mode=mode, context=context)

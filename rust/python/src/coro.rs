@@ -3,12 +3,14 @@
 //! Layout: `task` is one coroutine on its way; `home` is where it is queued when it can go on;
 //! `suspend` is what every awaitable of ours shares, on the pool as on foreign event loops and for
 //! blocked threads; the rest are the awaitables: `wait` (one-shot), `sleep`, `streams` with
-//! `operations` and `select` (channel ends). `alone` is a coroutine that no scope has. `token` is the cancel token as Python sees it,
+//! `operations` and `select` (channel ends). `alone` is a coroutine that no scope has. `lent`: threads
+//! whose blocking waits a seeded scheduler governs. `token` is the cancel token as Python sees it,
 //! `nursery` what a scope knows of its children.
 
 pub mod alone;
 pub mod foreign;
 pub mod home;
+pub mod lent;
 pub mod nursery;
 pub mod operations;
 pub mod ready;

@@ -166,6 +166,11 @@ impl Local {
         self.woken.set();
     }
 
+    /// Takes one of those that can go on, which others choose.
+    fn take(&self, index: usize) -> Option<Arc<Task>> {
+        self.state.lock().ready.remove(index)
+    }
+
     fn next(&self) -> Option<Arc<Task>> {
         let mut state = self.state.lock();
         let count = state.ready.len() as u64;
@@ -251,6 +256,36 @@ impl LocalLoop {
                 py.check_signals()?;
             }
         }
+    }
+
+    /// How many coroutines can go on, for a scheduler that has this loop step one at a time.
+    fn ready(&self) -> usize {
+        self.0.state.lock().ready.len()
+    }
+
+    /// Steps one of those that can go on, on this thread.
+    fn step(&self, py: Python<'_>, index: usize) {
+        if let Some(task) = self.0.take(index) {
+            task.step(py);
+        }
+    }
+
+    /// When somebody next waits for the clock to be, in nanoseconds.
+    fn next_moment(&self) -> Option<u64> {
+        self.0.clock.next()
+    }
+
+    /// Moves virtual time to so many nanoseconds and wakes who waited for that; never back.
+    fn advance(&self, to: u64) {
+        self.0.clock.advance(to);
+    }
+
+    /// Has the waits of this thread for taskloom's locks, channels and the like, and its sleeps, go
+    /// by this loop's clock and by `wait(is_set, seconds)`, which says whether it came to be set;
+    /// None ends that.
+    #[pyo3(signature = (wait))]
+    fn lend_thread(&self, wait: Option<Py<PyAny>>) {
+        super::lent::lend(wait.map(|wait| (wait, Arc::clone(&self.0.clock))));
     }
 
     /// Seconds on this loop's clock.

@@ -7,15 +7,17 @@
 //! cancelled scope ends the wait: the operation is left, and `Cancelled` raised, unless it was
 //! already served; then it completes, and the next await raises.
 
+use super::lent;
 use super::task::{self, Task};
 use super::token::{self, WakeOnCancel};
 use crate::call;
+use crate::timer;
 use pyo3::exceptions::{PyRuntimeError, PyStopIteration, PyTimeoutError, PyTypeError};
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use std::sync::Arc;
 use std::task::Poll;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 use taskloom_core::cancel::{Registration, Token};
 use taskloom_core::channel::Wake;
 use taskloom_core::latch::Event;
@@ -279,7 +281,9 @@ pub fn block<O: Operation>(
     }
     refuse_to_block(py)?;
     let event = Arc::new(Event::new());
-    let started = Instant::now();
+    let clock = lent::clock().unwrap_or_else(|| Arc::clone(timer::real_clock()));
+    let started = clock.now();
+    let elapsed = || Duration::from_nanos(clock.now().saturating_sub(started));
     if let Poll::Ready(result) = operation.poll(py, || Waker::Thread(Arc::clone(&event))) {
         return result;
     }
@@ -288,7 +292,7 @@ pub fn block<O: Operation>(
         token.on_cancel(Arc::new(WakeOnCancel(waker)))
     });
     let result = loop {
-        let left = timeout.map(|timeout| timeout.saturating_sub(started.elapsed()));
+        let left = timeout.map(|timeout| timeout.saturating_sub(elapsed()));
         let woken = wait_blocked(py, left, &event);
         event.reset();
         if let Poll::Ready(result) = operation.poll_now(py) {
@@ -301,7 +305,7 @@ pub fn block<O: Operation>(
             }
             Ok(false) => Some(PyTimeoutError::new_err(format!(
                 "waited {:.3} s",
-                started.elapsed().as_secs_f64()
+                elapsed().as_secs_f64()
             ))),
             Ok(true) => None,
         };
@@ -316,7 +320,10 @@ pub fn block<O: Operation>(
 }
 
 /// Sleeps until the event is set; a worker lets a spare take its place meanwhile.
-fn wait_blocked(py: Python<'_>, timeout: Option<Duration>, event: &Event) -> PyResult<bool> {
+fn wait_blocked(py: Python<'_>, timeout: Option<Duration>, event: &Arc<Event>) -> PyResult<bool> {
+    if let Some(waited) = lent::wait(py, timeout, event) {
+        return waited;
+    }
     let wait = || call::wait_detached(py, timeout, |slice| event.wait(slice));
     Worker::with_current(|worker| match worker {
         Some(worker) => worker.blocked(wait),

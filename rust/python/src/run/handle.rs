@@ -125,6 +125,12 @@ impl RunCore {
         unsafe { self.run.start_here() };
     }
 
+    /// Takes part until nothing is left to take: for a thread that lends itself to a run.
+    fn _take_part(&self) {
+        // SAFETY: attached.
+        unsafe { self.run.assist() };
+    }
+
     /// Waits for the end; False if `timeout` seconds pass before. A worker of the run's pool takes
     /// part meanwhile.
     #[pyo3(signature = (timeout=None))]
