@@ -18,6 +18,11 @@ __all__ = ["CurrentTask", "current_task"]
 #: The future of the task that runs on an event loop here.
 _on_loop: ContextVar[Future[object] | None] = ContextVar("taskloom_task", default=None)
 
+#: Whose attempt this is, its number, and the error of the one before: of a scope's coroutine.
+attempt_here: ContextVar[tuple[Future[object], int, BaseException | None] | None] = ContextVar(
+    "taskloom_attempt", default=None
+)
+
 
 @final
 class CurrentTask:
@@ -49,11 +54,17 @@ class CurrentTask:
     @property
     def attempt(self) -> int:
         """The number of this call, from 1; more after a retry."""
+        here = attempt_here.get()
+        if here is not None and here[0] is self.future:
+            return here[1]
         return max(1, _taskloom._attempts(self.future))
 
     @property
     def last_error(self) -> BaseException | None:
         """The error of the attempt before, if a `Retry` has the task tried again; or None."""
+        here = attempt_here.get()
+        if here is not None and here[0] is self.future:
+            return here[2]
         return _taskloom._last_error(self.future)
 
     @property

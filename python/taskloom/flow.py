@@ -29,8 +29,9 @@ class RetryTask(FlowSignal):
 
     It does not count against the `attempts` of a `Retry`, and needs none: a task may ask as often
     as it likes, until its deadline, or until it or its run is cancelled. Works for nodes, for
-    submitted tasks and for plain functions spawned in a scope. A node that takes an argument
-    cannot ask: the argument is gone.
+    submitted tasks and for what is spawned in a scope; there a coroutine needs some
+    `scope.options(retry=...)`, by which its arguments are kept for another call. A node that takes
+    an argument cannot ask: the argument is gone.
 
     Parameters
     ----------
@@ -59,7 +60,10 @@ class RetryTask(FlowSignal):
         self.delay = delay
 
     def __str__(self) -> str:
-        return "the task asks for another attempt"
+        return (
+            "the task asks for another attempt, which a coroutine spawned in a scope has with "
+            "scope.options(retry=...)"
+        )
 
 
 @final

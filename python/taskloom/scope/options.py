@@ -48,15 +48,27 @@ class ScopeOptions:
         self._migrate = migrate
         self._options = options
 
-    def _host_for_coroutines(self, host: Host) -> Host:
-        if self._options:
-            raise OptionError(
-                f"{', '.join(self._options)}: for plain functions only; give a coroutine its "
-                "limits by fail_after and the like"
-            )
+    def _spawn_coroutine(
+        self, host: Host, child: Child, fn: Call, args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> None:
+        """Starts a coroutine function on a scope's host, or as these options have it."""
         if self._migrate and isinstance(host, TaskloomHost):
-            return TaskloomHost(host.home.migrating())
-        return host
+            host = TaskloomHost(host.home.migrating())
+        if not self._options:
+            host.spawn(child, fn, args, kwargs)
+            return
+        from taskloom.scope._attempts import FOR_COROUTINES, attempts
+        from taskloom.task import Options
+
+        refused = [name for name in self._options if name not in FOR_COROUTINES]
+        if refused:
+            raise OptionError(
+                f"{', '.join(refused)}: for plain functions only; coroutines take "
+                f"{', '.join(FOR_COROUTINES)}, and other limits by fail_after and the like"
+            )
+        options = Options("options", **self._options)
+        call = (fn, options.get("retry"), options.get("timeout"), args, kwargs)
+        host.spawn(child, attempts, call, {})
 
     def _submit(
         self,

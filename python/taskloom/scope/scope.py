@@ -141,10 +141,10 @@ class Scope(_taskloom.Nursery):
                     "cannot run coroutines: use a taskloom.Executor"
                 )
             else:
-                host = self._host
-                if options is not None:
-                    host = options._host_for_coroutines(host)
-                host.spawn(child, fn, args, kwargs)
+                if options is None:
+                    self._host.spawn(child, fn, args, kwargs)
+                else:
+                    options._spawn_coroutine(self._host, child, fn, args, kwargs)
                 child.future.add_done_callback(child.cancel_if_asked)
         except BaseException:
             self._child_over()
@@ -199,8 +199,8 @@ class Scope(_taskloom.Nursery):
         migrate
             For coroutines on a pool: each step may be another worker's.
         options
-            For plain functions: what `Executor.options` takes, such as `place="process"`,
-            `timeout`, `retry`, `priority`.
+            For plain functions: what `Executor.options` takes, such as `place="process"` or
+            `priority`. For coroutines too: `retry`, and `timeout`, which cancels the attempt.
 
         >>> import taskloom, threading
         >>> release = threading.Event()
