@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any, ClassVar, final
 
-__all__ = ["AbortBranch", "AbortRun", "FlowSignal", "Passed", "RetryTask"]
+__all__ = ["AbortBranch", "AbortRun", "FlowSignal", "NotTaken", "Passed", "RetryTask"]
 
 
 class FlowSignal(BaseException):
@@ -152,3 +152,18 @@ class Passed(FlowSignal):
     def __init__(self, cause: int) -> None:
         super().__init__(cause)
         self.cause = cause
+
+
+@final
+class NotTaken(FlowSignal):
+    """Raised by a node of the library before the nodes of a case that is not taken.
+
+    They are skipped as after `AbortBranch`, but count as if they were not there: the objects that
+    they were to write to are left as they are, for whoever uses them later.
+
+    >>> from taskloom.flow import NotTaken
+    >>> issubclass(NotTaken, Exception)
+    False
+    """
+
+    _kind = 4

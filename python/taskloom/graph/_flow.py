@@ -10,7 +10,7 @@ from taskloom._asynchrony import is_coroutine_function
 from taskloom._taskloom import Node, Pack, Use
 from taskloom.access import Lookup
 from taskloom.errors import GraphError, LoopLimitError, OptionError
-from taskloom.flow import AbortBranch, Passed
+from taskloom.flow import NotTaken, Passed
 from taskloom.graph._place import ORDINARY, kind_of
 from taskloom.graph._shapes import Adder, Shapes, node_of
 from taskloom.task import Options
@@ -55,8 +55,8 @@ class Flows(Shapes):
         default
             The case for all other values. Without one, such a value is the node's `GraphError`.
 
-        A case that writes to a value from outside is the writer for all later users of it: they are
-        skipped too when it is. Let them use what the case hands on instead.
+        A case may write to a value from outside. If it is not taken, it has not written, and later
+        users find the value as it was.
 
         >>> import taskloom
         >>> g = taskloom.Graph()
@@ -200,7 +200,7 @@ class _Guard:
 
     def __call__(self, value: Any) -> None:
         if self.choice.place(value) != self.place:
-            raise AbortBranch
+            raise NotTaken
 
 
 @final

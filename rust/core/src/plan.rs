@@ -25,14 +25,19 @@ pub const WAIT_ONLY: u32 = 1 << 30;
 /// node keeps its place among the children of the one that gives it a value.
 pub const NO_VALUE: u32 = 1 << 29;
 
+/// Marks an edge to who uses an object after the one that changes it. Who is left out has changed
+/// nothing, so the other goes on; besides it is a dependency.
+pub const SAME_OBJECT: u32 = 1 << 28;
+
 /// The part of an edge that is the number of a node; the rest is flags.
-pub const NODE: u32 = NO_VALUE - 1;
+pub const NODE: u32 = SAME_OBJECT - 1;
 
 /// Most nodes a plan may have: the bits above are flags.
 pub const MAX_NODES: usize = 1 << 28;
 
 /// What each node waits for, by the caller's own numbering: `sources[starts[i]..starts[i + 1]]`, each
-/// source at most once, with [`ORDER_ONLY`] or [`WAIT_ONLY`] set where it is no dependency proper.
+/// source at most once, with [`ORDER_ONLY`], [`WAIT_ONLY`] or [`SAME_OBJECT`] set where it is no
+/// dependency proper.
 pub struct Dependencies {
     pub starts: Vec<u32>,
     pub sources: Vec<u32>,

@@ -45,6 +45,9 @@ pub enum Outcome {
     Cancelled,
     /// It asks for the end of its branch: what depends on it is skipped, and nothing has failed.
     Ended,
+    /// As `Ended`; besides, what is skipped on its account counts as left out from the start, and has
+    /// left the objects alone that it was to change.
+    LeftOut,
     /// It asks for the end of the run: nothing more of it is to start, and nothing has failed.
     Aborted,
     /// It finds that it has nothing to do, because of the node with this number.

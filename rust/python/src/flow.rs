@@ -11,6 +11,8 @@ pub enum Signal {
     Retry,
     EndBranch,
     EndRun,
+    /// That what depends on it is left out.
+    LeaveOut,
     /// To be skipped, because of the source that is its argument at this place.
     Skip(usize),
 }
@@ -33,6 +35,7 @@ pub fn signal_of(error: &Bound<'_, PyAny>) -> Option<Signal> {
         0 => Some(Signal::Retry),
         1 => Some(Signal::EndBranch),
         2 => Some(Signal::EndRun),
+        4 => Some(Signal::LeaveOut),
         _ => Some(Signal::Skip(error.getattr("cause").ok()?.extract().ok()?)),
     }
 }

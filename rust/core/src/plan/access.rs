@@ -2,10 +2,11 @@
 //!
 //! All uses of an object order by registration. Readers come after its last writer and depend on it; a
 //! writer comes after all readers since the last writer, but a failed reader does not keep it from
-//! running. A node that an object was forwarded to stands for it from then on, and after its taker
+//! running. A writer that is left out, because its case of a branch was not taken, has not written: it
+//! keeps nobody from running either. A node that an object was forwarded to stands for it from then on, and after its taker
 //! nobody may use it. One pass over the nodes and what they use, linear in both.
 
-use super::{NODE, WAIT_ONLY};
+use super::{NODE, SAME_OBJECT, WAIT_ONLY};
 
 /// The ways in which a node needs a value for itself. Reading and copying share it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -135,7 +136,7 @@ pub fn infer(
             }
             touched.push((number, source, mode.is_some()));
             if object.writer != NONE {
-                inferred.edges.push((node, object.writer));
+                inferred.edges.push((node, object.writer | SAME_OBJECT));
             }
             let Some(mode) = mode else {
                 object.readers.push(node);
@@ -207,7 +208,7 @@ mod tests {
     fn a_writer_waits_for_readers_and_later_readers_depend_on_it() {
         let found = of(&[&[], &[(0, READ)], &[(0, WRITE)], &[(0, READ)]], &[]);
         let edges = found.map(|found| found.edges);
-        assert_eq!(edges, Ok(vec![(2, 1 | WAIT_ONLY), (3, 2)]));
+        assert_eq!(edges, Ok(vec![(2, 1 | WAIT_ONLY), (3, 2 | SAME_OBJECT)]));
     }
 
     #[test]
@@ -220,7 +221,7 @@ mod tests {
     fn who_an_object_was_forwarded_to_stands_for_it() {
         let found = of(&[&[], &[(0, FORWARD)], &[(1, TAKE)]], &[]);
         let found = found.unwrap_or_default();
-        assert_eq!(found.edges, [(2, 1)]);
+        assert_eq!(found.edges, [(2, 1 | SAME_OBJECT)]);
         assert_eq!(found.takes, [(2, 1)]);
         assert_eq!(found.gone, [0, 1]);
         assert_eq!(found.contested, [0]);

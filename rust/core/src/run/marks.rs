@@ -2,7 +2,7 @@
 
 use super::{OrderOnly, Outcome};
 use crate::latch::Event;
-use crate::plan::{NODE, ORDER_ONLY, Plan, WAIT_ONLY};
+use crate::plan::{NODE, ORDER_ONLY, Plan, SAME_OBJECT, WAIT_ONLY};
 use crate::sync::atomic::{
     AtomicBool, AtomicU8, AtomicU32,
     Ordering::{Acquire, Relaxed, Release},
@@ -30,10 +30,15 @@ const CANCELLED: u8 = 3;
 const ENDED: u8 = 4;
 const ABORTED: u8 = 5;
 
+/// In a cause: the node is left out, because of a case that was not taken. A failure outranks that.
+const LEFT_OUT: u32 = 1 << 31;
+/// No cause yet.
+const NONE: u32 = u32::MAX;
+
 /// The marks of one run.
 pub struct Marks {
     marks: Box<[AtomicU8]>,
-    /// Why a skipped node was skipped; meaningful only beside that mark.
+    /// Why a node is skipped: another one, perhaps with `LEFT_OUT`.
     causes: Box<[AtomicU32]>,
     /// Set with the first mark, and when the run is stopped: from then on each node is looked at.
     careful: AtomicBool,
@@ -50,7 +55,7 @@ impl Marks {
     pub fn new(count: usize) -> Self {
         Marks {
             marks: (0..count).map(|_| AtomicU8::new(DONE)).collect(),
-            causes: (0..count).map(|_| AtomicU32::new(0)).collect(),
+            causes: (0..count).map(|_| AtomicU32::new(NONE)).collect(),
             careful: AtomicBool::new(false),
             stopped: AtomicBool::new(false),
             marked: AtomicBool::new(false),
@@ -90,7 +95,7 @@ impl Marks {
         match self.marks[node as usize].load(Acquire) {
             DONE => Mark::Done,
             FAILED => Mark::Failed,
-            SKIPPED => Mark::Skipped(self.causes[node as usize].load(Relaxed)),
+            SKIPPED => Mark::Skipped(self.causes[node as usize].load(Relaxed) & !LEFT_OUT),
             ENDED => Mark::Ended,
             ABORTED => Mark::Aborted,
             _ => Mark::Cancelled,
@@ -103,6 +108,9 @@ impl Marks {
             self.marks
                 .iter_mut()
                 .for_each(|mark| *mark.get_mut() = DONE);
+            self.causes
+                .iter_mut()
+                .for_each(|cause| *cause.get_mut() = NONE);
         }
         *self.marked.get_mut() = false;
         *self.careful.get_mut() = false;
@@ -126,24 +134,36 @@ impl Marks {
     }
 
     /// Marks those that a node which did not run to its end takes along, before they are released.
-    fn spread(&self, plan: &Plan, node: u32, order_only: OrderOnly) {
+    fn spread(&self, plan: &Plan, node: u32, order_only: OrderOnly, left_out: bool) {
         for &edge in plan.successors(node) {
-            let ordered = edge & ORDER_ONLY != 0 && order_only == OrderOnly::GoOn;
-            if ordered || edge & WAIT_ONLY != 0 {
-                continue;
-            }
-            let successor = edge & NODE;
-            let mark = &self.marks[successor as usize];
-            // The first cause stays; the successor is released only after all its sources came by
-            // here, so whoever looks at the mark then sees the cause too.
-            if mark
-                .compare_exchange(DONE, SKIPPED, Relaxed, Relaxed)
-                .is_ok()
-            {
-                self.causes[successor as usize].store(node, Relaxed);
+            let goes_on = match edge & !NODE {
+                WAIT_ONLY => true,
+                ORDER_ONLY => order_only == OrderOnly::GoOn,
+                SAME_OBJECT => left_out,
+                _ => false,
+            };
+            if !goes_on {
+                self.skip(edge & NODE, node, left_out);
             }
         }
         self.marked.store(true, Release);
+    }
+
+    /// Marks a node as skipped. It is released only after all its sources came by here, so whoever
+    /// looks at the mark then sees the cause too.
+    fn skip(&self, node: u32, cause: u32, left_out: bool) {
+        let cause = cause | if left_out { LEFT_OUT } else { 0 };
+        let outranks = |before: u32| before == NONE || (before & LEFT_OUT != 0 && !left_out);
+        // Of causes of one rank the first stays.
+        let _ = self.causes[node as usize]
+            .fetch_update(Relaxed, Relaxed, |before| outranks(before).then_some(cause));
+        let _ = self.marks[node as usize].compare_exchange(DONE, SKIPPED, Relaxed, Relaxed);
+    }
+
+    /// Whether a skipped node is so because of a case that was not taken, and nothing else.
+    fn is_left_out(&self, node: u32) -> bool {
+        let cause = self.causes[node as usize].load(Relaxed);
+        cause != NONE && cause & LEFT_OUT != 0
     }
 
     /// Takes note of how an executed node ended.
@@ -157,10 +177,10 @@ impl Marks {
     ) {
         let mark = match outcome {
             Outcome::Cancelled => CANCELLED,
-            Outcome::Ended => ENDED,
+            Outcome::Ended | Outcome::LeftOut => ENDED,
             Outcome::Aborted => ABORTED,
             Outcome::Skipped(cause) => {
-                self.causes[node as usize].store(cause, Relaxed);
+                self.skip(node, cause, self.is_left_out(cause));
                 SKIPPED
             }
             _ => FAILED,
@@ -169,7 +189,12 @@ impl Marks {
         if matches!(outcome, Outcome::Fatal | Outcome::Aborted) {
             self.stop();
         }
-        self.spread(plan, node, order_only);
+        let left_out = match outcome {
+            Outcome::LeftOut => true,
+            Outcome::Skipped(_) => self.is_left_out(node),
+            _ => false,
+        };
+        self.spread(plan, node, order_only, left_out);
     }
 
     /// Whether a released node is to run; if not, marks it and those that go with it.
@@ -186,7 +211,92 @@ impl Marks {
             self.mark(node, CANCELLED);
             return false;
         }
-        self.spread(plan, node, order_only());
+        self.spread(plan, node, order_only(), self.is_left_out(node));
         false
+    }
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+    use crate::plan::{Dependencies, Urgency};
+
+    /// What becomes of nodes that each wait for these, of which some end badly, in a serial run.
+    fn marks_of(graph: &[&[u32]], outcomes: &[(u32, Outcome)]) -> Vec<Mark> {
+        let mut starts = vec![0];
+        let mut sources = Vec::new();
+        for of in graph {
+            sources.extend_from_slice(of);
+            starts.push(sources.len() as u32);
+        }
+        let dependencies = Dependencies { starts, sources };
+        let Ok(layout) = Plan::lay_out(&dependencies, &Urgency::default()) else {
+            return Vec::new();
+        };
+        let marks = Marks::new(graph.len());
+        for (place, &node) in layout.order.iter().enumerate() {
+            let place = place as u32;
+            let ended = outcomes.iter().find(|(other, _)| *other == node);
+            if marks.admits(&layout.plan, place, || OrderOnly::Skip)
+                && let Some(&(_, outcome)) = ended
+            {
+                marks.ended_badly(&layout.plan, place, outcome, OrderOnly::Skip);
+            }
+        }
+        let named = |mark| match mark {
+            Mark::Skipped(cause) => Mark::Skipped(layout.order[cause as usize]),
+            other => other,
+        };
+        let places = layout.position.iter();
+        places.map(|&place| named(marks.get(place))).collect()
+    }
+
+    #[test]
+    fn who_uses_an_object_goes_on_past_one_that_is_left_out() {
+        let graph: &[&[u32]] = &[
+            &[],
+            &[ORDER_ONLY],
+            &[1 | SAME_OBJECT],
+            &[1],
+            &[1 | WAIT_ONLY],
+        ];
+        let found = marks_of(graph, &[(0, Outcome::LeftOut)]);
+        let wanted = [
+            Mark::Ended,
+            Mark::Skipped(0),
+            Mark::Done,
+            Mark::Skipped(1),
+            Mark::Done,
+        ];
+        assert_eq!(found, wanted);
+    }
+
+    #[test]
+    fn who_uses_an_object_is_skipped_with_one_that_ended_its_branch() {
+        let graph: &[&[u32]] = &[&[], &[ORDER_ONLY], &[1 | SAME_OBJECT]];
+        let found = marks_of(graph, &[(0, Outcome::Ended)]);
+        assert_eq!(found, [Mark::Ended, Mark::Skipped(0), Mark::Skipped(1)]);
+    }
+
+    #[test]
+    fn a_failure_outranks_that_a_node_is_left_out_whichever_came_first() {
+        let outcomes = [(0, Outcome::LeftOut), (1, Outcome::Failed)];
+        for sources in [[ORDER_ONLY, 1 | SAME_OBJECT], [1 | SAME_OBJECT, ORDER_ONLY]] {
+            let found = marks_of(&[&[], &[], &sources, &[2 | SAME_OBJECT]], &outcomes);
+            assert_eq!(found[2..], [Mark::Skipped(1), Mark::Skipped(2)]);
+        }
+        let graph: &[&[u32]] = &[&[], &[], &[1 | SAME_OBJECT, ORDER_ONLY], &[2 | SAME_OBJECT]];
+        let outcomes = [(1, Outcome::LeftOut), (0, Outcome::Failed)];
+        let found = marks_of(graph, &outcomes);
+        assert_eq!(found[2..], [Mark::Skipped(0), Mark::Skipped(2)]);
+    }
+
+    #[test]
+    fn what_is_skipped_on_account_of_one_that_is_left_out_is_left_out_too() {
+        let graph: &[&[u32]] = &[&[], &[ORDER_ONLY], &[1 | WAIT_ONLY], &[2 | SAME_OBJECT]];
+        // Skipped by its own account, because of 1; of the places this one is the second.
+        let outcomes = [(0, Outcome::LeftOut), (2, Outcome::Skipped(1))];
+        let found = marks_of(graph, &outcomes);
+        assert_eq!(found[2..], [Mark::Skipped(1), Mark::Done]);
     }
 }

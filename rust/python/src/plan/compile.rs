@@ -9,7 +9,8 @@ use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyTuple};
 use taskloom_core::plan::access;
 use taskloom_core::plan::{
-    Cycle, Layout, MAX_NODES, NO_VALUE, NODE, ORDER_ONLY, Preference, Urgency, WAIT_ONLY,
+    Cycle, Layout, MAX_NODES, NO_VALUE, NODE, ORDER_ONLY, Preference, SAME_OBJECT, Urgency,
+    WAIT_ONLY,
 };
 
 use super::assemble::assemble;
@@ -233,12 +234,18 @@ fn edges_with(inferred: &access::Inferred, order: &[(u32, u32)], count: usize) -
     // Nodes that other threads are adding meanwhile are not part of this plan.
     edges.retain(|&(after, before)| (after.max(before & NODE) as usize) < count);
     let strength = |edge: u32| match edge & !NODE {
-        0 => 0u8,
+        SAME_OBJECT => 0u8,
         ORDER_ONLY => 1,
         _ => 2,
     };
     edges.sort_unstable_by_key(|&(after, before)| (after, before & NODE, strength(before)));
-    edges.dedup_by_key(|&mut (after, before)| (after, before & NODE));
+    edges.dedup_by(|weaker, stronger| {
+        let same = (weaker.0, weaker.1 & NODE) == (stronger.0, stronger.1 & NODE);
+        if same && (weaker.1 | stronger.1) & !NODE == SAME_OBJECT | ORDER_ONLY {
+            stronger.1 &= NODE; // Who is to come after it is skipped with it.
+        }
+        same
+    });
     edges
 }
 
@@ -289,8 +296,10 @@ pub(super) fn compile<'py>(
     let mut edges = edges_with(&extra.inferred.get().0, &order, nodes.len());
     for (after, before) in &mut edges {
         // A join waits for a writer that may be skipped, as it does for the cases themselves.
-        if joins.get(*after as usize).is_some_and(|is_join| *is_join) && *before & !NODE == 0 {
-            *before |= WAIT_ONLY;
+        if joins.get(*after as usize).is_some_and(|is_join| *is_join)
+            && matches!(*before & !NODE, 0 | SAME_OBJECT)
+        {
+            *before = *before & NODE | WAIT_ONLY;
         }
         *before |= NO_VALUE;
     }

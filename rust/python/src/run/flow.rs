@@ -25,6 +25,7 @@ impl Execution {
     ) -> Outcome {
         let outcome = match signal {
             Signal::EndBranch => Outcome::Ended,
+            Signal::LeaveOut => Outcome::LeftOut,
             Signal::EndRun => {
                 self.cancel_pending(py);
                 Outcome::Aborted

@@ -45,7 +45,7 @@ impl Span {
             Outcome::Done => 0,
             Outcome::Failed | Outcome::Fatal => 1,
             Outcome::Cancelled | Outcome::Pending => 2,
-            Outcome::Ended => 3,
+            Outcome::Ended | Outcome::LeftOut => 3,
             Outcome::Aborted => 4,
             Outcome::Skipped(_) => 5,
         };
@@ -158,7 +158,7 @@ fn word_for(outcome: Outcome) -> &'static str {
         Outcome::Done => "done",
         Outcome::Failed | Outcome::Fatal => "failed",
         Outcome::Cancelled | Outcome::Pending => "cancelled",
-        Outcome::Ended => "ended",
+        Outcome::Ended | Outcome::LeftOut => "ended",
         Outcome::Aborted => "aborted",
         Outcome::Skipped(_) => "skipped",
     }
