@@ -244,7 +244,7 @@ impl Pool {
             // SAFETY: a future, with the job's own reference.
             let job = unsafe { Job::new(future.as_ptr().cast(), future::execute) };
             self.core()
-                .submit_accepted(job, record.band, record.deadline);
+                .submit_accepted(job, usize::from(record.band), record.deadline());
         }
         self.core().release();
         queued

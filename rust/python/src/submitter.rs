@@ -1,6 +1,6 @@
 //! An executor seen through options: the native base of `taskloom.view.ExecutorView`.
 
-use crate::future::{self, Object};
+use crate::future::{self, Object, Record};
 use crate::options::TaskOptions;
 use crate::pool::{Pool, add_fast_method, is_task, submit_in_python};
 use crate::timer;
@@ -94,7 +94,7 @@ fn _begin(future: &Bound<'_, PyAny>) -> bool {
     };
     let begun = native.begin();
     if let Some(record) = future::record_of(native)
-        && record.timing
+        && record.timing()
         && begun
     {
         record.started.store(clock::ticks(), Relaxed);
@@ -118,7 +118,7 @@ fn _settle(future: &Bound<'_, PyAny>, end: &str, outcome: Option<Py<PyAny>>) -> 
     };
     let py = future.py();
     if let Some(record) = future::record_of(native)
-        && record.timing
+        && record.timing()
     {
         record.finished.store(clock::ticks(), Relaxed);
     }
@@ -173,7 +173,7 @@ fn _set_progress(future: &Bound<'_, PyAny>, done: f64, total: Option<f64>) {
 #[pyfunction]
 fn _deadline(future: &Bound<'_, PyAny>) -> Option<f64> {
     let record = future::native(future).and_then(future::record_of)?;
-    let ticks = record.deadline?;
+    let ticks = record.deadline()?;
     Some(taskloom_core::clock::monotonic_nanos(ticks) as f64 * 1e-9)
 }
 
@@ -208,7 +208,7 @@ fn _last_error(future: &Bound<'_, PyAny>) -> Option<Py<PyAny>> {
 #[pyfunction]
 fn _lets_go_on(future: &Bound<'_, PyAny>) -> bool {
     let record = future::native(future).and_then(future::record_of);
-    record.is_some_and(|record| record.lets_go_on)
+    record.is_some_and(Record::lets_go_on)
 }
 
 pub fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {

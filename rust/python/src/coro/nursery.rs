@@ -297,6 +297,7 @@ impl Nursery {
             callable: function.as_ptr(),
             inputs: arguments,
             names: kwnames,
+            managed: None,
         };
         // SAFETY: the caller's arguments and their names are live for the call.
         let future = unsafe { future::of_coroutine(py, &call)? };

@@ -1,6 +1,6 @@
 //! What the garbage collector and the last reference do with a future.
 
-use super::{FutureObject, Object, clear};
+use super::{FutureObject, Object, clear, record_of};
 use pyo3::ffi;
 use std::ffi::c_void;
 use std::os::raw::c_int;
@@ -40,6 +40,13 @@ pub(super) unsafe extern "C" fn traverse(
                 visit!(*inputs.add(index));
             }
         }
+        if let Some(record) = record_of(&*future) {
+            let mut linked = Vec::new();
+            record.add_referents(&mut linked);
+            for object in linked {
+                visit!(object);
+            }
+        }
         if let Some(observers) = (*future).observers() {
             for object in observers.referents() {
                 visit!(object);
@@ -57,6 +64,9 @@ pub(super) unsafe extern "C" fn tp_clear(this: Object) -> c_int {
         clear(&raw mut (*future).outcome);
         if let Some(observers) = (*future).observers() {
             observers.clear();
+        }
+        if let Some(record) = record_of(&*future) {
+            record.clear();
         }
     }
     0
@@ -77,6 +87,7 @@ pub(super) unsafe extern "C" fn dealloc(this: Object) {
         if !observers.is_null() {
             drop(Box::from_raw(observers));
         }
+        FutureObject::drop_record(future);
         (*future).origin.release();
         #[cfg(not(Py_3_12))]
         ffi::PyMem_Free((*future).storage.cast());

@@ -6,8 +6,8 @@
 //! noted there, and handed to the task when that registers.
 
 use super::execute::vectorcall;
-use super::shape::{COROUTINE, KEYWORDS, Shape};
-use super::{FutureObject, Object, Origin, clear};
+use super::shape::{COROUTINE, KEYWORDS, MANAGED, Shape};
+use super::{FutureObject, Management, Object, Origin, clear};
 use parking_lot::Mutex;
 use pyo3::ffi;
 use pyo3::prelude::*;
@@ -63,6 +63,7 @@ pub struct Call<'a> {
     pub inputs: &'a [Object],
     /// The keywords' names, a tuple, or null.
     pub names: Object,
+    pub managed: Option<Management<'a>>,
 }
 
 impl Call<'_> {
@@ -72,6 +73,7 @@ impl Call<'_> {
             callable: callable.as_ptr(),
             inputs: &[],
             names: null_mut(),
+            managed: None,
         }
     }
 }
@@ -86,10 +88,14 @@ pub unsafe fn of_coroutine<'py>(py: Python<'py>, call: &Call<'_>) -> PyResult<Bo
     let keywords = if call.names.is_null() { 0 } else { KEYWORDS };
     // SAFETY: attached; every reference stored is a new one, and all slots are filled at once.
     unsafe {
-        let shape = Shape::new(inputs, COROUTINE | keywords);
+        let managed = if call.managed.is_some() { MANAGED } else { 0 };
+        let shape = Shape::new(inputs, COROUTINE | keywords | managed);
         let future = FutureObject::allocate(shape, Origin::of_pool(null()));
         if future.is_null() {
             return Err(PyErr::fetch(py));
+        }
+        if let Some(managed) = &call.managed {
+            managed.write(future);
         }
         ffi::Py_INCREF(call.callable);
         (*future).callable = call.callable;
@@ -104,7 +110,7 @@ pub unsafe fn of_coroutine<'py>(py: Python<'py>, call: &Call<'_>) -> PyResult<Bo
         }
         if !call.names.is_null() {
             ffi::Py_INCREF(call.names);
-            *FutureObject::storage(future) = call.names;
+            *FutureObject::names(future) = call.names;
         }
         Ok(Bound::from_owned_ptr(py, future.cast()))
     }

@@ -1,6 +1,6 @@
 //! Running a future's call, and telling the world how it ended.
 
-use super::{COROUTINE, FutureObject, MANAGED, Object, family, managed};
+use super::{COROUTINE, FutureObject, MANAGED, Object, family, managed, record_of};
 use crate::{call, context, errors, flow, tracing};
 use pyo3::ffi;
 use pyo3::prelude::*;
@@ -429,7 +429,7 @@ pub fn settle_elsewhere(
 ) -> bool {
     let settled = future.completion.claim_to_settle() || future.completion.settle_running();
     if settled {
-        if let Some(record) = managed::record_of(future) {
+        if let Some(record) = record_of(future) {
             record.note_end_elsewhere();
         }
         finish(future, end, outcome, py);

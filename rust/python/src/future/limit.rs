@@ -7,10 +7,10 @@
 
 use super::execute::end_with;
 use super::family::ask_to_stop;
-use super::managed::{interrupt, missed, record_of};
+use super::managed::{interrupt, missed};
 use super::record::Record;
 use super::watch::{Noted, Watch};
-use super::{FutureObject, native, waits};
+use super::{FutureObject, native, record_of, waits};
 use crate::timer;
 use pyo3::exceptions::PyTimeoutError;
 use pyo3::prelude::*;
@@ -96,16 +96,16 @@ impl Drop for Armed {
 
 /// Sets the limit of an attempt that starts now. None if it has none, or at exit. Attached.
 pub(super) fn arm(future: &FutureObject, record: &Record, py: Python<'_>) -> Option<Armed> {
-    let deadline = record.deadline.filter(|_| record.hard);
-    if record.timeout.is_none() && deadline.is_none() {
+    let deadline = record.hard_deadline();
+    if record.timeout().is_none() && deadline.is_none() {
         return None;
     }
     let timeout = record
-        .timeout
+        .timeout()
         .map(|span| clock::ticks().saturating_add(clock::from_nanos(span)));
     let (at, timeout) = match (timeout, deadline) {
         (Some(timeout), Some(deadline)) if deadline < timeout => (deadline, None),
-        (Some(timeout), _) => (timeout, record.timeout.map(|span| span as f64 * 1e-9)),
+        (Some(timeout), _) => (timeout, record.timeout().map(|span| span as f64 * 1e-9)),
         (None, deadline) => (deadline?, None),
     };
     let limit = Limit {

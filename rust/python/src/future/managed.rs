@@ -6,7 +6,7 @@
 
 use super::execute::{end_with, is_cancellation, vectorcall};
 use super::record::Record;
-use super::{FutureObject, Object, limit};
+use super::{FutureObject, Object, limit, record_of};
 use crate::{call, context, errors};
 use pyo3::ffi;
 use pyo3::prelude::*;
@@ -27,26 +27,29 @@ use taskloom_core::pool::Worker;
 pub unsafe fn run(this: *mut FutureObject, py: Python<'_>, outermost: bool) -> Option<State> {
     // SAFETY: live, and its observers were there before it was shared.
     let future = unsafe { &*this };
-    let record = future.observers()?.record.as_ref()?;
-    let now = if record.timing || record.deadline.is_some() {
+    let record = record_of(future)?;
+    let now = if record.timing() || record.deadline().is_some() {
         clock::ticks()
     } else {
         0
     };
-    if record.timing {
+    if record.timing() {
         record.started.store(now, Relaxed);
     }
     Worker::with_current(|worker| {
         if let Some(worker) = worker {
             record.worker.store(worker.index() as u32 + 1, Relaxed);
-            if record.deadline.is_some_and(|deadline| now > deadline) {
+            if record.deadline().is_some_and(|deadline| now > deadline) {
                 worker.stats().counts.overdue.add(1);
             }
         }
     });
     let (end, outcome) = if future.origin.is_cancelled() {
         (State::Cancelled, py.None())
-    } else if record.hard && record.deadline.is_some_and(|deadline| now > deadline) {
+    } else if record
+        .hard_deadline()
+        .is_some_and(|deadline| now > deadline)
+    {
         let text = format!(
             "the deadline of {} passed before it began",
             record.describe(py)
@@ -59,11 +62,11 @@ pub unsafe fn run(this: *mut FutureObject, py: Python<'_>, outermost: bool) -> O
     // SAFETY: whoever claimed owns the call; dropping it may run arbitrary code, which still finds
     // the future running.
     unsafe { FutureObject::clear_call(this) };
-    if record.timeout.is_some() || (record.hard && record.deadline.is_some()) {
+    if record.timeout().is_some() || record.hard_deadline().is_some() {
         limit::leave(record);
     }
     record.forget_error();
-    if record.timing {
+    if record.timing() {
         record.note_end();
     }
     let ended = future.completion.settle_running();
@@ -218,7 +221,7 @@ pub fn missed(py: Python<'_>, how: &str) -> Py<PyAny> {
 
 /// Cancels a future that waits for its next attempt. True if that ended it.
 pub fn cancel_waiting(future: &FutureObject, py: Python<'_>) -> bool {
-    let Some(record) = future.observers().and_then(|o| o.record.as_ref()) else {
+    let Some(record) = record_of(future) else {
         return false;
     };
     if !record.backing_off.load(SeqCst) || !future.completion.settle_running() {
@@ -230,30 +233,9 @@ pub fn cancel_waiting(future: &FutureObject, py: Python<'_>) -> bool {
 
 /// Raises Cancelled in the thread that runs a future, if its options want that.
 pub fn interrupt(future: &FutureObject, py: Python<'_>) {
-    if let Some(record) = record_of(future).filter(|record| record.interrupt)
+    if let Some(record) = record_of(future).filter(|record| record.interrupt())
         && let Ok(class) = errors::cancelled_inside(py)
     {
         record.raise_inside(class);
     }
-}
-
-/// Gives a new future, not yet shared, a record.
-///
-/// # Safety
-/// Attached; nobody else knows the future.
-pub unsafe fn manage(this: *mut FutureObject, record: Record) {
-    let observers = Box::new(super::Observers::with_record(record));
-    // SAFETY: as the caller promises.
-    unsafe {
-        (*this).shape.set(super::MANAGED);
-        (*this).observers.store(
-            Box::into_raw(observers),
-            std::sync::atomic::Ordering::Release,
-        );
-    }
-}
-
-/// The record of a future, if it has one.
-pub fn record_of(future: &FutureObject) -> Option<&Record> {
-    future.observers()?.record.as_ref()
 }

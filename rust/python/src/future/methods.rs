@@ -2,8 +2,7 @@
 
 use super::cancel as cancel_future;
 use super::execute::{self, as_object, call_back, finish};
-use super::managed::record_of;
-use super::{FutureObject, INLINE, MANAGED, Object, PROMISE, standard, waits};
+use super::{FutureObject, INLINE, MANAGED, Object, PROMISE, record_of, standard, waits};
 use crate::{call, errors, tracing};
 use pyo3::exceptions::{PyTimeoutError, PyTypeError};
 use pyo3::ffi;

@@ -38,10 +38,10 @@ pub use coroutine::{Call as CoroutineCall, Tasks, of_coroutine, register_tasks};
 pub use execute::is_cancellation;
 pub use execute::{as_object, settle_elsewhere as settle};
 pub use execute::{drop_garbage, execute, fail_with, has_garbage};
-pub use managed::{manage, record_of};
 pub use record::Record;
 pub use waits::{after_fork, count_report, hung, register_waits};
 
+use crate::options::TaskOptions;
 use crate::tracing;
 pub use family::{Origin, current, current_on_worker, current_token, replace_current};
 use observers::Observers;
@@ -73,8 +73,8 @@ pub struct FutureObject {
     origin: Origin,
     observers: AtomicPtr<Observers>,
     /// From CPython 3.12 on, the inputs lie behind the object, in the space it was made with.
-    /// First the names of keywords if there are any, then a scratch slot (which a callee may use,
-    /// by the vectorcall protocol), then the inputs.
+    /// First the record if it is managed, then the names of keywords if there are any, then a
+    /// scratch slot (which a callee may use, by the vectorcall protocol), then the inputs.
     #[cfg(not(Py_3_12))]
     storage: *mut Object,
 }
@@ -144,6 +144,7 @@ impl FutureObject {
                 ffi::PyObject_GC_UnTrack(object.cast());
                 (*future).storage = ffi::PyMem_Calloc(slots, size_of::<Object>()).cast();
                 if (*future).storage.is_null() {
+                    (&raw mut (*future).shape).write(Shape::new(0, 0));
                     ffi::Py_DECREF(object);
                     ffi::PyErr_NoMemory();
                     return null_mut();
@@ -182,8 +183,7 @@ impl FutureObject {
     /// What names its task: a string, or what it calls. For whoever has claimed the call.
     #[inline]
     fn named_by(&self) -> Object {
-        let record = self.shape.has(MANAGED).then(|| record_of(self)).flatten();
-        let name = record.and_then(|record| record.name.as_ref());
+        let name = record_of(self).and_then(|record| record.name.as_ref());
         if let Some(name) = name {
             return name.as_ptr();
         }
@@ -206,16 +206,39 @@ impl FutureObject {
         unsafe { FutureObject::storage(this).add((*this).shape.before_inputs()) }
     }
 
+    /// Where the names of the keywords stand, if there are any.
+    ///
+    /// # Safety
+    /// As `inputs`.
+    #[inline]
+    unsafe fn names(this: *mut FutureObject) -> *mut Object {
+        // SAFETY: the storage was made with that many slots.
+        unsafe { FutureObject::storage(this).add((*this).shape.record()) }
+    }
+
+    /// Drops the record, if there is one.
+    ///
+    /// # Safety
+    /// Attached; `this` is live, and nobody uses it any more.
+    unsafe fn drop_record(this: *mut FutureObject) {
+        // SAFETY: as the caller promises; a managed future has a record, which was written as it was made.
+        unsafe {
+            if (*this).shape.has(MANAGED) {
+                std::ptr::drop_in_place(FutureObject::storage(this).cast::<Record>());
+            }
+        }
+    }
+
     /// The names of the keywords, or null.
     ///
     /// # Safety
     /// As `inputs`.
     #[inline]
     unsafe fn keywords(this: *mut FutureObject) -> Object {
-        // SAFETY: with keywords, their names stand in the first slot.
+        // SAFETY: with keywords, their names are there.
         unsafe {
             if (*this).shape.has(KEYWORDS) {
-                *FutureObject::storage(this)
+                *FutureObject::names(this)
             } else {
                 null_mut()
             }
@@ -237,7 +260,7 @@ impl FutureObject {
                     clear(storage.add(shape.before_inputs() + index));
                 }
                 if shape.has(KEYWORDS) {
-                    clear(storage);
+                    clear(FutureObject::names(this));
                 }
             }
             clear(&raw mut (*this).context);
@@ -265,11 +288,6 @@ impl FutureObject {
     /// The observers, made now if there were none.
     pub fn observers_or_new(&self) -> &Observers {
         if let Some(observers) = self.observers() {
-            if self.shape.has(MANAGED) {
-                // There from the start: what is added now may close a cycle.
-                // SAFETY: a live future, attached.
-                unsafe { FutureObject::track(std::ptr::from_ref(self).cast_mut()) };
-            }
             return observers;
         }
         let fresh = Box::into_raw(Box::new(Observers::default()));
@@ -338,13 +356,46 @@ fn input_count(_py: Python<'_>, values: usize) -> PyResult<u16> {
     })
 }
 
+/// The record of a future, if it has one.
+#[inline]
+pub fn record_of(future: &FutureObject) -> Option<&Record> {
+    if !future.shape.has(MANAGED) {
+        return None;
+    }
+    let this = std::ptr::from_ref(future).cast_mut();
+    // SAFETY: a managed future has a record before all else, written before anybody knew the future.
+    Some(unsafe { &*FutureObject::storage(this).cast::<Record>() })
+}
+
+/// What was asked for beyond a plain call.
+#[derive(Clone, Copy)]
+pub struct Management<'a> {
+    pub options: &'a TaskOptions,
+    /// Whether a deadline that has passed ends the task.
+    pub hard: bool,
+}
+
+impl Management<'_> {
+    /// # Safety
+    /// Attached; `future` was made as managed, and nobody knows it yet.
+    #[inline]
+    unsafe fn write(&self, future: *mut FutureObject) {
+        // SAFETY: the storage of a managed future has room for the record, aligned as every pointer is.
+        unsafe {
+            let record = Record::new(Python::assume_attached(), self.options, self.hard);
+            FutureObject::storage(future).cast::<Record>().write(record);
+        }
+    }
+}
+
 /// What a new future is made for.
-pub struct Call {
+pub struct Call<'a> {
     pub callable: Object,
     /// A snapshot, as a reference to give away.
     pub context: Object,
     pub origin: Origin,
     pub inline: bool,
+    pub managed: Option<Management<'a>>,
 }
 
 /// Makes a pending future for `call.callable(*args, **kwargs)`, with `args` and `kwnames` as in a
@@ -354,7 +405,7 @@ pub struct Call {
 /// Attached; `args` points to live references, as many as `positional` and `kwnames` say.
 #[inline]
 pub unsafe fn new(
-    call: &Call,
+    call: &Call<'_>,
     args: *const Object,
     positional: usize,
     kwnames: Object,
@@ -377,11 +428,15 @@ pub unsafe fn new(
         };
         let inline = if call.inline { INLINE } else { 0 };
         let named = if keywords > 0 { KEYWORDS } else { 0 };
-        let shape = Shape::new(inputs, inline | named);
+        let managed = if call.managed.is_some() { MANAGED } else { 0 };
+        let shape = Shape::new(inputs, inline | named | managed);
         let future = FutureObject::allocate(shape, call.origin);
         if future.is_null() {
             ffi::Py_DECREF(call.context);
             return null_mut();
+        }
+        if let Some(managed) = &call.managed {
+            managed.write(future);
         }
         ffi::Py_INCREF(call.callable);
         (*future).callable = call.callable;
@@ -395,7 +450,7 @@ pub unsafe fn new(
         }
         if keywords > 0 {
             ffi::Py_INCREF(kwnames);
-            *FutureObject::storage(future) = kwnames;
+            *FutureObject::names(future) = kwnames;
         }
         future
     }

@@ -3,7 +3,6 @@
 
 use super::Object;
 use super::family::Family;
-use super::record::Record;
 use parking_lot::Mutex;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
@@ -30,12 +29,10 @@ struct Inner {
     progress: Option<(f64, Option<f64>)>,
 }
 
-/// Everything but the record is behind one lock, which is never held across a Python operation.
+/// Everything but the two that are made once is behind one lock, which is never held across a Python operation.
 #[derive(Default)]
 pub struct Observers {
     inner: Mutex<Inner>,
-    /// What was asked for beyond a plain call; there from the start or never.
-    pub record: Option<Record>,
     /// By which its task is asked to stop.
     pub token: OnceLock<Token>,
     /// What it shares with those that it submits.
@@ -45,14 +42,6 @@ pub struct Observers {
 static THREADING_CONDITION: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
 
 impl Observers {
-    /// For a future that is made with more than a plain call.
-    pub fn with_record(record: Record) -> Self {
-        Observers {
-            record: Some(record),
-            ..Observers::default()
-        }
-    }
-
     /// Registers a callback unless `is_over` says, under the lock, that it came too late; then it
     /// is given back.
     pub fn register(
@@ -179,10 +168,6 @@ impl Observers {
             objects.extend([pair.condition.as_ptr(), pair.waiters.as_ptr()]);
         }
         objects.extend(inner.canceller.as_ref().map(Py::as_ptr));
-        drop(inner);
-        if let Some(record) = &self.record {
-            record.add_referents(&mut objects);
-        }
         objects
     }
 
@@ -190,9 +175,6 @@ impl Observers {
     pub fn clear(&self) {
         let taken = std::mem::take(&mut *self.inner.lock());
         drop(taken);
-        if let Some(record) = &self.record {
-            record.clear();
-        }
     }
 }
 

@@ -8,7 +8,8 @@ use pyo3::ffi;
 use pyo3::prelude::*;
 use pyo3::types::{PyString, PyType};
 use std::os::raw::c_long;
-use std::sync::atomic::Ordering::{Acquire, Relaxed, SeqCst};
+use std::sync::OnceLock;
+use std::sync::atomic::Ordering::Relaxed;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64};
 use taskloom_core::clock;
 use taskloom_core::pool::Worker;
@@ -16,46 +17,55 @@ use taskloom_core::pool::Worker;
 /// Submitted, began, ended, in seconds; and the worker.
 pub type Times = (f64, Option<f64>, Option<f64>, Option<u32>);
 
-/// The side record of one future.
+/// The side record of one future; it lies behind that, before the inputs. What only few tasks need is
+/// beside it, made when it is asked for.
 pub struct Record {
     pub name: Option<Py<PyString>>,
-    pub band: usize,
-    /// In ticks.
-    pub deadline: Option<u64>,
-    /// Whether a deadline that has passed ends the task.
-    pub hard: bool,
-    /// Nanoseconds per attempt.
-    pub timeout: Option<u64>,
-    /// Whether a failure lets those go on that come after this task.
-    pub lets_go_on: bool,
+    /// In ticks; `NEVER` for none.
+    deadline: u64,
+    /// Nanoseconds per attempt; `NEVER` for none.
+    timeout: u64,
+    /// In ticks; 0 for what has not happened.
+    submitted: u64,
+    pub started: AtomicU64,
+    pub finished: AtomicU64,
     /// How often the task was called.
     pub attempt: AtomicU32,
-    /// How many of these calls asked for another one, which is no failure.
-    asked: AtomicU32,
+    /// One more than the worker's index; 0 for none.
+    pub worker: AtomicU32,
+    pub band: u8,
+    /// Of the options: what may be asked of them at any time.
+    kind: u8,
     /// Whether it still waits for something before it may start.
     pub held: AtomicBool,
     /// Whether it is part of a run, and so not dropped when the queue is full.
     pub kept: AtomicBool,
     /// Whether it waits for its next attempt.
     pub backing_off: AtomicBool,
-    /// Whether its times are recorded.
-    pub timing: bool,
-    /// In ticks; 0 for what has not happened.
-    pub submitted: u64,
-    /// When it was queued, if it waited for something else before.
-    pub queued: AtomicU64,
-    pub started: AtomicU64,
-    pub finished: AtomicU64,
-    /// One more than the worker's index; 0 for none.
-    pub worker: AtomicU32,
-    /// Whether to cancel it by an exception in its thread.
-    pub interrupt: bool,
-    /// The thread that is in the call.
-    thread: Mutex<Option<c_long>>,
     /// Whether the runner is still in the call; see `limit`.
     pub slot: AtomicU8,
-    /// Whether `linked` may hold anything: most records never lock it.
-    is_linked: AtomicBool,
+    rare: OnceLock<Box<Rare>>,
+}
+
+const NEVER: u64 = u64::MAX;
+
+/// A deadline that has passed ends the task.
+const HARD: u8 = 1;
+/// A failure lets those go on that come after this task.
+const LETS_GO_ON: u8 = 2;
+/// Its times are recorded.
+const TIMING: u8 = 4;
+/// It is cancelled by an exception in its thread.
+const INTERRUPT: u8 = 8;
+
+#[derive(Default)]
+struct Rare {
+    /// How many of the calls asked for another one, which is no failure.
+    asked: AtomicU32,
+    /// When it was queued, if it waited for something else before.
+    queued: AtomicU64,
+    /// The thread that is in the call.
+    thread: Mutex<Option<c_long>>,
     /// What may be part of a cycle.
     linked: Mutex<Linked>,
 }
@@ -69,38 +79,84 @@ struct Linked {
 }
 
 impl Record {
-    /// For a task that is submitted now.
+    /// For a task that is submitted now; `hard` says whether a deadline that has passed ends it.
+    #[inline]
     pub fn new(py: Python<'_>, options: &TaskOptions, hard: bool) -> Self {
-        Record {
+        let now = if options.timing || options.deadline.is_some() {
+            clock::ticks()
+        } else {
+            0
+        };
+        let flag = |is: bool, bit: u8| if is { bit } else { 0 };
+        let record = Record {
             name: options.name.as_ref().map(|name| name.clone_ref(py)),
-            band: options.band,
             deadline: options
                 .deadline
-                .map(|span| clock::ticks().saturating_add(span)),
-            hard,
-            timeout: options.timeout,
-            lets_go_on: options.lets_go_on,
+                .map_or(NEVER, |span| now.saturating_add(span)),
+            timeout: options.timeout.unwrap_or(NEVER),
+            submitted: if options.timing { now } else { 0 },
+            started: AtomicU64::new(0),
+            finished: AtomicU64::new(0),
             attempt: AtomicU32::new(0),
-            asked: AtomicU32::new(0),
+            worker: AtomicU32::new(0),
+            band: options.band as u8,
+            kind: flag(hard, HARD)
+                | flag(options.lets_go_on, LETS_GO_ON)
+                | flag(options.timing, TIMING)
+                | flag(options.interrupt, INTERRUPT),
             held: AtomicBool::new(false),
             kept: AtomicBool::new(false),
             backing_off: AtomicBool::new(false),
-            timing: options.timing,
-            submitted: if options.timing { clock::ticks() } else { 0 },
-            queued: AtomicU64::new(0),
-            started: AtomicU64::new(0),
-            finished: AtomicU64::new(0),
-            worker: AtomicU32::new(0),
-            interrupt: options.interrupt,
-            thread: Mutex::new(None),
             slot: AtomicU8::new(limit::BUSY),
-            is_linked: AtomicBool::new(options.retry.is_some()),
-            linked: Mutex::new(Linked {
-                retry: options.retry.as_ref().map(|retry| retry.clone_ref(py)),
-                on_left: None,
-                last_error: None,
-            }),
+            rare: OnceLock::new(),
+        };
+        if let Some(retry) = &options.retry {
+            record.rare_or_new().linked.lock().retry = Some(retry.clone_ref(py));
         }
+        record
+    }
+
+    fn is(&self, kind: u8) -> bool {
+        self.kind & kind != 0
+    }
+
+    /// In ticks.
+    #[inline]
+    pub fn deadline(&self) -> Option<u64> {
+        (self.deadline != NEVER).then_some(self.deadline)
+    }
+
+    /// A deadline that ends the task, in ticks.
+    #[inline]
+    pub fn hard_deadline(&self) -> Option<u64> {
+        self.deadline().filter(|_| self.is(HARD))
+    }
+
+    /// Nanoseconds per attempt.
+    #[inline]
+    pub fn timeout(&self) -> Option<u64> {
+        (self.timeout != NEVER).then_some(self.timeout)
+    }
+
+    /// Whether a failure lets those go on that come after this task.
+    pub fn lets_go_on(&self) -> bool {
+        self.is(LETS_GO_ON)
+    }
+
+    /// Whether its times are recorded.
+    #[inline]
+    pub fn timing(&self) -> bool {
+        self.is(TIMING)
+    }
+
+    /// Whether to cancel it by an exception in its thread.
+    #[inline]
+    pub fn interrupt(&self) -> bool {
+        self.is(INTERRUPT)
+    }
+
+    fn rare_or_new(&self) -> &Rare {
+        self.rare.get_or_init(Box::default)
     }
 
     /// "task 'name'", or "the task" where it has no name.
@@ -113,18 +169,18 @@ impl Record {
 
     /// Seconds until the next attempt after `error`; None to let the error pass.
     pub fn again(&self, py: Python<'_>, error: &Py<PyAny>) -> PyResult<Option<f64>> {
-        let retry = self.linked.lock().retry.as_ref().map(|r| r.clone_ref(py));
+        let retry = self.retry(py);
         let asked = matches!(signal_of(error.bind(py)), Some(Signal::Retry));
         if retry.is_none() && !asked {
             return Ok(None);
         }
         if asked {
-            self.asked.fetch_add(1, Relaxed);
+            self.rare_or_new().asked.fetch_add(1, Relaxed);
         }
-        let failed = self.attempt.load(Relaxed) - self.asked.load(Relaxed);
+        let asked_before = self.rare.get().map_or(0, |rare| rare.asked.load(Relaxed));
+        let failed = self.attempt.load(Relaxed) - asked_before;
         let left = self
-            .deadline
-            .filter(|_| self.hard)
+            .hard_deadline()
             .map(|at| clock::nanos(at.saturating_sub(clock::ticks())) as f64 * 1e-9);
         let wait: Option<f64> = py
             .import("taskloom.retry")?
@@ -143,8 +199,8 @@ impl Record {
     }
 
     pub fn set_last_error(&self, error: Option<Py<PyAny>>) {
-        self.is_linked.store(true, SeqCst);
-        let before = std::mem::replace(&mut self.linked.lock().last_error, error);
+        let rare = self.rare_or_new();
+        let before = std::mem::replace(&mut rare.linked.lock().last_error, error);
         drop(before);
     }
 
@@ -154,16 +210,21 @@ impl Record {
         drop(error);
     }
 
-    /// What is linked, if anything ever was. What links something stores the flag first, and hands
-    /// the record on, or takes it over, by stronger orders than this load.
+    /// What is linked, if anything ever was.
+    #[inline]
     fn linked(&self) -> Option<MutexGuard<'_, Linked>> {
-        self.is_linked.load(Acquire).then(|| self.linked.lock())
+        self.rare.get().map(|rare| rare.linked.lock())
+    }
+
+    fn retry(&self, py: Python<'_>) -> Option<Py<PyAny>> {
+        let linked = self.linked()?;
+        linked.retry.as_ref().map(|retry| retry.clone_ref(py))
     }
 
     /// The keyword by which the task wants the error of the attempt before, and that error.
     pub fn error_to_pass(&self, py: Python<'_>) -> Option<(Py<PyAny>, Py<PyAny>)> {
         let error = self.last_error(py)?;
-        let retry = self.linked.lock().retry.as_ref().map(|r| r.clone_ref(py))?;
+        let retry = self.retry(py)?;
         let name = retry.getattr(py, "pass_error").ok()?;
         (!name.is_none(py)).then_some((name, error))
     }
@@ -180,21 +241,21 @@ impl Record {
 
     /// It waits for nothing but a worker from now on.
     pub fn note_queued(&self) {
-        if self.timing {
-            self.queued.store(clock::ticks(), Relaxed);
+        if self.timing() {
+            self.rare_or_new().queued.store(clock::ticks(), Relaxed);
         }
     }
 
     /// It begins elsewhere than on a worker.
     pub fn note_begin(&self) {
-        if self.timing && self.started.load(Relaxed) == 0 {
+        if self.timing() && self.started.load(Relaxed) == 0 {
             self.started.store(clock::ticks(), Relaxed);
         }
     }
 
     /// It ends elsewhere than on a worker.
     pub fn note_end_elsewhere(&self) {
-        if self.timing && self.started.load(Relaxed) > 0 {
+        if self.timing() && self.started.load(Relaxed) > 0 {
             self.finished.store(clock::ticks(), Relaxed);
         }
     }
@@ -205,7 +266,9 @@ impl Record {
         self.finished.store(now, Relaxed);
         Worker::with_current(|worker| {
             if let Some(worker) = worker {
-                let queued = self.submitted.max(self.queued.load(Relaxed));
+                let rare = self.rare.get();
+                let queued = rare.map_or(0, |rare| rare.queued.load(Relaxed));
+                let queued = self.submitted.max(queued);
                 worker
                     .stats()
                     .record(queued, self.started.load(Relaxed), now);
@@ -215,19 +278,19 @@ impl Record {
 
     /// This thread enters the call. Attached.
     pub fn enter(&self) {
-        if self.interrupt {
+        if self.interrupt() {
             // SAFETY: asks the C runtime for this thread's identifier; no precondition.
             let ident = unsafe { ffi::PyThread_get_thread_ident() };
-            *self.thread.lock() = Some(ident as c_long);
+            *self.rare_or_new().thread.lock() = Some(ident as c_long);
         }
     }
 
     /// It has left the call: an exception that was sent and not yet raised is taken back.
     pub fn exit(&self) {
-        if !self.interrupt {
+        if !self.interrupt() {
             return;
         }
-        let ident = self.thread.lock().take();
+        let ident = self.rare_or_new().thread.lock().take();
         if let Some(ident) = ident {
             // SAFETY: attached; null takes back.
             unsafe { ffi::PyThreadState_SetAsyncExc(ident as _, std::ptr::null_mut()) };
@@ -236,7 +299,7 @@ impl Record {
 
     /// Raises `exception` in the thread that is in the call, at its next Python instruction.
     pub fn raise_inside(&self, exception: &Bound<'_, PyType>) {
-        let thread = self.thread.lock();
+        let thread = self.rare_or_new().thread.lock();
         if let Some(ident) = *thread {
             // SAFETY: attached; the lock keeps the thread from leaving the call meanwhile.
             unsafe { ffi::PyThreadState_SetAsyncExc(ident as _, exception.as_ptr()) };
@@ -245,8 +308,7 @@ impl Record {
 
     /// Has `callable` called when the task leaves its slot.
     pub fn set_on_left(&self, callable: Py<PyAny>) {
-        self.is_linked.store(true, SeqCst);
-        self.linked.lock().on_left = Some(callable);
+        self.rare_or_new().linked.lock().on_left = Some(callable);
     }
 
     pub fn take_on_left(&self) -> Option<Py<PyAny>> {
@@ -254,14 +316,14 @@ impl Record {
     }
 
     pub fn add_referents(&self, objects: &mut Vec<Object>) {
-        if let Some(linked) = self.linked.try_lock() {
+        if let Some(linked) = self.rare.get().and_then(|rare| rare.linked.try_lock()) {
             let own = linked.retry.iter().chain(&linked.on_left);
             objects.extend(own.chain(&linked.last_error).map(Py::as_ptr));
         }
     }
 
     pub fn clear(&self) {
-        let taken = std::mem::take(&mut *self.linked.lock());
+        let taken = self.linked().map(|mut linked| std::mem::take(&mut *linked));
         drop(taken);
     }
 }

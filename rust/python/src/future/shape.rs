@@ -1,6 +1,7 @@
 //! What kind of future it is, in four bytes.
 
-use super::{GENERATION, coroutine};
+use super::record::Record;
+use super::{GENERATION, Object, coroutine};
 use std::sync::atomic::AtomicU8;
 use std::sync::atomic::Ordering::Relaxed;
 use taskloom_core::completion::State;
@@ -31,6 +32,13 @@ pub(super) const TRACKED: u8 = 64;
 /// Has a record from the start: run by `managed`.
 pub(super) const MANAGED: u8 = 128;
 
+/// How many slots a record takes.
+const RECORD: usize = size_of::<Record>() / size_of::<Object>();
+const _: () = assert!(
+    size_of::<Record>() == RECORD * size_of::<Object>()
+        && align_of::<Record>() <= align_of::<Object>()
+);
+
 impl Shape {
     #[inline]
     pub(super) fn new(inputs: u16, flags: u8) -> Self {
@@ -46,12 +54,18 @@ impl Shape {
         self.flags.load(Relaxed) & flag != 0
     }
 
-    /// The slots before the first input: the names of keywords if there are any, and scratch, or
-    /// whom to ask.
+    /// The slots before the first input: the record if there is one, the names of keywords if there
+    /// are any, and scratch, or whom to ask.
     #[inline]
     pub(super) fn before_inputs(&self) -> usize {
         let scratch = 1 + usize::from(self.has(COROUTINE)) * (coroutine::WORDS - 1);
-        scratch + usize::from(self.has(KEYWORDS))
+        self.record() + usize::from(self.has(KEYWORDS)) + scratch
+    }
+
+    /// The slots that the record takes.
+    #[inline]
+    pub(super) fn record(&self) -> usize {
+        if self.has(MANAGED) { RECORD } else { 0 }
     }
 
     /// Sets bits that were clear and returns what was set before. All callers are attached, so

@@ -1,11 +1,10 @@
 //! What the standard library reaches for in a future, served on demand.
 
 use super::execute::as_object;
-use super::managed::record_of;
 use super::methods::method;
 use super::observers::Condition;
 use super::record::Record;
-use super::{FutureObject, Object};
+use super::{FutureObject, Object, record_of};
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyList, PyType};

@@ -37,15 +37,12 @@ impl Pool {
                 context,
                 origin: self.origin(),
                 inline: self.inline,
+                managed: self.defaults(py).map(|options| self.management(options)),
             };
             // SAFETY: one live argument, no keywords.
             let future = unsafe { future::new(&call, &item.as_ptr(), 1, null_mut()) };
             // SAFETY: null with an exception, or a new reference.
             let future = unsafe { Bound::from_owned_ptr_or_err(py, future.cast())? };
-            if let Some(options) = self.defaults(py) {
-                // SAFETY: new, and nobody else's yet.
-                unsafe { self.manage(future.as_ptr().cast(), options) };
-            }
             if self.core().switch().is_on() {
                 tracing::submitted(self.core(), future.as_ptr().cast_const().cast());
             }

@@ -94,9 +94,10 @@ impl Pool {
         };
         for ticket in tickets {
             match record_of_job(ticket) {
-                Some(record) => self
-                    .core()
-                    .submit_accepted(ticket, record.band, record.deadline),
+                Some(record) => {
+                    self.core()
+                        .submit_accepted(ticket, usize::from(record.band), record.deadline())
+                }
                 None => self.core().submit(ticket, DEFAULT_BAND),
             }
         }

@@ -3,7 +3,7 @@
 use super::Pool;
 use super::overload::WhenFull;
 use crate::context;
-use crate::future::{self, Call, FutureObject, Object, Origin, Record};
+use crate::future::{self, Call, FutureObject, Management, Object, Origin, Record};
 use crate::options::TaskOptions;
 use crate::tracing;
 use pyo3::exceptions::PyTypeError;
@@ -79,6 +79,7 @@ impl Pool {
         args: *const Object,
         count: usize,
         kwnames: Object,
+        managed: Option<Management<'_>>,
     ) -> *mut FutureObject {
         // SAFETY: as the caller promises.
         unsafe {
@@ -91,27 +92,18 @@ impl Pool {
                 context,
                 origin: self.origin(),
                 inline: self.inline,
+                managed,
             };
             future::new(&call, args.add(1), count - 1, kwnames)
         }
     }
 
-    /// Gives a new future the record that its options need; returns its deadline in ticks.
-    ///
-    /// # Safety
-    /// Attached; nobody else knows the future.
-    #[cold]
-    pub(super) unsafe fn manage(
-        &self,
-        future: *mut FutureObject,
-        options: &TaskOptions,
-    ) -> Option<u64> {
-        // SAFETY: as the caller promises.
-        unsafe {
-            let record = Record::new(Python::assume_attached(), options, self.hard_deadlines);
-            let deadline = record.deadline;
-            future::manage(future, record);
-            deadline
+    /// What these options ask for beyond a plain call.
+    #[inline(always)]
+    pub(super) fn management<'a>(&self, options: &'a TaskOptions) -> Management<'a> {
+        Management {
+            options,
+            hard: self.hard_deadlines,
         }
     }
 
@@ -137,9 +129,9 @@ impl Pool {
         let pointers: Vec<Object> = call.iter().map(Bound::as_ptr).collect();
         // SAFETY: live references, as many as said; the new future is nobody else's.
         unsafe {
-            let future = self.new_future(pointers.as_ptr(), count, kwnames);
+            let managed = Some(self.management(options));
+            let future = self.new_future(pointers.as_ptr(), count, kwnames, managed);
             if !future.is_null() {
-                self.manage(future, options);
                 self.core().retain();
                 self.core().ensure_worker();
             }
@@ -155,13 +147,12 @@ impl Pool {
         named: &Py<PyAny>,
         options: Option<&TaskOptions>,
     ) -> PyResult<Bound<'py, PyAny>> {
+        let call = future::CoroutineCall {
+            managed: options.map(|options| self.management(options)),
+            ..future::CoroutineCall::named(named)
+        };
         // SAFETY: the callable is live.
-        let promise = unsafe { future::of_coroutine(py, &future::CoroutineCall::named(named))? };
-        if let Some(options) = options {
-            // SAFETY: attached; a new future, which nobody else knows.
-            unsafe { self.manage(promise.as_ptr().cast(), options) };
-        }
-        Ok(promise)
+        unsafe { future::of_coroutine(py, &call) }
     }
 
     /// Makes a future and queues it. Null with an exception set if it was refused.
@@ -192,17 +183,14 @@ impl Pool {
                 self.reject(py, 1).restore(py);
                 return null_mut();
             }
-            let future = self.new_future(args, count, kwnames);
+            let managed = options.filter(|options| !options.plain);
+            let managed = managed.map(|options| self.management(options));
+            let future = self.new_future(args, count, kwnames, managed);
             if future.is_null() {
                 return null_mut();
             }
-            let (mut band, mut deadline) = (DEFAULT_BAND, None);
-            if let Some(options) = options {
-                band = options.band;
-                if !options.plain {
-                    deadline = self.manage(future, options);
-                }
-            }
+            let band = options.map_or(DEFAULT_BAND, |options| options.band);
+            let deadline = future::record_of(&*future).and_then(Record::deadline);
             if shared.core.switch().is_on() {
                 tracing::submitted(&shared.core, future.cast());
             }
