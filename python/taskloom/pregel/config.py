@@ -46,8 +46,22 @@ def _refuse(key: str, value: Any) -> None:
     raise ValueError(f"config has no key {key!r}{hint}")
 
 
+def _join_callbacks(held: Any, more: Any) -> Any:
+    """The callbacks of two configs together: lists of handlers, or managers of LangChain."""
+    if not held or not more or held is more:
+        return more or held
+    if isinstance(held, list) and isinstance(more, list):
+        return [*held, *more]
+    manager, handlers = (more, held) if isinstance(held, list) else (held, more)
+    joined = manager.copy()
+    for handler in handlers if isinstance(handlers, list) else handlers.inheritable_handlers:
+        if handler not in joined.handlers:
+            joined.add_handler(handler, True)
+    return joined
+
+
 def merge_configs(*configs: Mapping[str, Any] | None) -> RunnableConfig:
-    """One config of several; later ones win, tags add up, metadata and configurable merge.
+    """One config of several: later ones win, tags and callbacks add up, metadata merges.
 
     Raises:
         ValueError: a config has an unknown key.
@@ -61,6 +75,8 @@ def merge_configs(*configs: Mapping[str, Any] | None) -> RunnableConfig:
                 continue
             if key in (CONF, "metadata"):
                 merged[key] = {**merged.get(key, {}), **value}
+            elif key == "callbacks":
+                merged[key] = _join_callbacks(merged.get(key), value)
             elif key == "tags":
                 merged[key] = [*merged.get(key, ()), *value]
             else:

@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable
 from contextvars import Context
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from taskloom.pregel.config import recast_ns
@@ -133,10 +134,12 @@ def run_task(task: Task, context: Context) -> Any:
     """
     if task.timeout is not None:
         raise ValueError(SYNC_TIMEOUT.format(kind="Node", name=task.name))
+    tracing = task.loop.tracing
+    call = attempt if tracing is None else partial(tracing.attempt, call=attempt)
     attempts = 0
     while True:
         try:
-            return context.run(attempt, task)
+            return context.run(call, task)
         except ParentCommand as exc:
             if not addressed(task, exc):
                 raise
@@ -162,6 +165,8 @@ def begin_retry(task: Task, attempts: int) -> None:
 
 async def arun_task(task: Task, call: Callable[[Task], Any] = aattempt) -> Any:
     """As `run_task`, on an event loop, in the context of the calling coroutine."""
+    if task.loop.tracing is not None:
+        call = partial(task.loop.tracing.aattempt, call=call)
     attempts = 0
     while True:
         try:

@@ -23,6 +23,7 @@ from taskloom.pregel.ids import checkpoint_id as new_checkpoint_id
 from taskloom.pregel.types import RunnableConfig, StreamWriter
 
 if TYPE_CHECKING:
+    from taskloom.pregel.langchain import Tracing
     from taskloom.pregel.loop import Loop
     from taskloom.pregel.persist import Persistence
     from taskloom.pregel.pregel import Pregel
@@ -47,6 +48,7 @@ class Frame:
     """
 
     cells: Cells
+    tracing: Tracing | None = None  # what LangChain's callbacks hear; rarely set
 
     def __init__(  # noqa: PLR0915 (it only sets attributes)
         self,

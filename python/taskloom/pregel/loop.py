@@ -49,14 +49,16 @@ class Loop(Ledger):
         finally:
             if self.persistence is not None:
                 yield DRAIN
+        if error is None and self.status == "out_of_steps":
+            error = self._out_of_steps()
+        elif error is None and self.status == "draining":
+            error = GraphDrained(self.control.drain_reason or "shutdown")
+        elif isinstance(error, GraphInterrupt) and self.parent is None:
+            error = None
+        if self.tracing is not None:
+            self.tracing.end(error)
         if error is not None:
-            if isinstance(error, GraphInterrupt) and self.parent is None:
-                return
             raise error
-        if self.status == "out_of_steps":
-            raise self._out_of_steps()
-        if self.status == "draining":
-            raise GraphDrained(self.control.drain_reason or "shutdown")
 
     def _out_of_steps(self) -> GraphRecursionError:
         names = [task.name for task in self.tasks]

@@ -22,6 +22,7 @@ from taskloom.pregel.constants import (
 from taskloom.pregel.context import ambient_task
 from taskloom.pregel.drive_async import adrive
 from taskloom.pregel.drive_sync import drive
+from taskloom.pregel.langchain import tracing_for
 from taskloom.pregel.loop import Loop
 from taskloom.pregel.runtime import RunControl
 from taskloom.pregel.show import Shown, flush
@@ -129,6 +130,8 @@ class Runs(Stateful):
                 "Checkpointer requires one or more of the following 'configurable' keys: "
                 f"{THREAD_ID}, {CHECKPOINT_NS}, {CHECKPOINT_ID}"
             )
+        if stream_modes or own.get("callbacks") or (parent is not None and parent.traced):
+            loop.tracing = tracing_for(loop)
         return loop
 
     def _saver_for(self, configurable: Mapping[str, Any], parent: Any) -> Any:

@@ -70,12 +70,16 @@ class Stream:
         self.chunks: deque[Chunk] = deque()
         self.notify: Callable[[], None] | None = None
 
+    def put_own(self, chunk: Chunk) -> None:
+        """Emit a chunk to this run's reader alone; from any thread."""
+        self.chunks.append(chunk)
+        if self.notify is not None:
+            self.notify()
+
     def put(self, chunk: Chunk) -> None:
         """Emit a chunk to whoever wants its mode; from any thread."""
         if chunk[1] in self.own:
-            self.chunks.append(chunk)
-            if self.notify is not None:
-                self.notify()
+            self.put_own(chunk)
         if self.outer is not None and chunk[1] in self.outer.modes:
             self.outer.put(chunk)
 

@@ -68,6 +68,7 @@ class Task:
     cached = False
     future: Any = None
     stream_guard: Any = None
+    traced: Any = None  # the attempt, as LangChain's callbacks see it
     progress: Callable[[], None] | None = None  # told of writes, calls and nested streams
     heartbeat: Any = no_heartbeat
     _id: str | None = None
@@ -163,6 +164,7 @@ class Task:
     def restart(self) -> None:
         """Prepare for another attempt."""
         self.writes = []
+        self.traced = None
         self._config = None
         self._runtime = None
         self._asked = self._calls = self._subgraphs = 0
@@ -213,6 +215,10 @@ class Task:
                     READ_KEY: self.read,
                 },
             }
+            if self.traced is not None:
+                config["callbacks"] = self.traced.get_child()
+                del config["run_name"]
+                config.pop("run_id", None)
             self._config = config
         return self._config
 

@@ -1,0 +1,229 @@
+"""What LangChain's callbacks hear of a run: tracers, and the `messages` stream of its models.
+
+Only a run with `callbacks` in its config, or one whose `messages` are streamed in a program that
+has imported LangChain, has a `Tracing`; all others never come here. The run is one chain to
+LangChain, each attempt of a task a chain within it, and the config that a node sees (passed on to
+a model, or found there by it) leads back to that attempt.
+
+Runs and tasks report by LangChain's sync manager, also in async runs: handlers with async methods
+are waited for. What models report within a node is up to LangChain.
+"""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import sys
+import types
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
+from functools import cache
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from taskloom.pregel.constants import NS_SEP, TAG_NOSTREAM
+from taskloom.pregel.context import ambient_task
+from taskloom.pregel.stream import message_id
+
+if TYPE_CHECKING:
+    from taskloom.pregel.loop import Loop
+    from taskloom.pregel.tasks import Task
+
+T = TypeVar("T")
+_INTERNAL_TAG = "seq:step"  # LangChain's own; a user did not set them
+
+
+def tracing_for(loop: Loop) -> Tracing | None:
+    """The tracing of a run that is about to begin, or None if nobody listens.
+
+    Raises:
+        ModuleNotFoundError: the config has callbacks, but LangChain is not installed.
+    """
+    stream = loop.stream
+    tokens = (
+        stream is not None
+        and "messages" in stream.own
+        and "langchain_core.callbacks" in sys.modules
+    )
+    if not tokens and not loop.config.get("callbacks"):
+        return None
+    return Tracing(loop, tokens=tokens)
+
+
+class Tracing:
+    """One run as LangChain's callbacks see it.
+
+    Args:
+        loop: the run.
+        tokens: show what models say in the run's `messages` stream.
+    """
+
+    def __init__(self, loop: Loop, *, tokens: bool) -> None:
+        manager_class = importlib.import_module("langchain_core.callbacks").CallbackManager
+        config = loop.config
+        manager = manager_class.configure(
+            inheritable_callbacks=config.get("callbacks"),
+            inheritable_tags=config.get("tags"),
+            inheritable_metadata=config.get("metadata"),
+        )
+        if tokens:
+            manager.add_handler(_handler_class()(loop), True)
+        self.loop = loop
+        self.run: Any = manager.on_chain_start(
+            None,
+            loop.input,
+            name=loop.own_config.get("run_name") or loop.graph.name,
+            run_id=loop.own_config.get("run_id"),
+        )
+
+    def end(self, error: BaseException | None) -> None:
+        """The run has ended, with `error` or with its output."""
+        if error is None:
+            self.run.on_chain_end(self.loop.output)
+        else:
+            self.run.on_chain_error(error)
+
+    def attempt(self, task: Task, call: Callable[[Task], T]) -> T:
+        """Make one attempt of a task that LangChain hears of."""
+        if _runs_nothing(task):
+            return call(task)
+        with self._told(task) as tell:
+            return tell(call(task))
+
+    async def aattempt(self, task: Task, call: Callable[[Task], Awaitable[T]]) -> T:
+        """As `attempt`."""
+        if _runs_nothing(task):
+            return await call(task)
+        with self._told(task) as tell:
+            return tell(await call(task))
+
+    @contextmanager
+    def _told(self, task: Task) -> Iterator[Callable[[T], T]]:
+        around = task.parent
+        outer = self.run if around is None or around.traced is None else around.traced
+        manager = outer.get_child(f"graph:step:{self.loop.step}")
+        manager.add_tags(task.node.tags)
+        manager.add_metadata(task.metadata)
+        task.traced = manager.on_chain_start(None, _inputs(task), name=task.name)
+        task._config = None
+        ambient = importlib.import_module("langchain_core.runnables.config")
+        token = ambient.var_child_runnable_config.set(task.config)
+        outputs: list[Any] = [None]
+
+        def tell(value: T) -> T:
+            outputs[0] = value
+            return value
+
+        try:
+            yield tell
+        except BaseException as error:
+            task.traced.on_chain_error(error)
+            raise
+        else:
+            task.traced.on_chain_end(outputs[0])
+        finally:
+            ambient.var_child_runnable_config.reset(token)
+
+
+def _runs_nothing(task: Task) -> bool:
+    """Whether a task only passes its input on, as that of `START` does."""
+    return task.node.func is None and task.node.afunc is None
+
+
+def _inputs(task: Task) -> Any:
+    """What a task was given, by name if it was called with arguments."""
+    if task.parent is None:
+        return task.input
+    args, kwargs = task.input
+    try:
+        source: Any = task.node.callee.source if task.node.callee is not None else None
+        return dict(inspect.signature(source).bind_partial(*args, **kwargs).arguments)
+    except (TypeError, ValueError):
+        return {"args": args, "kwargs": kwargs}
+
+
+class _Tokens:
+    """Shows what chat models say in a run's `messages` stream: pieces as they come, or it whole."""
+
+    run_inline = True  # LangChain must call it where the model runs, so that nothing is overtaken
+
+    def __init__(self, loop: Loop) -> None:
+        super().__init__()
+        self.loop = loop
+        self.speaking: dict[Any, tuple[tuple[str, ...], dict[str, Any], Task | None]] = {}
+
+    def on_chat_model_start(
+        self,
+        serialized: Any,
+        messages: Any,
+        *,
+        run_id: Any,
+        tags: list[str] | None = None,
+        metadata: dict[str, Any] | None = None,
+        **more: Any,
+    ) -> None:
+        """A model begins; find out for whom."""
+        if not metadata or TAG_NOSTREAM in (tags or ()):
+            return
+        ns = tuple(str(metadata.get("langgraph_checkpoint_ns", "")).split(NS_SEP)[:-1])
+        own = tuple(self.loop.ns.split(NS_SEP)) if self.loop.ns else ()
+        task = ambient_task()
+        mine = ns == own or (task is not None and task.loop is self.loop)
+        if not mine and not (self.loop.stream is not None and self.loop.stream.subgraphs):
+            return
+        said_by_user = [tag for tag in tags or () if not tag.startswith(_INTERNAL_TAG)]
+        shown = {**metadata, "tags": said_by_user} if said_by_user else metadata
+        self.speaking[run_id] = (ns, shown, task)
+
+    def on_llm_new_token(self, token: Any, *, run_id: Any, chunk: Any = None, **more: Any) -> None:
+        """A piece of what a model says."""
+        message = getattr(chunk, "message", None)
+        if message is not None:
+            self._show(run_id, message)
+
+    def on_llm_end(self, response: Any, *, run_id: Any, **more: Any) -> None:
+        """A model has said it all; show it if it did not come in pieces."""
+        for message in _last_said(response):
+            if message_id(message) not in self.loop.shown_messages:
+                self._show(run_id, message)
+        self.speaking.pop(run_id, None)
+
+    def on_llm_error(self, error: BaseException, *, run_id: Any, **more: Any) -> None:
+        """A model has failed."""
+        self.speaking.pop(run_id, None)
+
+    def _show(self, run_id: Any, message: Any) -> None:
+        found = self.speaking.get(run_id)
+        if found is None:
+            return
+        ns, metadata, task = found
+        if message.id is None:
+            message.id = f"run-{run_id}"
+        self.loop.shown_messages.add(message.id)
+        if task is not None and task.progress is not None:
+            task.progress()
+        if self.loop.stream is not None:
+            self.loop.stream.put_own((ns, "messages", (message, metadata)))
+
+    def tap_output_aiter(self, run_id: Any, output: T) -> T:
+        """LangChain streams a model whose output a handler can tap; this one leaves it alone."""
+        return output
+
+    def tap_output_iter(self, run_id: Any, output: T) -> T:
+        """As `tap_output_aiter`."""
+        return output
+
+
+def _last_said(response: Any) -> Iterator[Any]:
+    for generations in response.generations[:1]:
+        for generation in generations[:1]:
+            message = getattr(generation, "message", None)
+            if message is not None:
+                yield message
+
+
+@cache
+def _handler_class() -> Any:
+    base = importlib.import_module("langchain_core.callbacks").BaseCallbackHandler
+    streaming = importlib.import_module("langchain_core.tracers._streaming")
+    marker = streaming._StreamingCallbackHandler
+    return types.new_class("Tokens", (_Tokens, base, marker))
