@@ -86,6 +86,7 @@ def _made(
     executor: _taskloom.Pool,
     *,
     shared: bool,
+    serial: bool,
     band: int,
     context: Any,
     watch: Watch,
@@ -93,7 +94,7 @@ def _made(
 ) -> Run:
     recording = getattr(executor, "_recording", None)
     if not watch.trace and watch.on_event is None and recording is None:
-        return Run(plan, executor, shared, band, context, submitter=submitter)
+        return Run(plan, executor, shared, band, context, serial=serial, submitter=submitter)
     told = None
     if watch.on_event is not None:
         if not callable(watch.on_event):
@@ -107,6 +108,7 @@ def _made(
         shared,
         band,
         context,
+        serial=serial,
         watched=True,
         on_event=told,
         submitter=TimedSubmitter(executor),
@@ -160,17 +162,22 @@ def new_run(
         context = context or copy_context()
         context.run(of_run.set, None if blocks else loop)
     plan = _as_plan(target)
-    facts: Facts = plan._facts
-    if values is None and not facts.resources:
+
+    def made() -> Run:
         return _made(
             plan,
             executor,
             shared=shared,
+            serial=mode == "serial",
             band=band,
             context=context,
             watch=watch,
             submitter=submitter,
         )
+
+    facts: Facts = plan._facts
+    if values is None and not facts.resources:
+        return made()
     if values is None:
         values = Context()
     found = values.values_for(tuple(facts.resources))
@@ -184,15 +191,7 @@ def new_run(
     try:
         context = context or copy_context()
         context.run(given.set, lent)
-        run = _made(
-            plan,
-            executor,
-            shared=shared,
-            band=band,
-            context=context,
-            watch=watch,
-            submitter=submitter,
-        )
+        run = made()
     except BaseException:
         give_back()
         raise
@@ -286,5 +285,5 @@ def start_plan(
     seen = ref(run)
     live[seen] = None
     run._when_over(partial(live.pop, seen, None))
-    run._start(mode == "serial")
+    run._start()
     return run

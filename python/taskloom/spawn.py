@@ -139,7 +139,7 @@ class _Joined:
         elif here:
             self._run._start_here()
         else:
-            self._run._start(False)
+            self._run._start()
 
     def run_here(self) -> None:
         """Runs it to its end."""

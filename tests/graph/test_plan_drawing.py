@@ -24,13 +24,14 @@ def plan() -> taskloom.Plan:
 
 def test_a_dump_names_the_access_of_every_edge(plan: taskloom.Plan) -> None:
     assert plan.dump().splitlines() == [
-        "plan of 6 nodes and 7 edges, 1 of the nodes waiting for nothing",
-        "  0  numbers  priority 6.83",
-        "  1  size  priority 5.67  kept  <- numbers (read)",
-        "  2  more  priority 4.50  kept  <- numbers (write), size (after read)",
-        "  3  ordered  priority 3.33  <- numbers (forward), more (same object)",
-        "  4  text  priority 2.17  kept  <- ordered (take)",
-        '  5  a "quoted" <name>  priority 1  kept  <- text (after)',
+        "plan of 6 nodes and 7 edges, 1 of the nodes waiting for nothing, "
+        "values in 4 slots of a serial run or 5 of a parallel one",
+        "  0  numbers  priority 6.83  slot 0",
+        "  1  size  priority 5.67  slot 1  kept  <- numbers (read)",
+        "  2  more  priority 4.50  slot 2  kept  <- numbers (write), size (after read)",
+        "  3  ordered  priority 3.33  slot 0/3  <- numbers (forward), more (same object)",
+        "  4  text  priority 2.17  slot 0/3  kept  <- ordered (take)",
+        '  5  a "quoted" <name>  priority 1  slot 3/4  kept  <- text (after)',
     ]
 
 
@@ -60,7 +61,9 @@ def test_svg_is_well_formed_and_draws_each_node_and_edge(plan: taskloom.Plan) ->
 def test_the_empty_plan_can_be_drawn() -> None:
     plan = taskloom.Graph().compile()
     assert ElementTree.fromstring(plan.draw()) is not None
-    assert plan.dump() == "plan of 0 nodes and 0 edges, 0 of the nodes waiting for nothing"
+    assert plan.dump() == (
+        "plan of 0 nodes and 0 edges, 0 of the nodes waiting for nothing, values in 0 slots"
+    )
 
 
 def test_an_unknown_format_is_refused(plan: taskloom.Plan) -> None:

@@ -270,8 +270,10 @@ class Graph(Kin, Patterns, Trees, Composition, Flows):
         adjusted = self._adjusted(facts, check_aliasing, stepping)
         settings = Settings(tuple(kept or ()), slots, order, version, check_aliasing)
         facts = facts._replace(settings=settings)
+        durations = self._durations()
+        reuses = slots == "compact"
         return self._compile(
-            policy, adjusted, kept, inferred, moves, facts, self._durations(), order
+            policy, adjusted, kept, inferred, moves, facts, durations, order, reuses
         )
 
     def _durations(self) -> list[tuple[int, float]]:

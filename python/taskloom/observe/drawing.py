@@ -74,9 +74,9 @@ def dump(plan: Plan) -> str:
     >>> words = g.add(str.split, "b a")
     >>> _ = g.add(list.sort, taskloom.forward(words))
     >>> print(dump(g.compile()))
-    plan of 2 nodes and 1 edge, 1 of the nodes waiting for nothing
-      0  split#0  priority 2.50
-      1  sort#1  priority 1  kept  <- split#0 (forward)
+    plan of 2 nodes and 1 edge, 1 of the nodes waiting for nothing, values in 1 slot
+      0  split#0  priority 2.50  slot 0
+      1  sort#1  priority 1  slot 0  kept  <- split#0 (forward)
     """
     waits: dict[int, list[str]] = {}
     count = 0
@@ -87,7 +87,7 @@ def dump(plan: Plan) -> str:
     entries = sum(node.index not in waits for node in nodes)
     lines = [
         f"plan of {len(nodes)} node{'s' * (len(nodes) != 1)} and {count} edge{'s' * (count != 1)}, "
-        f"{entries} of the nodes waiting for nothing"
+        f"{entries} of the nodes waiting for nothing, values in {_slots(plan)}"
     ]
     effective = plan._priorities
     if plan._preference != "depth_first":
@@ -96,16 +96,27 @@ def dump(plan: Plan) -> str:
     if choice is not None:
         lines[0] += f"; {choice}"
     kept = set(plan._kept)
+    serial, parallel = plan._slots(True)[0], plan._slots(False)[0]
     width = len(str(max(len(nodes) - 1, 0)))
     for place, node in enumerate(nodes):
         line = f"  {place:>{width}}  {node.name}"
         line += f"  priority {effective[node.index]:.2f}".removesuffix(".00")
+        line += f"  slot {serial[node.index]}"
+        if serial[node.index] != parallel[node.index]:
+            line += f"/{parallel[node.index]}"
         if node.index in kept:
             line += "  kept"
         if node.index in waits:
             line += f"  <- {', '.join(waits[node.index])}"
         lines.append(line)
     return "\n".join(lines)
+
+
+def _slots(plan: Plan) -> str:
+    serial, parallel = plan._slots(True)[1], plan._slots(False)[1]
+    if serial == parallel:
+        return f"{serial} slot{'s' * (serial != 1)}"
+    return f"{serial} slot{'s' * (serial != 1)} of a serial run or {parallel} of a parallel one"
 
 
 def draw(plan: Plan, format: Format = "svg") -> str:

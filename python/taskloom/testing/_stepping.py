@@ -138,8 +138,8 @@ class Runs:
         self._attend(run)
         begin = run._start
 
-        def begun(serial: bool = False) -> None:
-            self._begin(run, lambda: begin(serial))
+        def begun() -> None:
+            self._begin(run, begin)
 
         run._start = run._start_here = begun  # type: ignore[method-assign]
         return run
@@ -170,7 +170,7 @@ class Runs:
             run._when_over(lambda: self._live.remove(run))
             self._executor.submit(run._run_serial)
         else:
-            run._start(False)
+            run._start()
         return run
 
     def _attend(self, run: Run) -> None:

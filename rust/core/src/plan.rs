@@ -12,8 +12,10 @@
 
 pub mod access;
 mod priority;
+mod slots;
 
 pub use priority::{Preference, Urgency};
+pub use slots::{Readers, Slots};
 
 /// Marks an edge that only orders two nodes: no value flows along it.
 pub const ORDER_ONLY: u32 = 1 << 31;

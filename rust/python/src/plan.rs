@@ -14,6 +14,7 @@ mod table;
 mod template;
 mod values;
 mod window;
+mod wire;
 
 pub use access::Use;
 pub use builder::GraphBuilder;
@@ -22,6 +23,7 @@ pub use compile::Plan;
 pub use infer::Inferred;
 pub use node::Node;
 pub use pack::Pack;
-pub use table::{DEFERRED, Kind, PLAIN, Policy, SLOT, Step, Tables};
+pub use table::{DEFERRED, Kind, PLAIN, Policy, SLOT, Step, Tables, Wiring};
+pub use template::CONSTANT;
 pub use values::Values;
 pub use window::Window;

@@ -7,6 +7,7 @@ mod failure;
 mod flow;
 mod fork;
 mod handle;
+mod scratch;
 mod spawned;
 mod taking;
 mod watch;

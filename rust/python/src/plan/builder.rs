@@ -204,7 +204,7 @@ impl GraphBuilder {
     }
 
     /// Compiles the nodes so far; see `compile::compile`.
-    #[pyo3(signature = (policy, adjusted, keep, inferred, takes, facts, durations, preference))]
+    #[pyo3(signature = (policy, adjusted, keep, inferred, takes, facts, durations, preference, reuses_slots))]
     #[expect(
         clippy::too_many_arguments,
         reason = "called from one place, by Graph.compile"
@@ -219,6 +219,7 @@ impl GraphBuilder {
         facts: Py<PyAny>,
         durations: Vec<(u32, f32)>,
         preference: &str,
+        reuses_slots: bool,
     ) -> PyResult<Plan> {
         let preference = match preference {
             "depth_first" => Some(Preference::DepthFirst),
@@ -232,6 +233,7 @@ impl GraphBuilder {
             windows: slf.get().windows(),
             facts,
             durations,
+            reuses_slots,
             preference,
         };
         compile(slf, policy, adjusted, keep, extra)

@@ -84,15 +84,16 @@ impl Plan {
 
     /// The plan as text: its nodes in the order of a serial run, their effective priorities, and what each
     /// of them waits for. A priority is the user's times 1000, plus the length of the longest path from there
-    /// to an end in mean durations, plus a share below 1 for what depends on it.
+    /// to an end in mean durations, plus a share below 1 for what depends on it. Nodes with the same slot never
+    /// have their values alive at once; "slot 0/2" is 0 in a serial run and 2 in a parallel one.
     ///
     /// >>> import taskloom
     /// >>> g = taskloom.Graph()
     /// >>> _ = g.add(len, g.add(str, 42))
     /// >>> print(g.compile().dump())
-    /// plan of 2 nodes and 1 edge, 1 of the nodes waiting for nothing
-    ///   0  str#0  priority 2.50
-    ///   1  len#1  priority 1  kept  <- str#0 (read)
+    /// plan of 2 nodes and 1 edge, 1 of the nodes waiting for nothing, values in 1 slot
+    ///   0  str#0  priority 2.50  slot 0
+    ///   1  len#1  priority 1  slot 0  kept  <- str#0 (read)
     fn dump<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
         let drawing = slf.py().import("taskloom.observe.drawing")?;
         drawing.call_method1("dump", (slf,))
@@ -119,8 +120,17 @@ impl Plan {
     /// The registrations of the nodes whose values a run keeps to its end.
     #[getter]
     fn _kept(&self) -> Vec<u32> {
-        let kept = self.tables.kept.iter();
-        kept.map(|&place| self.order[place as usize]).collect()
+        let places = 0..self.order.len() as u32;
+        let kept = places.filter(|&place| self.tables.place_of(true, place).1);
+        kept.map(|place| self.order[place as usize]).collect()
+    }
+
+    /// By registration the slot of each node's value in a serial run, or in a parallel one, and how many
+    /// slots there are.
+    fn _slots(&self, serial: bool) -> (Vec<u32>, u32) {
+        let slots = self.position.iter();
+        let slots = slots.map(|&place| self.tables.place_of(serial, place).0);
+        (slots.collect(), self.tables.wiring(serial).slots)
     }
 
     /// Whether some nodes are for the thread that starts the run.
@@ -204,6 +214,19 @@ impl Plan {
     pub fn node_at(&self, position: u32) -> &Py<Node> {
         &self.nodes[self.order[position as usize] as usize]
     }
+
+    /// The position of the node that a node has as this positional argument, if it is one.
+    pub fn argument_at(&self, py: Python<'_>, position: u32, place: usize) -> Option<u32> {
+        let argument = self
+            .node_at(position)
+            .get()
+            .args
+            .bind(py)
+            .get_item(place)
+            .ok()?;
+        let source = argument.cast_exact::<Node>().ok()?;
+        self.position.get(source.get().index() as usize).copied()
+    }
 }
 
 /// What a node calls in place of its function, what happens when it fails, the number of its [`Kind`],
@@ -220,6 +243,8 @@ pub(super) struct Extra {
     pub facts: Py<PyAny>,
     /// Seconds that nodes are expected to take.
     pub durations: Vec<(u32, f32)>,
+    /// Whether values that never live at the same time share a slot.
+    pub reuses_slots: bool,
     /// Which of the ready nodes a parallel run prefers; None leaves it to what is known of them.
     pub preference: Option<Preference>,
 }

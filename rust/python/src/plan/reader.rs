@@ -10,11 +10,9 @@ use super::access::Use;
 use super::builder::{GraphBuilder, check_same_graph};
 use super::node::Node;
 use super::pack::Pack;
-use super::template::Template;
+use super::template::{CONSTANT, Template};
 use crate::errors;
 
-/// Marks an operand that is a constant; the rest of it is its number among the constants.
-pub(super) const CONSTANT: u32 = 1 << 31;
 /// How deep nodes may sit in containers.
 const MAX_DEPTH: usize = 100;
 
@@ -51,6 +49,14 @@ impl<'a, 'py> Reader<'a, 'py> {
             templates: Vec::new(),
             seen: vec![0; count],
         }
+    }
+
+    pub(super) fn operands_of(&self, node: usize) -> &[u32] {
+        &self.operands[self.operand_starts[node] as usize..self.operand_starts[node + 1] as usize]
+    }
+
+    pub(super) fn sources_of(&self, node: usize) -> &[u32] {
+        &self.sources[self.source_starts[node] as usize..self.source_starts[node + 1] as usize]
     }
 
     pub(super) fn read(&mut self, node: &Bound<'py, Node>) -> PyResult<()> {
@@ -141,7 +147,7 @@ impl<'a, 'py> Reader<'a, 'py> {
             return self.template(&pack.get().content(arg.py())?, node, depth + 1);
         }
         if !holds_nodes(arg) {
-            return Ok(Template::Slot(self.operand(arg, node.get().index())));
+            return Ok(Template::Value(self.operand(arg, node.get().index())));
         }
         if let Ok(list) = arg.cast_exact::<PyList>() {
             let items = list

@@ -1,10 +1,10 @@
-//! What a run follows: per node one step, its operands in one flat array, and who frees which value.
+//! What a run follows: per node one step, the slots of its operands in one flat array, and who frees which value.
 //!
 //! Values and constants share one array of slots, values first, so that gathering arguments is one
-//! indexed load each. An operand is a slot with flags that say whether its reader frees it:
+//! indexed load each. Serial and parallel runs lay values out differently, so each has a [`Wiring`] of its
+//! own. An operand is a slot with flags that say whether its reader frees it:
 //!
-//! - `LAST`: in the static order this is the last reader; a serial run frees here.
-//! - `SOLE`: the value has one reader; a parallel run frees here.
+//! - `FREES`: this is the last reader in the static order, of a serial run, or the only one, of a parallel run.
 //! - `COUNTED`: the value has several readers; a parallel run counts them down and the last one frees.
 //!
 //! A value that is kept has none of the flags. A node that reads a value twice has them on one operand.
@@ -17,9 +17,10 @@ use pyo3::prelude::*;
 use super::template::Template;
 use super::window::Windows;
 
-pub const LAST: u32 = 1 << 31;
-pub const SOLE: u32 = 1 << 30;
-pub const COUNTED: u32 = 1 << 29;
+pub const FREES: u32 = 1 << 31;
+pub const COUNTED: u32 = 1 << 30;
+/// Of the slot of a node's own value: it has it to the end of the run.
+pub const KEPT: u32 = 1 << 31;
 pub const SLOT: u32 = COUNTED - 1;
 
 /// What a failed or skipped node does to the others.
@@ -78,28 +79,38 @@ pub struct Step {
     /// The tuple of keyword names or null; borrowed likewise.
     pub names: *mut ffi::PyObject,
     /// Where its operands start and how many there are. Of a plain step they are its arguments,
-    /// positional first; of a templated one the values that the templates read.
+    /// positional first; of a templated one the values that the templates read. Behind them comes where
+    /// its own value goes.
     pub operands: u32,
     pub length: u32,
     pub positional: u32,
     pub template: u32,
 }
 
+/// Where values lie in the runs of one kind, serial or parallel.
+pub struct Wiring {
+    /// What [`Step::operands`] points into.
+    pub operands: Box<[u32]>,
+    /// How many slots there are for values; those of the constants follow.
+    pub slots: u32,
+    /// The slots of the values that a run keeps to its end.
+    pub kept: Box<[u32]>,
+    /// By slot, readers of the one value in it that is freed by countdown: no other takes it over then.
+    pub readers: Box<[u32]>,
+}
+
 /// The binding's half of a plan. All numbers are positions in the plan's order.
 pub struct Tables {
     pub steps: Box<[Step]>,
-    pub operands: Box<[u32]>,
+    pub serial: Wiring,
+    pub parallel: Wiring,
     pub templates: Box<[Box<[Template]>]>,
     pub policies: Box<[Policy]>,
     /// Empty if all are ordinary.
     pub kinds: Box<[Kind]>,
-    /// The slots whose values a step takes: it is called with a list that owns its arguments, reversed.
+    /// Which of its operands a step takes: it is called with a list that owns its arguments, reversed.
     pub takes: HashMap<u32, Vec<u32>>,
     pub windows: Windows,
-    /// Readers of each value that is freed by countdown; 0 elsewhere.
-    pub readers: Box<[u32]>,
-    /// The positions whose values a run keeps to its end.
-    pub kept: Box<[u32]>,
     pub constants: Box<[Py<PyAny>]>,
     /// Keeps the callables and keyword names alive.
     pub held: Box<[Py<PyAny>]>,
@@ -131,14 +142,36 @@ impl Tables {
             .unwrap_or(Kind::Ordinary)
     }
 
+    pub fn wiring(&self, serial: bool) -> &Wiring {
+        match serial {
+            true => &self.serial,
+            false => &self.parallel,
+        }
+    }
+
+    /// Where the value of a node goes in runs of one kind, and whether it stays there to the end.
+    pub fn place_of(&self, serial: bool, node: u32) -> (u32, bool) {
+        let (_, result) = self.wiring(serial).of(self.step(node));
+        (result & SLOT, result & KEPT != 0)
+    }
+}
+
+impl Wiring {
+    /// The operands of a step, and where its value goes and whether it is kept.
+    #[inline(always)]
+    pub fn of(&self, step: &Step) -> (&[u32], &u32) {
+        let (start, length) = (step.operands as usize, step.length as usize);
+        debug_assert!(start + length < self.operands.len());
+        // SAFETY: the compiler wrote the step's range and, behind it, the result when it wrote its operands.
+        unsafe {
+            let all = self.operands.get_unchecked(start..start + length + 1);
+            let (operands, result) = all.split_at_unchecked(length);
+            (operands, result.get_unchecked(0))
+        }
+    }
+
     #[inline(always)]
     pub fn operands_of(&self, step: &Step) -> &[u32] {
-        let start = step.operands as usize;
-        debug_assert!(start + step.length as usize <= self.operands.len());
-        // SAFETY: the compiler wrote the step's range when it wrote its operands.
-        unsafe {
-            self.operands
-                .get_unchecked(start..start + step.length as usize)
-        }
+        self.of(step).0
     }
 }

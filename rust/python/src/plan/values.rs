@@ -1,8 +1,10 @@
 //! The slots of a run: the values of its nodes, followed by the plan's constants.
 //!
 //! Who may touch a slot when: the node that owns it writes it once; the nodes that read it come after,
-//! which the run's join counters (or the static order) see to; the last of them empties it. A kept value
-//! is read by handles once the run is over. Only attached threads get here.
+//! which the run's join counters (or the static order) see to; the last of them empties it. Only then, and not
+//! before it has emptied what it read itself, does the next owner write it: `taskloom_core::plan::Slots` says
+//! why no other order can come about. A kept value is read by handles once the run is over. Only attached
+//! threads get here.
 
 use std::cell::Cell;
 use std::ptr::null_mut;
@@ -12,7 +14,7 @@ use parking_lot::Mutex;
 use pyo3::ffi;
 use taskloom_core::run::State;
 
-use super::table::{COUNTED, LAST, SLOT, SOLE, Tables};
+use super::table::{COUNTED, FREES, SLOT, Tables, Wiring};
 
 pub struct Values {
     slots: Box<[Cell<*mut ffi::PyObject>]>,
@@ -26,15 +28,16 @@ unsafe impl Send for Values {}
 unsafe impl Sync for Values {}
 
 impl Values {
-    pub fn new(tables: &Tables) -> Self {
-        let empty = tables.steps.iter().map(|_| Cell::new(null_mut()));
+    pub fn new(tables: &Tables, serial: bool) -> Self {
+        let wiring = tables.wiring(serial);
+        let empty = (0..wiring.slots).map(|_| Cell::new(null_mut()));
         let constants = tables
             .constants
             .iter()
             .map(|constant| Cell::new(constant.as_ptr()));
         Values {
             slots: empty.chain(constants).collect(),
-            readers: tables
+            readers: wiring
                 .readers
                 .iter()
                 .map(|&count| AtomicU32::new(count))
@@ -61,20 +64,21 @@ impl Values {
     /// Lets go of what a node has read, or will not read, as its operands' flags say.
     ///
     /// # Safety
-    /// Attached; once per node and run; no use of the operands may follow.
+    /// Attached; once per node and run; no use of the operands may follow, and the node's own value is not
+    /// stored yet. The wiring is that for which the values were made.
     #[inline(always)]
-    pub unsafe fn release<const SERIAL: bool>(&self, tables: &Tables, operands: &[u32]) {
-        let frees = if SERIAL { LAST } else { SOLE | COUNTED };
+    pub unsafe fn release<const SERIAL: bool>(&self, wiring: &Wiring, operands: &[u32]) {
+        let frees = if SERIAL { FREES } else { FREES | COUNTED };
         for &operand in operands {
             if operand & frees != 0 {
                 // SAFETY: the contract above.
-                unsafe { self.release_one::<SERIAL>(tables, operand) };
+                unsafe { self.release_one::<SERIAL>(wiring, operand) };
             }
         }
     }
 
     #[inline(always)]
-    unsafe fn release_one<const SERIAL: bool>(&self, tables: &Tables, operand: u32) {
+    unsafe fn release_one<const SERIAL: bool>(&self, wiring: &Wiring, operand: u32) {
         let slot = operand & SLOT;
         if !SERIAL && operand & COUNTED != 0 {
             let readers = &self.readers[slot as usize];
@@ -82,7 +86,7 @@ impl Values {
             if readers.fetch_sub(1, AcqRel) != 1 {
                 return;
             }
-            readers.store(tables.readers[slot as usize], Relaxed);
+            readers.store(wiring.readers[slot as usize], Relaxed);
         }
         let value = self.get(slot);
         self.set(slot, null_mut());
@@ -91,12 +95,12 @@ impl Values {
         unsafe { ffi::Py_XDECREF(value) };
     }
 
-    /// Empties the slots of the values that were kept.
+    /// Empties slots.
     ///
     /// # Safety
-    /// Attached, and the run is over.
-    pub unsafe fn clear(&self, kept: &[u32]) {
-        for &slot in kept {
+    /// Attached, and the run is over or never began.
+    pub unsafe fn clear(&self, slots: &[u32]) {
+        for &slot in slots {
             let value = self.get(slot);
             self.set(slot, null_mut());
             // SAFETY: attached; the slot owned the reference.
@@ -105,21 +109,22 @@ impl Values {
     }
 }
 
-/// What runs of one plan leave behind for the next: the arrays that would have to be allocated anew.
+/// What runs of one plan leave behind for the next of their kind, serial or parallel: the arrays that would
+/// have to be allocated anew.
 #[derive(Default)]
-pub struct Spares(Mutex<Vec<(State, Values)>>);
+pub struct Spares([Mutex<Vec<(State, Values)>>; 2]);
 
 impl Spares {
     /// More than a few at a time come only from many simultaneous runs.
     const MOST: usize = 8;
 
-    pub fn take(&self) -> Option<(State, Values)> {
-        self.0.lock().pop()
+    pub fn take(&self, serial: bool) -> Option<(State, Values)> {
+        self.0[usize::from(serial)].lock().pop()
     }
 
     /// The values must be empty, the state ready for use.
-    pub fn give(&self, state: State, values: Values) {
-        let mut spares = self.0.lock();
+    pub fn give(&self, serial: bool, state: State, values: Values) {
+        let mut spares = self.0[usize::from(serial)].lock();
         if spares.len() < Self::MOST {
             spares.push((state, values));
         }

@@ -7,7 +7,8 @@ use pyo3::ffi;
 use pyo3::prelude::*;
 use taskloom_core::run::{Outcome, Run};
 
-use super::execution::{Called, Execution, Scratch};
+use super::execution::{Called, Execution};
+use super::scratch::Scratch;
 use super::spawned::is_spawn;
 use crate::call::take_exception;
 use crate::plan::Step;
@@ -157,7 +158,7 @@ impl Execution {
                 self.expand(py, node, value, serial, serial)
             }
             Ok(value) => {
-                self.values.set(node, value.into_ptr());
+                self.keep_value(node, value.into_ptr());
                 Outcome::Done
             }
             Err(error) => {

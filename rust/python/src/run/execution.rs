@@ -16,10 +16,13 @@ use taskloom_core::run::{NodeExec, OrderOnly, Outcome, Run, State};
 
 use super::failure::{Failure, NO_NODE};
 use super::flow::{self, again_if_asked};
+use super::scratch::Scratch;
 use super::spawned::is_spawn;
 use crate::call::{self, take_exception};
 use crate::context::Stay;
-use crate::plan::{DEFERRED, Kind, PLAIN, Plan, Policy, SLOT, Step, Tables, Use, Values, Window};
+use crate::plan::{
+    CONSTANT, DEFERRED, Kind, PLAIN, Plan, Policy, SLOT, Step, Tables, Use, Values, Window, Wiring,
+};
 
 use super::watch::{Watch, Watcher};
 
@@ -29,6 +32,8 @@ pub struct Execution {
     context: Py<PyAny>,
     /// Borrowed from `plan`, which is frozen: spares the hot loop two dependent loads.
     tables: *const Tables,
+    /// Whether the run takes the nodes in the static order; values lie otherwise then.
+    pub serial: bool,
     pub values: ManuallyDrop<Values>,
     pub failures: Mutex<Vec<Failure>>,
     /// The nodes that asked for the end of their branch or of the run, with the signals that they raised.
@@ -59,6 +64,8 @@ pub enum Called {
     /// A new reference, or null with an exception set.
     Value(*mut ffi::PyObject),
     Future(Py<PyAny>),
+    /// An error, which has been seen to.
+    Error(Outcome),
     /// Not called yet: its window is full.
     Held,
 }
@@ -76,6 +83,7 @@ impl Execution {
         plan: &Bound<'_, Plan>,
         executor: Option<Py<PyAny>>,
         context: Py<PyAny>,
+        serial: bool,
         values: Values,
         run: &Weak<Run<Execution>>,
         watch: Option<Box<Watch>>,
@@ -87,6 +95,7 @@ impl Execution {
             context,
             tables: &raw const plan.get().tables,
             plan: plan.clone().unbind(),
+            serial,
             values: ManuallyDrop::new(values),
             failures: Mutex::new(Vec::new()),
             watch,
@@ -116,6 +125,26 @@ impl Execution {
         unsafe { &*self.tables }
     }
 
+    /// Where values lie in this run.
+    pub fn wiring(&self) -> &Wiring {
+        self.tables().wiring(self.serial)
+    }
+
+    /// As `wiring`, in the hot loop.
+    #[inline(always)]
+    fn wiring_of<const SERIAL: bool>(&self) -> &Wiring {
+        match SERIAL {
+            true => &self.tables().serial,
+            false => &self.tables().parallel,
+        }
+    }
+
+    /// Keeps the value of a node, which has let go of its operands.
+    pub(super) fn keep_value(&self, node: u32, value: *mut ffi::PyObject) {
+        let (slot, _) = self.tables().place_of(self.serial, node);
+        self.values.set(slot, value);
+    }
+
     /// Calls a node and keeps what it returns.
     ///
     /// # Safety
@@ -126,20 +155,60 @@ impl Execution {
         node: u32,
         scratch: &mut Scratch,
     ) -> Outcome {
-        let tables = self.tables();
-        let step = tables.step(node);
-        let operands = tables.operands_of(step);
-        let called = if step.template == PLAIN {
+        let step = self.tables().step(node);
+        let wiring = self.wiring_of::<SERIAL>();
+        let (operands, result) = wiring.of(step);
+        let outcome = if step.template == PLAIN {
             for (index, &operand) in operands.iter().enumerate() {
                 scratch.set(index, self.values.get(operand & SLOT));
             }
             // SAFETY: attached, by the caller's promise; the sources' values wait for this node.
-            Called::Value(unsafe { scratch.call(step) })
+            let value = unsafe { scratch.call(step) };
+            // SAFETY: attached; a live object, if it is not null.
+            if value.is_null() || unsafe { is_spawn(value) } {
+                // SAFETY: as the caller promises.
+                unsafe { self.end_node::<SERIAL>(node, step, Called::Value(value), scratch) }
+            } else {
+                // SAFETY: attached; this node has read its operands.
+                unsafe { self.values.release::<SERIAL>(wiring, operands) };
+                self.values.set(result & SLOT, value);
+                Outcome::Done
+            }
         } else {
-            self.call_special(node, step, scratch, SERIAL)
+            let called = self.call_special(node, step, scratch, SERIAL);
+            // SAFETY: as the caller promises.
+            unsafe { self.end_node::<SERIAL>(node, step, called, scratch) }
         };
-        let outcome = match called {
-            Called::Value(value) if value.is_null() => self.failed(node, step, scratch),
+        if let Some(context) = &mut scratch.context {
+            context.refresh();
+        }
+        outcome
+    }
+
+    /// What a node that was called has come to.
+    ///
+    /// # Safety
+    /// As for [`NodeExec::execute`].
+    #[inline(never)]
+    unsafe fn end_node<const SERIAL: bool>(
+        &self,
+        node: u32,
+        step: &Step,
+        mut called: Called,
+        scratch: &Scratch,
+    ) -> Outcome {
+        if matches!(called, Called::Held) {
+            return Outcome::Pending;
+        }
+        if matches!(called, Called::Value(value) if value.is_null()) {
+            called = self.failed(node, step, scratch);
+        }
+        let wiring = self.wiring_of::<SERIAL>();
+        let (operands, result) = wiring.of(step);
+        // SAFETY: attached; this node has read its operands, and its value is not stored yet: it may have
+        // the slot of one of them, and so may what runs as soon as a future is followed.
+        unsafe { self.values.release::<SERIAL>(wiring, operands) };
+        match called {
             // SAFETY: attached; a new reference.
             Called::Value(value) if unsafe { is_spawn(value) } => {
                 // SAFETY: as above; what was spawned owns it from here on.
@@ -147,19 +216,14 @@ impl Execution {
                 self.expand(spawn.py(), node, spawn.clone(), SERIAL, true)
             }
             Called::Value(value) => {
-                self.values.set(node, value);
+                self.values.set(result & SLOT, value);
                 Outcome::Done
             }
-            Called::Held => return Outcome::Pending,
+            Called::Error(outcome) => outcome,
+            Called::Held => Outcome::Pending,
             Called::Future(future) if SERIAL => self.await_in_place(node, future),
             Called::Future(future) => self.follow(node, future),
-        };
-        // SAFETY: attached; this node has read its operands.
-        unsafe { self.values.release::<SERIAL>(tables, operands) };
-        if let Some(context) = &mut scratch.context {
-            context.refresh();
         }
-        outcome
     }
 
     /// Calls a node whose arguments hold containers with values, or that is deferred or in a window.
@@ -192,17 +256,18 @@ impl Execution {
         // SAFETY: nodes are executed attached.
         let py = unsafe { Python::assume_attached() };
         let tables = self.tables();
-        if let Some(slots) = tables.takes.get(&node) {
+        if let Some(taken) = tables.takes.get(&node) {
             return self
-                .call_taking(py, node, step, slots)
+                .call_taking(py, node, step, taken)
                 .unwrap_or_else(|error| {
                     error.restore(py);
                     Called::Value(std::ptr::null_mut())
                 });
         }
+        let operands = self.wiring().operands_of(step);
         let mut filled = Vec::new();
         if step.template == DEFERRED {
-            for (index, &operand) in tables.operands_of(step).iter().enumerate() {
+            for (index, &operand) in operands.iter().enumerate() {
                 let mut value = self.values.get(operand & SLOT);
                 if value.is_null() {
                     // Only a join has sources that may be skipped.
@@ -213,7 +278,7 @@ impl Execution {
         } else {
             for (index, template) in tables.templates[step.template as usize].iter().enumerate() {
                 // SAFETY: attached; the sources of this node have run, and their values wait for it.
-                match unsafe { template.fill(py, &|slot| self.values.get(slot)) } {
+                match unsafe { template.fill(py, &|value| self.value_of(operands, value)) } {
                     Ok(argument) => {
                         scratch.set(index, argument.as_ptr());
                         filled.push(argument);
@@ -243,76 +308,27 @@ impl Execution {
         }
     }
 
+    /// What a template names.
+    pub(super) fn value_of(&self, operands: &[u32], value: u32) -> *mut ffi::PyObject {
+        match value & CONSTANT {
+            0 => self.values.get(operands[value as usize] & SLOT),
+            _ => self.tables().constants[(value & !CONSTANT) as usize].as_ptr(),
+        }
+    }
+
     /// What becomes of a node whose call left an exception behind.
     #[cold]
-    fn failed(&self, node: u32, step: &Step, scratch: &Scratch) -> Outcome {
+    fn failed(&self, node: u32, step: &Step, scratch: &Scratch) -> Called {
         // SAFETY: nodes are executed attached.
         let py = unsafe { Python::assume_attached() };
         if step.template == PLAIN {
             // The others were seen to where their arguments were still at hand.
             let value = again_if_asked(py, step, scratch);
             if !value.is_null() {
-                self.values.set(node, value);
-                return Outcome::Done;
+                return Called::Value(value);
             }
         }
-        self.failed_with(py, node, take_exception(py))
-    }
-}
-
-/// What a participant keeps to itself.
-pub struct Scratch {
-    /// The arguments of a call, with the free place in front that callees may use.
-    buffer: Box<[*mut ffi::PyObject]>,
-    /// The context that it is in; None if none could be made, which takes no memory at all.
-    context: Option<Stay>,
-    /// There if the run is watched.
-    pub watcher: Option<Watcher>,
-}
-
-impl Drop for Scratch {
-    fn drop(&mut self) {
-        flow::leave();
-    }
-}
-
-impl Scratch {
-    #[inline(always)]
-    pub fn set(&mut self, index: usize, argument: *mut ffi::PyObject) {
-        debug_assert!(index + 1 < self.buffer.len());
-        // SAFETY: made one longer than the widest step of the plan.
-        unsafe { *self.buffer.get_unchecked_mut(index + 1) = argument };
-    }
-
-    /// Calls a step with the arguments that were set.
-    ///
-    /// # Safety
-    /// Attached; all of the step's arguments were set to objects that live until it returns.
-    #[inline(always)]
-    unsafe fn call(&mut self, step: &Step) -> *mut ffi::PyObject {
-        // SAFETY: the contract above; the place in front is what the flag grants the callee.
-        unsafe {
-            ffi::PyObject_Vectorcall(
-                step.callable,
-                self.buffer.as_ptr().add(1),
-                step.positional as usize | ffi::PY_VECTORCALL_ARGUMENTS_OFFSET,
-                step.names,
-            )
-        }
-    }
-}
-
-impl Scratch {
-    /// The arguments that were set.
-    pub fn arguments(&self, count: usize) -> &[*mut ffi::PyObject] {
-        &self.buffer[1..=count]
-    }
-
-    /// The arguments that were set, `first` put before them.
-    pub fn with_first(&self, first: *mut ffi::PyObject, count: usize) -> Vec<*mut ffi::PyObject> {
-        let mut arguments = vec![first];
-        arguments.extend_from_slice(self.arguments(count));
-        arguments
+        Called::Error(self.failed_with(py, node, take_exception(py)))
     }
 }
 
@@ -333,11 +349,8 @@ unsafe impl NodeExec for Execution {
             // SAFETY: participants are attached.
             unsafe { ffi::PyErr_Clear() };
         }
-        Scratch {
-            buffer: vec![std::ptr::null_mut(); self.tables().widest + 1].into(),
-            context,
-            watcher: self.watch.is_some().then(Watcher::new),
-        }
+        let watcher = self.watch.is_some().then(Watcher::new);
+        Scratch::new(self.tables().widest, context, watcher)
     }
 
     #[inline(always)]
@@ -352,14 +365,14 @@ unsafe impl NodeExec for Execution {
     }
 
     unsafe fn skip<const SERIAL: bool>(&self, node: u32) {
-        let tables = self.tables();
+        let wiring = self.wiring_of::<SERIAL>();
         if !SERIAL && !self.windows.is_empty() {
             self.give_window_up(node);
         }
         // SAFETY: attached, by the caller's promise; this node will never read its operands.
         unsafe {
             self.values
-                .release::<SERIAL>(tables, tables.operands_of(tables.step(node)))
+                .release::<SERIAL>(wiring, wiring.operands_of(self.tables().step(node)))
         };
         self.tell_left_out(node);
     }
@@ -424,11 +437,10 @@ unsafe impl NodeExec for Execution {
     fn recycle(&mut self, state: State) {
         // SAFETY: runs are dropped attached.
         self.report_unretrieved(unsafe { Python::assume_attached() });
-        // SAFETY: attached; nobody else knows this run any more.
-        unsafe { self.values.clear(&self.plan().tables.kept) };
+        self.clear();
         // SAFETY: called once, when the run is dropped; nothing uses the values afterwards.
         let values = unsafe { ManuallyDrop::take(&mut self.values) };
-        self.plan().spares.give(state, values);
+        self.plan().spares.give(self.serial, state, values);
     }
 }
 
@@ -448,6 +460,19 @@ fn call_back(callback: &Bound<'_, PyAny>) {
 }
 
 impl Execution {
+    /// Lets go of the values. To be called attached, and when nobody runs nodes of this run any more.
+    pub fn clear(&self) {
+        let is_over = self.callbacks.lock().is_none();
+        // SAFETY: attached, and alone. Only kept values are left at the end of a run; one that never came
+        // to its end may have left any.
+        unsafe {
+            match is_over {
+                true => self.values.clear(&self.wiring().kept),
+                false => self.values.clear(&Vec::from_iter(0..self.wiring().slots)),
+            }
+        }
+    }
+
     /// Calls back when the run is over: at once if it is.
     pub fn when_over(&self, callback: Bound<'_, PyAny>) {
         let mut callbacks = self.callbacks.lock();

@@ -7,11 +7,12 @@ use pyo3::ffi;
 use pyo3::prelude::*;
 use taskloom_core::run::Outcome;
 
-use super::execution::{Execution, Scratch, wait_for};
+use super::execution::{Execution, wait_for};
+use super::scratch::Scratch;
 use crate::call;
 use crate::errors;
 use crate::flow::{self, Signal};
-use crate::plan::{SLOT, Step};
+use crate::plan::Step;
 
 impl Execution {
     /// Does what a node asked for by the signal that it raised.
@@ -30,13 +31,10 @@ impl Execution {
                 self.cancel_pending(py);
                 Outcome::Aborted
             }
-            Signal::Skip(place) => {
-                let tables = self.tables();
-                match tables.operands_of(tables.step(node)).get(place) {
-                    Some(&operand) => return Outcome::Skipped(operand & SLOT),
-                    None => Outcome::Ended,
-                }
-            }
+            Signal::Skip(place) => match self.plan().argument_at(py, node, place) {
+                Some(source) => return Outcome::Skipped(source),
+                None => Outcome::Ended,
+            },
             Signal::Retry => {
                 let problem = PyRuntimeError::new_err(
                     "RetryTask was raised by a node that has taken its argument, which is gone for \

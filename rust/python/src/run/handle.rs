@@ -35,9 +35,10 @@ impl RunCore {
     /// `executor` takes deferred nodes and, if `shared`, runs all others too, which queue in `band` there.
     #[new]
     /// `watched` keeps a record of when nodes ran; `on_event` is told while they do. `submitter` stands
-    /// in for `executor` where deferred nodes are submitted.
-    #[pyo3(signature = (plan, executor, shared, band=4, context=None, *, watched=false, on_event=None,
-                        submitter=None))]
+    /// in for `executor` where deferred nodes are submitted. `serial` has a shared run take the nodes in the
+    /// plan's order, as one that is not shared always does.
+    #[pyo3(signature = (plan, executor, shared, band=4, context=None, *, serial=false, watched=false,
+                        on_event=None, submitter=None))]
     #[expect(clippy::too_many_arguments, reason = "one per setting")]
     fn new(
         py: Python<'_>,
@@ -46,6 +47,7 @@ impl RunCore {
         shared: bool,
         band: usize,
         context: Option<Py<PyAny>>,
+        serial: bool,
         watched: bool,
         on_event: Option<Py<PyAny>>,
         submitter: Option<Py<PyAny>>,
@@ -56,16 +58,16 @@ impl RunCore {
             None => unsafe { Bound::from_owned_ptr_or_err(py, context::capture())? }.unbind(),
         };
         let this = plan.get();
-        let (state, values) = this
-            .spares
-            .take()
-            .unwrap_or_else(|| (State::new(&this.shape), Values::new(&this.tables)));
+        let serial = serial || !shared;
+        let made = || (State::new(&this.shape), Values::new(&this.tables, serial));
+        let (state, values) = this.spares.take(serial).unwrap_or_else(made);
         let pool = executor.get().core();
         let watch = (watched || on_event.is_some())
             .then(|| Box::new(Watch::new(this.nodes.len(), on_event)));
         let run = Arc::new_cyclic(|run| {
             let submitter = submitter.unwrap_or_else(|| executor.clone().into_any().unbind());
-            let execution = Execution::new(plan, Some(submitter), context, values, run, watch);
+            let execution =
+                Execution::new(plan, Some(submitter), context, serial, values, run, watch);
             if shared {
                 Run::shared(execution, state, pool, band.min(BANDS - 1))
             } else {
@@ -106,12 +108,12 @@ impl RunCore {
         }
     }
 
-    /// Has the workers run everything; in the plan's order, on one of them, if `serial`.
-    fn _start(&self, serial: bool) {
+    /// Has the workers run everything; in the plan's order, on one of them, if it was made `serial`.
+    fn _start(&self) {
         self.run.exec().note_caller();
         // SAFETY: attached, and called once, by the functions that make runs.
         unsafe {
-            if serial {
+            if self.run.exec().serial {
                 self.run.start_serial();
             } else {
                 self.run.start();
@@ -132,7 +134,7 @@ impl RunCore {
     }
 
     /// Waits for the end; False if `timeout` seconds pass before. A worker of the run's pool takes
-    /// part meanwhile.
+    /// part meanwhile, unless one runs everything in order.
     #[pyo3(signature = (timeout=None))]
     fn _wait(&self, py: Python<'_>, timeout: Option<f64>) -> PyResult<bool> {
         if self.run.is_over() {
@@ -150,7 +152,8 @@ impl RunCore {
         if self.run.exec().is_needed_here() {
             return attend(py, &self.run, call::timeout_from(timeout));
         }
-        if timeout.is_none() && self.run.pool().is_some_and(|pool| pool.is_current()) {
+        let is_here = || self.run.pool().is_some_and(|pool| pool.is_current());
+        if timeout.is_none() && !self.run.exec().serial && is_here() {
             // SAFETY: attached.
             unsafe { self.run.assist() };
             if self.run.is_over() {
@@ -237,8 +240,10 @@ impl RunCore {
             && run.is_over()
         {
             let position = slf.get().position(node)?;
-            let value = run.exec().values.get(position);
-            if !value.is_null() {
+            let exec = run.exec();
+            let (slot, kept) = exec.tables().place_of(exec.serial, position);
+            let value = exec.values.get(slot);
+            if kept && !value.is_null() {
                 // SAFETY: attached; the run is over, so the slot keeps its value as long as the run lives.
                 return Ok(unsafe { Bound::from_borrowed_ptr(slf.py(), value) });
             }
@@ -400,7 +405,7 @@ impl RunCore {
             if let Some(on_event) = exec.watch.as_ref().and_then(|watch| watch.on_event()) {
                 visit.call(on_event)?;
             }
-            for &slot in &exec.plan().tables.kept {
+            for &slot in &exec.wiring().kept {
                 let value = exec.values.get(slot);
                 if !value.is_null() {
                     // SAFETY: the slot owns a reference, which this class alone reports; the wrapper does not drop it.
@@ -449,8 +454,7 @@ impl RunCore {
 
     fn clear(&self) {
         let exec = self.run.exec();
-        // SAFETY: attached, and the run is over.
-        unsafe { exec.values.clear(&exec.plan().tables.kept) };
+        exec.clear();
         let failures = std::mem::take(&mut *exec.failures.lock());
         drop(failures);
         let signals = std::mem::take(&mut *exec.signals.lock());

@@ -48,8 +48,7 @@ pub fn _run_here(py: Python<'_>) -> Option<(Py<PyAny>, bool)> {
     // SAFETY: used in this call alone.
     let execution = unsafe { here() }.pop()?;
     let executor = execution.executor.as_ref()?.clone_ref(py);
-    let run = execution.run.upgrade()?;
-    Some((executor, run.pool().is_none()))
+    Some((executor, execution.serial))
 }
 
 /// How many runs inside of runs one thread takes part in: beyond that, a new one is left to the workers,

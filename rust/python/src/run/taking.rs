@@ -38,9 +38,11 @@ impl Execution {
         taken: &[u32],
     ) -> PyResult<Bound<'py, PyList>> {
         let mut arguments = Vec::new();
-        let moved = |slot: u32| {
+        let operands = self.wiring().operands_of(step);
+        let moved = |place: u32| {
+            let slot = operands[place as usize] & SLOT;
             let value = self.values.get(slot);
-            if taken.contains(&slot) {
+            if taken.contains(&place) {
                 self.values.set(slot, std::ptr::null_mut());
                 // SAFETY: attached; the slot owned the reference, which is the list's from here on.
                 unsafe { Bound::from_owned_ptr(py, value) }
@@ -50,15 +52,13 @@ impl Execution {
             }
         };
         if step.template == DEFERRED {
-            for &operand in self.tables().operands_of(step) {
-                arguments.push(moved(operand & SLOT));
-            }
+            arguments.extend((0..step.length).map(moved));
         } else {
             for template in &self.tables().templates[step.template as usize] {
-                arguments.push(match template.slot() {
-                    Some(slot) => moved(slot),
+                arguments.push(match template.operand() {
+                    Some(place) => moved(place),
                     // SAFETY: attached; the sources of this node have run, and their values wait for it.
-                    None => unsafe { template.fill(py, &|slot| self.values.get(slot)) }?,
+                    None => unsafe { template.fill(py, &|value| self.value_of(operands, value)) }?,
                 });
             }
         }

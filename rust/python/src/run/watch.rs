@@ -14,8 +14,9 @@ use taskloom_core::clock;
 use taskloom_core::pool::Worker;
 use taskloom_core::run::Outcome;
 
-use super::execution::{Execution, Scratch};
+use super::execution::Execution;
 use super::failure::NO_NODE;
+use super::scratch::Scratch;
 use crate::future;
 use crate::plan::PLAIN;
 
