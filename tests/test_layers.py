@@ -95,6 +95,7 @@ RUST_LAYERS = {
         "plan",
         "run",
         "coro",
+        "superstep",
     ),
 }
 

@@ -14,6 +14,7 @@ import logging
 from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
+from taskloom._taskloom import _absorb_writes, _note_seen
 from taskloom.pregel import revive
 from taskloom.pregel.channels.base import BaseChannel
 from taskloom.pregel.channels.binop import ONE_OVERWRITE, unwrap_overwrite
@@ -188,9 +189,7 @@ class Cells:
 
     # Writing
 
-    def apply(  # noqa: PLR0915 (the hot loop, kept in one piece)
-        self, tasks: Sequence[Task], stepping: bool = True
-    ) -> list[str]:
+    def apply(self, tasks: Sequence[Task], stepping: bool = True) -> list[str]:
         """Apply the writes of `tasks`, which are in their order of precedence.
 
         Args:
@@ -203,62 +202,28 @@ class Cells:
         Raises:
             InvalidUpdateError: a cell cannot take its writes together.
         """
-        program, values = self.program, self.values
-        kinds = program.kinds
-        tracked = self.versions is not None
-        changed: list[str] = self._consume(tasks) if tracked or program.consuming else []
+        program, versions = self.program, self.versions
+        changed: list[str] = []
+        if versions is not None:
+            _note_seen(tasks, versions, self.seen)
+        if program.consuming:
+            changed = self._consume(tasks)
         signals: dict[str, Any] = {}
         sends: list[Send] = []
-        pending: dict[str, list[Any]] | None = None
-        overwritten: set[str] | None = None
         written: set[str] = set()
-        for task in tasks:
-            for key, value in task.writes:
-                kind = kinds.get(key)
-                if kind == SIGNAL:
-                    signals[key] = value
-                elif kind == LAST:
-                    if key in written:
-                        raise InvalidUpdateError(_clash(key, tasks))
-                    written.add(key)
-                    values[key] = value
-                elif kind == REDUCE:
-                    written.add(key)
-                    cls = value.__class__
-                    if cls is Overwrite or cls is dict:
-                        new = unwrap_overwrite(value)
-                        if new is not MISSING:
-                            if overwritten is None:
-                                overwritten = set()
-                            elif key in overwritten:
-                                raise InvalidUpdateError(ONE_OVERWRITE.format(key=key))
-                            overwritten.add(key)
-                            values[key] = new
-                            continue
-                    if overwritten is None or key not in overwritten:
-                        if key in values:
-                            values[key] = program.operators[key](values[key], value)
-                        else:
-                            values[key] = value
-                elif kind == SENDS:
-                    sends.append(value)
-                elif kind == OBJECT:
-                    if pending is None:
-                        pending = {}
-                    pending.setdefault(key, []).append(value)
-                elif kind == GUARDED_SIGNAL:
-                    if key in signals:
-                        raise InvalidUpdateError(GUARDED.format(key=key, cell="EphemeralValue"))
-                    signals[key] = value
-                elif key not in SIGNALS_ONLY:
-                    logger.warning("Task %s wrote to the unknown cell %r; ignored.", task.name, key)
+        pending: dict[str, list[Any]] | None = None
+        place = _absorb_writes(
+            tasks, program.kinds, program.operators, self.values, signals, sends, written, Overwrite
+        )
+        if place is not None:
+            pending = self._apply_from(place, tasks, written, signals, sends)
         updated = [*written, *signals] if written else list(signals)
         if pending is not None or program.objects:
             self._update_objects(pending, stepping, updated, changed)
         if stepping:
             old = self.signals
             self.signals = signals
-            if tracked:
+            if versions is not None:
                 changed += [key for key in old if key not in signals]
             if sends or self.sends:
                 self.sends = sends
@@ -271,26 +236,73 @@ class Cells:
             if sends:
                 self.sends = sends
                 updated.append(TASKS)
-        if tracked and (updated or changed):
-            self._bump(updated, changed)
+        if versions is not None and (updated or changed):
+            self._bump(versions, updated, changed)
         return updated
 
+    def _apply_from(
+        self,
+        place: tuple[int, int],
+        tasks: Sequence[Task],
+        written: set[str],
+        signals: dict[str, Any],
+        sends: list[Send],
+    ) -> dict[str, list[Any]]:
+        """Apply all writes from one on (of which task, and which of its writes) that is not plain.
+
+        Returns:
+            The writes to cells that are objects.
+        """
+        program, values = self.program, self.values
+        kinds = program.kinds
+        pending: dict[str, list[Any]] = {}
+        overwritten: set[str] = set()
+        first, start = place
+        for number in range(first, len(tasks)):
+            task = tasks[number]
+            for key, value in task.writes[start:]:
+                kind = kinds.get(key)
+                if kind == SIGNAL:
+                    signals[key] = value
+                elif kind == LAST:
+                    if key in written:
+                        raise InvalidUpdateError(_clash(key, tasks))
+                    written.add(key)
+                    values[key] = value
+                elif kind == REDUCE:
+                    written.add(key)
+                    new = unwrap_overwrite(value)
+                    if new is not MISSING:
+                        if key in overwritten:
+                            raise InvalidUpdateError(ONE_OVERWRITE.format(key=key))
+                        overwritten.add(key)
+                        values[key] = new
+                    elif key not in overwritten:
+                        if key in values:
+                            values[key] = program.operators[key](values[key], value)
+                        else:
+                            values[key] = value
+                elif kind == SENDS:
+                    sends.append(value)
+                elif kind == OBJECT:
+                    pending.setdefault(key, []).append(value)
+                elif kind == GUARDED_SIGNAL:
+                    if key in signals:
+                        raise InvalidUpdateError(GUARDED.format(key=key, cell="EphemeralValue"))
+                    signals[key] = value
+                elif key not in SIGNALS_ONLY:
+                    logger.warning("Task %s wrote to the unknown cell %r; ignored.", task.name, key)
+            start = 0
+        return pending
+
     def _consume(self, tasks: Sequence[Task]) -> list[str]:
-        """Note which versions the tasks have seen, and tell the cells that triggered them."""
-        versions, seen, consuming = self.versions, self.seen, self.program.consuming
-        changed = []
+        """Tell the cells that triggered tasks that these ran; returns which of them changed."""
+        consuming = self.program.consuming
+        changed: list[str] = []
         for task in tasks:
-            triggers = task.triggers
-            if versions is not None:
-                noted = {key: versions[key] for key in triggers if key in versions}
-                before = seen.get(task.name)
-                if before and before.keys() != noted.keys():
-                    noted = {**before, **noted}
-                seen[task.name] = noted
-            if consuming:
-                for key in triggers:
-                    if key in consuming and key not in changed and self.objects[key].consume():
-                        changed.append(key)
+            for key in task.triggers:
+                if key in consuming and key not in changed and self.objects[key].consume():
+                    changed.append(key)
         return changed
 
     def _update_objects(
@@ -321,17 +333,13 @@ class Cells:
             if cell.finish() and cell.is_available():
                 updated.append(key)
 
-    def _bump(self, updated: list[str], changed: list[str]) -> None:
-        version = self.next_version(self.highest, None)
-        versions = self.versions
-        if versions is None:
-            return
-        self.highest = version
-        for key in updated:
-            versions[key] = version
-        for key in changed:
-            versions[key] = version
-        self.bumped.update(updated, changed)
+    def _bump(self, versions: Versions, updated: list[str], changed: list[str]) -> None:
+        self.highest = version = self.next_version(self.highest, None)
+        bumped = self.bumped
+        for keys in (updated, changed) if changed else (updated,):
+            for key in keys:
+                versions[key] = version
+            bumped.update(keys)
 
     # Storing
 

@@ -8,25 +8,20 @@ never tie; those of different processes differ by 48 random bits.
 from __future__ import annotations
 
 import os
-import threading
 import time
 from hashlib import blake2b
 from typing import Any
 
-_EPOCH = 0x01B21DD213814000  # 100 ns ticks from 1582-10-15, the UUID epoch, to 1970-01-01
+from taskloom._taskloom import _checkpoint_id, _know_node
 
-_lock = threading.Lock()
-_last = 0
-_prefix = (0, "")  # the part of the time that changes every 0.4 ms, as a number and as text
 _second = (0, "1970-01-01T00:00:00")
-_node = os.urandom(6).hex()
 
 
 def _new_node() -> None:
-    global _node  # noqa: PLW0603 (one for each process)
-    _node = os.urandom(6).hex()
+    _know_node(int.from_bytes(os.urandom(6)))
 
 
+_new_node()
 os.register_at_fork(after_in_child=_new_node)
 
 
@@ -41,18 +36,7 @@ def checkpoint_id(step: int = 0) -> str:
         >>> first < second
         True
     """
-    global _last, _prefix  # noqa: PLW0603 (the clock of the process)
-    with _lock:
-        now = time.time_ns() // 100 + _EPOCH
-        if now <= _last:
-            now = _last + 1
-        _last = now
-        slow = now >> 12
-        known, text = _prefix
-        if slow != known:
-            text = f"{slow >> 16:08x}-{slow & 0xFFFF:04x}-6"
-            _prefix = (slow, text)
-    return "%s%03x-%04x-%s" % (text, now & 0xFFF, 0x8000 | step & 0x3FFF, _node)  # noqa: UP031 (half the time of an f-string)
+    return _checkpoint_id(step)
 
 
 def timestamp() -> str:

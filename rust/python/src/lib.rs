@@ -14,6 +14,7 @@ mod pool;
 mod ready;
 mod run;
 mod submitter;
+mod superstep;
 mod timer;
 mod tracing;
 
@@ -27,6 +28,9 @@ mod _taskloom {
     use crate::ready::ReadyQueue;
     #[pymodule_export]
     use crate::run::{_after_fork_in_runs, _is_spawn, _know_spawn, _pause, _run_here, RunCore};
+
+    #[pymodule_export]
+    use crate::superstep::{_absorb_writes, _checkpoint_id, _know_node, _note_seen};
 
     #[pymodule_init]
     fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {
