@@ -62,11 +62,16 @@ if TYPE_CHECKING:
     from taskloom.scheduling.config import ExecutorConfig as ExecutorConfig
     from taskloom.scheduling.resources import Limit as Limit
     from taskloom.scheduling.resources import Resources as Resources
+    from taskloom.scope._start import TASK_STATUS_IGNORED as TASK_STATUS_IGNORED
+    from taskloom.scope._start import TaskStatus as TaskStatus
     from taskloom.scope.aio import aio as aio
     from taskloom.scope.aio import aio_loop as aio_loop
     from taskloom.scope.cancellation import CancelScope as CancelScope
     from taskloom.scope.cancellation import cancelled as cancelled
     from taskloom.scope.cancellation import checkpoint as checkpoint
+    from taskloom.scope.cancellation import (
+        current_effective_deadline as current_effective_deadline,
+    )
     from taskloom.scope.cancellation import current_time as current_time
     from taskloom.scope.cancellation import fail_after as fail_after
     from taskloom.scope.cancellation import move_on_after as move_on_after
@@ -132,8 +137,10 @@ _HOME = {
     "Spawn": "spawn",
     "Stage": "scope.pipeline",
     "Subgraph": "graph",
+    "TASK_STATUS_IGNORED": "scope._start",
     "Take": "access",
     "Task": "task",
+    "TaskStatus": "scope._start",
     "WaitStats": "scope.primitives",
     "Tree": "graph",
     "Write": "access",
@@ -145,6 +152,7 @@ _HOME = {
     "catch": "catch",
     "checkpoint": "scope.cancellation",
     "copy": "access",
+    "current_effective_deadline": "scope.cancellation",
     "current_task": "current",
     "current_time": "scope.cancellation",
     "default_executor": "executor",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+from typing import Any
 
 import pytest
 import taskloom
@@ -258,3 +259,117 @@ def test_a_shield_keeps_a_scopes_cancellation_from_trio_code() -> None:
         return log
 
     assert trio.run(main) == ["cleaned up"]
+
+
+def test_our_awaits_raise_our_cancelled_on_asyncio() -> None:
+    async def main() -> type[BaseException] | None:
+        with CancelScope() as scope:
+            asyncio.get_running_loop().call_soon(scope.cancel)
+            try:
+                await taskloom.sleep_forever()
+            except BaseException as error:
+                return type(error)
+        return None
+
+    assert asyncio.run(main()) is Cancelled
+
+
+def test_our_awaits_raise_our_cancelled_under_trio() -> None:
+    trio = pytest.importorskip("trio")
+
+    async def main() -> type[BaseException] | None:
+        async with Scope() as scope:
+
+            async def cancel() -> None:
+                scope.cancel()
+
+            scope.spawn(cancel)
+            try:
+                await taskloom.sleep_forever()
+            except BaseException as error:
+                return type(error)
+        return None
+
+    assert trio.run(main) is Cancelled
+
+
+def test_a_cancellation_of_trios_alone_comes_out_as_trios() -> None:
+    trio = pytest.importorskip("trio")
+
+    async def main() -> bool:
+        with trio.move_on_after(0.01) as limit:
+            await taskloom.sleep_forever()
+        return bool(limit.cancelled_caught)
+
+    assert trio.run(main)
+
+
+def test_an_outer_scope_catches_what_asyncio_code_in_an_inner_one_was_cancelled_by() -> None:
+    async def main() -> tuple[bool, bool, int]:
+        with CancelScope() as outer:
+            asyncio.get_running_loop().call_soon(outer.cancel)
+            with CancelScope(), move_on_after(60) as inner:
+                await forever()
+        task = asyncio.current_task()
+        assert task is not None
+        return outer.cancelled_caught, inner.cancelled_caught, task.cancelling()
+
+    assert asyncio.run(main()) == (True, False, 0)
+
+
+@pytest.mark.parametrize("give_way", [taskloom.yield_now, lambda: sleep(0)])
+@pytest.mark.parametrize("host", ["asyncio", "trio"])
+def test_giving_way_lets_others_run_on_a_foreign_loop(host: str, give_way: Any) -> None:
+    module = pytest.importorskip(host)
+
+    async def main() -> bool:
+        ran = []
+
+        async def other() -> None:
+            ran.append(True)
+
+        async with Scope() as scope:
+            scope.spawn(other)
+            while not ran:
+                await give_way()
+        return True
+
+    assert asyncio.run(main()) if host == "asyncio" else module.run(main)
+
+
+@pytest.mark.parametrize("host", ["asyncio", "trio"])
+@pytest.mark.parametrize("started", [False, True])
+def test_a_childs_future_cancels_it_on_a_foreign_loop(host: str, started: bool) -> None:
+    module = pytest.importorskip(host)
+    log = []
+
+    async def child() -> None:
+        try:
+            await taskloom.sleep_forever()
+        except BaseException:
+            log.append("cancelled")
+            raise
+
+    async def main() -> bool:
+        async with Scope() as scope:
+            future = scope.spawn(child)
+            if started:
+                await taskloom.yield_now()
+            future.cancel()
+        return future.cancelled()
+
+    assert asyncio.run(main()) if host == "asyncio" else module.run(main)
+    assert log == ["cancelled"]
+
+
+def test_a_scope_under_trio_that_ends_in_time_has_caught_nothing() -> None:
+    trio = pytest.importorskip("trio")
+
+    async def main() -> tuple[bool, bool]:
+        with move_on_after(60) as limit:
+            await sleep(0)
+        with CancelScope() as cancelled:
+            cancelled.cancel()
+        return limit.cancelled_caught, cancelled.cancelled_caught
+
+    assert trio.run(main) == (False, False)

@@ -32,6 +32,11 @@ class Child:
         self.over = False
         self.abandoned = False
 
+    @property
+    def token(self) -> _taskloom.Token:
+        """What cancels it."""
+        return self.scope.token
+
     def context(self) -> contextvars.Context:
         return contextvars.copy_context()
 

@@ -16,11 +16,12 @@ from taskloom import _taskloom
 from taskloom._asynchrony import running_loop
 from taskloom.errors import Cancelled
 from taskloom.scope._hosts import running_trio, runs_trio_of
+from taskloom.scope.cancellation import CancelScope
 
 if TYPE_CHECKING:
     from taskloom.scope._child import Child
 
-__all__ = ["Host", "host_here"]
+__all__ = ["Host", "cancellations_of", "host_here"]
 
 Call = Callable[..., Any]
 
@@ -46,7 +47,7 @@ class TaskloomHost:
 
     def spawn(self, child: Child, fn: Call, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         child.handle = self.home.spawn(
-            fn, args, kwargs or None, child.scope.token, child.context(), child.ended, child.future
+            fn, args, kwargs or None, child.token, child.context(), child.ended, child.future
         )
 
     async def enter(self) -> None:
@@ -64,8 +65,10 @@ class AsyncioHost:
         self.tasks: set[asyncio.Task[None]] = set()
 
     def spawn(self, child: Child, fn: Call, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        child.handle = own = CancelScope()
+
         def start() -> None:
-            task = self.loop.create_task(self._run(child, fn, args, kwargs))
+            task = self.loop.create_task(self._run(child, own, fn, args, kwargs))
             self.tasks.add(task)
             task.add_done_callback(self.tasks.discard)
 
@@ -75,14 +78,16 @@ class AsyncioHost:
             self.loop.call_soon_threadsafe(start)
 
     async def _run(
-        self, child: Child, fn: Call, args: tuple[Any, ...], kwargs: dict[str, Any]
+        self,
+        child: Child,
+        own: CancelScope,
+        fn: Call,
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
     ) -> None:
-        from taskloom.scope.cancellation import CancelScope
-
-        variable = _taskloom.token_variable.set(child.scope.token)
+        variable = _taskloom.token_variable.set(child.token)
         try:
-            with CancelScope() as own:
-                child.handle = own
+            with own:
                 # The scope's own token decides; this one only carries the child's own cancelling.
                 child.ended(await fn(*args, **kwargs), None)
                 return
@@ -117,9 +122,10 @@ class TrioHost:
     def spawn(self, child: Child, fn: Call, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         assert self.nursery is not None
         nursery = self.nursery
+        child.handle = own = CancelScope()
 
         def start() -> None:
-            nursery.start_soon(partial(self._run, child, fn, args, kwargs))
+            nursery.start_soon(partial(self._run, child, own, fn, args, kwargs))
 
         if runs_trio_of(self.token):
             start()
@@ -127,17 +133,17 @@ class TrioHost:
             self.token.run_sync_soon(start)
 
     async def _run(
-        self, child: Child, fn: Call, args: tuple[Any, ...], kwargs: dict[str, Any]
+        self,
+        child: Child,
+        own: CancelScope,
+        fn: Call,
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
     ) -> None:
         import trio
 
-        _taskloom.token_variable.set(child.scope.token)
-        with trio.CancelScope() as cancel_scope:
-            registration = child.scope.token.on_cancel(
-                lambda: self.token.run_sync_soon(cancel_scope.cancel)
-            )
-            if registration is None:
-                cancel_scope.cancel()
+        _taskloom.token_variable.set(child.token)
+        with own:  # which trio knows, too
             try:
                 child.ended(await fn(*args, **kwargs), None)
             except trio.Cancelled:
@@ -145,9 +151,6 @@ class TrioHost:
                 raise
             except BaseException as error:
                 child.ended(None, error)
-            finally:
-                if registration is not None:
-                    registration.forget()
 
     async def enter(self) -> None:
         self.nursery = await self.manager.__aenter__()
@@ -166,6 +169,17 @@ class TrioHost:
             if rest is not None or cancelled is None:
                 raise
             raise _first(cancelled) from None
+
+
+def cancellations_of(host: Host | None) -> tuple[type[BaseException], ...]:
+    """What a cancellation raises there."""
+    if isinstance(host, AsyncioHost):
+        return (Cancelled, asyncio.CancelledError)
+    if isinstance(host, TrioHost):
+        from trio import Cancelled as OfTrio
+
+        return (Cancelled, OfTrio)
+    return (Cancelled,)
 
 
 def _first(group: BaseExceptionGroup[Any]) -> BaseException:

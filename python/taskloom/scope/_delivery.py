@@ -23,16 +23,19 @@ __all__ = ["AsyncioDelivery", "TrioDelivery"]
 class AsyncioDelivery:
     """Cancels the asyncio task that entered a scope for as long as that is cancelled.
 
+    It does so while the task awaits things that are not ours; our awaits end by themselves.
+
     Only the innermost scope of a task delivers: one that is shielded inside it keeps it quiet.
     """
 
-    __slots__ = ("active", "around", "before", "loop", "sent", "task")
+    __slots__ = ("active", "around", "before", "from_inside", "loop", "sent", "task")
 
     def __init__(self, loop: asyncio.AbstractEventLoop, task: asyncio.Task[Any]) -> None:
         self.loop = loop
         self.task = task
         self.active = True
         self.sent = 0
+        self.from_inside = False  # a scope inside has sent what may come out of it
         self.before = task.cancelling()
         self.around = _innermost.get(task)
         _innermost[task] = self
@@ -42,20 +45,22 @@ class AsyncioDelivery:
         if running_loop() is self.loop:
             self.loop.call_soon(self.deliver)
         elif not self.loop.is_closed():
-            self.loop.call_soon_threadsafe(self.deliver)
+            self.loop.call_soon_threadsafe(self.start)
 
     def deliver(self) -> None:
         if not self.active or self.task.done() or _innermost.get(self.task) is not self:
             return
         # A task that runs, or is about to, comes to its next await by itself.
-        if getattr(self.task, "_fut_waiter", None) is not None and self.task.cancel():
+        waiter = getattr(self.task, "_fut_waiter", None)
+        if waiter is not None and not waiter.done() and self.task.cancel():
             self.sent += 1
         self.loop.call_soon(self.deliver)
 
     def stop(self) -> bool:
         """Ends delivery and takes back what was sent.
 
-        True if a CancelledError that comes out is this scope's: it sent one, and nobody else did.
+        True if a CancelledError that comes out is ours: this scope sent one, or one inside it that
+        was cancelled with it, and nobody else did.
         """
         self.active = False
         if self.around is None:
@@ -65,7 +70,10 @@ class AsyncioDelivery:
             self.around.start_if_cancelled()
         for _ in range(self.sent):
             self.task.uncancel()
-        return self.sent > 0 and self.task.cancelling() <= self.before
+        ours = (self.sent > 0 or self.from_inside) and self.task.cancelling() <= self.before
+        if ours and self.around is not None:
+            self.around.from_inside = True
+        return ours
 
     def start_if_cancelled(self) -> None:
         token = _taskloom.current_token()
@@ -106,6 +114,10 @@ class TrioDelivery:
         kind: type[BaseException] | None,
         error: BaseException | None,
         traceback: TracebackType | None,
-    ) -> bool:
-        """Whether the error is the cancellation that was delivered here."""
-        return bool(self._scope.__exit__(kind, error, traceback))
+    ) -> BaseException | None:
+        """What is left of the error without the cancellation that was delivered here."""
+        try:
+            caught = self._scope.__exit__(kind, error, traceback)
+        except BaseExceptionGroup as rest:
+            return rest
+        return None if caught else error

@@ -12,6 +12,7 @@ import sys
 from collections.abc import Callable, Generator
 from typing import TYPE_CHECKING, Any
 
+from taskloom import _taskloom
 from taskloom._asynchrony import running_loop
 
 if TYPE_CHECKING:
@@ -22,12 +23,18 @@ if TYPE_CHECKING:
 __all__ = [
     "bridge",
     "give_up",
+    "give_way",
     "park",
     "refuse_to_block",
     "running_task",
     "running_trio",
     "runs_trio_of",
 ]
+
+_NOTHING_RUNS = (
+    "nothing runs this coroutine that can wait: start it with taskloom.run_coroutine, from a "
+    "Scope, or on an asyncio or trio loop"
+)
 
 # What is yielded and sent belongs to the event loop.
 type_of_wait = Generator[Any, Any, Any]
@@ -73,10 +80,22 @@ def park() -> tuple[type_of_wait, Callable[[], object]]:
         return _park_asyncio(loop)
     if running_trio():
         return _park_trio()
-    raise RuntimeError(
-        "nothing runs this coroutine that can wait: start it with taskloom.run_coroutine, from a "
-        "Scope, or on an asyncio or trio loop"
-    )
+    raise RuntimeError(_NOTHING_RUNS)
+
+
+def give_way() -> type_of_wait:
+    """Lets everything else have its turn once on the event loop that runs here."""
+    if running_loop() is not None:
+        return _one_turn()
+    if running_trio():
+        import trio
+
+        return _or_ours(trio.lowlevel.checkpoint().__await__())
+    raise RuntimeError(_NOTHING_RUNS)
+
+
+def _one_turn() -> type_of_wait:
+    yield  # what asyncio takes for a step that is over
 
 
 def _park_asyncio(
@@ -95,6 +114,18 @@ def _park_asyncio(
             loop.call_soon_threadsafe(end)
 
     return future.__await__(), wake
+
+
+def _or_ours(wait: type_of_wait) -> type_of_wait:
+    """A wait of trio's that just ends when a scope of ours was cancelled: we say so ourselves."""
+    import trio
+
+    try:
+        yield from wait
+    except trio.Cancelled:
+        token = _taskloom.current_token()
+        if token is None or not token.cancelled:
+            raise
 
 
 def _park_trio() -> tuple[type_of_wait, Callable[[], object]]:
@@ -130,7 +161,7 @@ def _park_trio() -> tuple[type_of_wait, Callable[[], object]]:
         nonlocal waiting
         if not woken:
             waiting = True
-            yield from trio.lowlevel.wait_task_rescheduled(abort).__await__()
+            yield from _or_ours(trio.lowlevel.wait_task_rescheduled(abort).__await__())
 
     return wait(), wake
 

@@ -31,6 +31,7 @@ __all__ = [
     "CancelScope",
     "cancelled",
     "checkpoint",
+    "current_effective_deadline",
     "current_time",
     "fail_after",
     "move_on_after",
@@ -51,6 +52,21 @@ def current_time() -> float:
     True
     """
     return _taskloom.clock()
+
+
+def current_effective_deadline() -> float:
+    """When the code that calls will be cancelled: the earliest deadline of the scopes around it.
+
+    On `current_time()`'s clock; infinity if there is none, minus infinity if it is cancelled now. A
+    shielded scope keeps those around it out. For what has limits of its own, such as a driver.
+
+    >>> import taskloom
+    >>> with taskloom.move_on_after(5), taskloom.move_on_after(60):
+    ...     4 < taskloom.current_effective_deadline() - taskloom.current_time() <= 5
+    True
+    """
+    token = _taskloom.current_token()
+    return math.inf if token is None else token.earliest_deadline()
 
 
 def cancelled() -> bool:
@@ -172,7 +188,7 @@ class CancelScope:
         """Cancels everything in the scope; from any thread. `reason` is what `Cancelled` says."""
         if self._token is None:
             self._unentered_reason = (reason,)
-        else:
+        if self._token is not None:  # entered meanwhile, on another thread, perhaps
             self._token.cancel(reason)
 
     def _set_timer(self) -> None:
@@ -223,23 +239,40 @@ class CancelScope:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> bool:
-        self._entered = False
+        self._step_out()
         if self._timer is not None:
             self._timer.forget()
-        previous = self._previous
-        if isinstance(previous, _taskloom.Token):
-            _taskloom.replace_token(previous)
-        elif previous is not None:
-            _taskloom.token_variable.reset(previous)
         sent = False
         if self._registration is not None:
             self._registration.forget()
         if self._delivery is not None:
             sent = self._delivery.stop()
-        if self._trio is not None and self._trio.stop(kind, error, traceback):
-            self._caught = True
-            return True
+        if self._trio is not None:
+            rest = self._trio.stop(kind, error, traceback)
+            if rest is not error:
+                self._caught = True
+                if rest is not None and not self._catch(rest, sent):
+                    raise rest
+                return True
         return error is not None and self._catch(error, sent)
+
+    def _step_out(self) -> None:
+        """Makes the scope around it the innermost one again, if this one is that."""
+        if not self._entered:
+            raise RuntimeError("this CancelScope was not entered, or has been left")
+        previous = self._previous
+        if isinstance(previous, _taskloom.Token):
+            innermost = _taskloom.leave_token(self.token, previous)
+        else:
+            innermost = _taskloom.token_variable.get(None) is self._token
+            if innermost and previous is not None:
+                _taskloom.token_variable.reset(previous)
+        if not innermost:
+            raise RuntimeError(
+                "this CancelScope is not the innermost one here: leave scopes in the reverse order "
+                "of entering them, in the task that entered them"
+            )
+        self._entered = False
 
     def _catch(self, error: BaseException, sent: bool) -> bool:
         """Whether the error is this scope's own cancellation; raises what is left of a group."""
@@ -265,7 +298,12 @@ class CancelScope:
                 return True
             rest.__cause__ = error.__cause__
             rest.__suppress_context__ = True
-            raise rest
+            try:
+                raise rest
+            finally:
+                # What is left stands in the group's place: not the group is its context.
+                rest.__context__ = error.__context__
+                del rest, matched
         return False
 
     def __repr__(self) -> str:

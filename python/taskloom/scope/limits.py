@@ -5,6 +5,7 @@ As the other primitives, they work between coroutines and threads alike; see `pr
 
 from __future__ import annotations
 
+import math
 from types import TracebackType
 from typing import Self, final
 
@@ -101,9 +102,22 @@ class Semaphore:
         self.release()
 
 
+def _tokens(total: float) -> int:
+    """A total as a number that can be counted down from."""
+    if total == math.inf:
+        return 1 << 62  # more than there can be borrowers
+    if not isinstance(total, int):
+        raise TypeError(f"total_tokens={total!r}: an int, or math.inf")
+    if total < 0:
+        raise ValueError(f"total_tokens={total!r}: 0 or more")
+    return total
+
+
 @final
 class CapacityLimiter:
     """So many borrowers at once, each of which can borrow one token; the total may be changed.
+
+    `total_tokens` is 0 or more, or `math.inf` for no limit.
 
     >>> import taskloom
     >>> limiter = taskloom.CapacityLimiter(3)
@@ -114,23 +128,19 @@ class CapacityLimiter:
 
     __slots__ = ("_borrowers", "_fair", "_total")
 
-    def __init__(self, total_tokens: int) -> None:
-        if total_tokens < 1:
-            raise ValueError(f"CapacityLimiter({total_tokens!r}): at least 1")
+    def __init__(self, total_tokens: float) -> None:
         self._total = total_tokens
-        self._fair = Fair(total_tokens)
+        self._fair = Fair(_tokens(total_tokens))
         self._borrowers: set[object] = set()
 
     @property
-    def total_tokens(self) -> int:
+    def total_tokens(self) -> float:
         """How many borrowers at once; may be changed, and then takes effect as tokens come back."""
         return self._total
 
     @total_tokens.setter
-    def total_tokens(self, value: int) -> None:
-        if value < 1:
-            raise ValueError(f"total_tokens={value!r}: at least 1")
-        more, self._total = value - self._total, value
+    def total_tokens(self, value: float) -> None:
+        more, self._total = _tokens(value) - _tokens(self._total), value
         self._fair.give(more)
 
     @property
@@ -139,9 +149,9 @@ class CapacityLimiter:
         return len(self._borrowers)
 
     @property
-    def available_tokens(self) -> int:
+    def available_tokens(self) -> float:
         """How many can be lent; below zero while a lowered total takes effect."""
-        return self._fair._left
+        return math.inf if self._total == math.inf else self._fair._left
 
     def _borrower(self, borrower: object) -> object:
         borrower = owner() if borrower is None else borrower

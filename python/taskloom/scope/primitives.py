@@ -274,6 +274,14 @@ class Condition:
         """Waits for the lock and takes it."""
         await self._lock.acquire()
 
+    def acquire_blocking(self, timeout: float | None = None) -> None:
+        """As `acquire`, blocking this thread; TimeoutError after `timeout` seconds."""
+        self._lock.acquire_blocking(timeout)
+
+    def acquire_nowait(self) -> None:
+        """Takes the lock, or raises WouldBlock."""
+        self._lock.acquire_nowait()
+
     def release(self) -> None:
         """Gives the lock back."""
         self._lock.release()

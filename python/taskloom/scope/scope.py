@@ -6,7 +6,7 @@ What a scope guarantees, however it is left:
    or the code around it was. While it waits for them it cannot be interrupted, only its children
    can: they feel every cancellation that the scope feels.
 2. The first error cancels the scope (unless `on_error="continue"`), and all errors come out as one
-   exception group, children's in the order in which they happened, the body's first.
+   exception group, in the order in which they happened.
 3. A child that ends by being cancelled is no error.
 """
 
@@ -26,13 +26,13 @@ from taskloom.current import open_scopes
 from taskloom.errors import Cancelled, OptionError
 from taskloom.scope._child import Child, run_function, with_end, with_end_async
 from taskloom.scope._children import (
-    AsyncioHost,
     Host,
     TaskloomHost,
-    TrioHost,
+    cancellations_of,
     host_here,
 )
 from taskloom.scope._hosts import running_trio
+from taskloom.scope._start import start_child
 from taskloom.scope.cancellation import CancelScope
 from taskloom.scope.options import ScopeOptions
 from taskloom.scope.pipeline import Stage, start_pipeline
@@ -214,6 +214,31 @@ class Scope(_taskloom.Nursery):
         """
         return ScopeOptions(self, abandon=abandon, migrate=migrate, **options)
 
+    async def start(self, fn: Callable[..., Awaitable[Any]], /, *args: Any, **kwargs: Any) -> Any:
+        """Starts `fn(*args, **kwargs, task_status=...)` and waits until it says that it is ready.
+
+        It does so by `task_status.started(value)`; that value is returned, and the child goes on in
+        this scope. Until then it belongs to this call: cancelling the call cancels it, and its
+        error is raised here. RuntimeError if it ends without having said so.
+
+        >>> import taskloom
+        >>> async def serve(host, *, task_status):
+        ...     task_status.started(f"{host}:8080")
+        ...     await taskloom.sleep_forever()
+        >>> async def main():
+        ...     async with taskloom.Scope() as scope:
+        ...         address = await scope.start(serve, "localhost")
+        ...         scope.cancel()
+        ...     return address
+        >>> taskloom.run_coroutine(main)
+        'localhost:8080'
+        """
+        if self._host is None:
+            self._begin()  # which refuses if the scope is not open
+            self._child_over()
+            raise RuntimeError("start() in a scope whose executor cannot run coroutines")
+        return await start_child(self, self._host, fn, args, kwargs)
+
     def produce(
         self, channel: Channel[R], fn: Callable[[Sender[R]], object], n: int = 1
     ) -> list[Future[Any]]:
@@ -339,33 +364,26 @@ class Scope(_taskloom.Nursery):
         self._open(self.token, home)
         open_scopes.add(self)
 
-    def _body_ended(self, error: BaseException | None) -> list[BaseException]:
-        """What the body raised, if that is for the group; its error cancels the rest."""
+    def _body_ended(self, error: BaseException | None) -> None:
+        """Notes what the body raised, if that is for the group; its error cancels the rest."""
         if error is None:
-            return []
+            return
+        if not isinstance(error, cancellations_of(self._host)):
+            self._body_failed(error)
         self._cancel_scope.cancel("the body of the scope failed")
-        return [] if isinstance(error, self._cancellations()) else [error]
 
-    def _cancellations(self) -> tuple[type[BaseException], ...]:
-        if isinstance(self._host, AsyncioHost):
-            from asyncio import CancelledError
+    def _cancelled_while_waiting(self) -> Cancelled | None:
+        """What a wait that is cancelled raises; leaving a scope is one, if it has to wait."""
+        try:
+            self.token.check()
+        except Cancelled as cancelled:
+            return cancelled
+        return None
 
-            return (Cancelled, CancelledError)
-        if isinstance(self._host, TrioHost):
-            from trio import Cancelled as OfTrio
-
-            return (Cancelled, OfTrio)
-        return (Cancelled,)
-
-    def _finish(
-        self,
-        body: list[BaseException],
-        error: BaseException | None,
-        interrupt: BaseException | None,
-    ) -> bool:
+    def _finish(self, error: BaseException | None, interrupt: BaseException | None) -> bool:
         """Leaves the cancel scope with all that happened. True if nothing is to be raised."""
         open_scopes.discard(self)
-        errors = body + self._errors()
+        errors = self._take_errors()
         outcome: BaseException | None = interrupt or error
         if errors:
             where = f" of {self._name}" if self._name else ""
@@ -379,7 +397,7 @@ class Scope(_taskloom.Nursery):
             raise outcome
         finally:
             outcome.__suppress_context__ = True
-            del outcome, errors, body
+            del outcome, errors, error, interrupt
 
     def __enter__(self) -> Self:
         self._sync = True
@@ -395,12 +413,14 @@ class Scope(_taskloom.Nursery):
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> bool:
-        body = self._body_ended(error)
+        self._body_ended(error)
         interrupt: BaseException | None = None
+        waited = False
         variable = _taskloom.token_variable.set(_taskloom.Token(None))
         while True:
             try:
                 while not self._close():
+                    waited = True
                     self._wait_blocking()
                 break
             except (
@@ -410,8 +430,13 @@ class Scope(_taskloom.Nursery):
                 self._cancel_scope.cancel(f"interrupted by {type(caught).__name__}")
         _taskloom.token_variable.reset(variable)
         if interrupt is not None and not isinstance(interrupt, Cancelled):
-            body = [*body, interrupt]
-        return self._finish(body, error, interrupt)
+            self._body_failed(interrupt)
+        if waited and error is None and interrupt is None:
+            interrupt = self._cancelled_while_waiting()
+        try:
+            return self._finish(error, interrupt)
+        finally:
+            del error, interrupt  # the traceback of what is raised refers to this frame
 
     async def __aenter__(self) -> Self:
         if _taskloom.current_home() is None and running_loop() is None and not running_trio():
@@ -428,13 +453,15 @@ class Scope(_taskloom.Nursery):
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> bool:
-        body = self._body_ended(error)
+        self._body_ended(error)
         interrupt: BaseException | None = None
+        waited = False
         while True:
             try:
                 # Shielded: the children feel a cancellation from around, this wait does not.
                 with CancelScope(shield=True):
                     while not self._close():
+                        waited = True
                         await self._wait_idle()
                 if self._host is not None:
                     await self._host.leave()
@@ -443,10 +470,15 @@ class Scope(_taskloom.Nursery):
                 # Only a foreign event loop can get in here: its cancellation goes on afterwards.
                 interrupt = caught
                 self._cancel_scope.cancel("the task of the scope was cancelled")
-                if not isinstance(caught, self._cancellations()):
-                    body = [*body, caught]
+                if not isinstance(caught, cancellations_of(self._host)):
+                    self._body_failed(caught)
                     break
-        return self._finish(body, error, interrupt)
+        if waited and error is None and interrupt is None:
+            interrupt = self._cancelled_while_waiting()
+        try:
+            return self._finish(error, interrupt)
+        finally:
+            del error, interrupt  # the traceback of what is raised refers to this frame
 
     def __repr__(self) -> str:
         state = "cancelled" if self.cancelled else "open" if self._is_open else "closed"

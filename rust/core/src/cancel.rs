@@ -26,14 +26,28 @@ pub trait OnCancel: Send + Sync {
 type Callback = std::sync::Arc<dyn OnCancel>;
 type Link = std::sync::Arc<Node>;
 
-#[derive(Default)]
 struct Inner {
     /// This very token was cancelled, not only one above it.
     asked: bool,
     shielded: bool,
     reason: Option<Arc<str>>,
+    /// When somebody will cancel it, on whatever clock; `u64::MAX` for never.
+    deadline: u64,
     callbacks: Slots<Callback>,
     children: Slots<Weak<Node>>,
+}
+
+impl Inner {
+    fn new(shielded: bool) -> Self {
+        Inner {
+            asked: false,
+            shielded,
+            reason: None,
+            deadline: u64::MAX,
+            callbacks: Slots::default(),
+            children: Slots::default(),
+        }
+    }
 }
 
 struct Node {
@@ -72,7 +86,7 @@ impl Token {
     pub fn new() -> Self {
         Token(std::sync::Arc::new(Node {
             cancelled: AtomicBool::new(false),
-            inner: Mutex::new(Inner::default()),
+            inner: Mutex::new(Inner::new(false)),
             parent: None,
         }))
     }
@@ -81,10 +95,7 @@ impl Token {
     pub fn child(&self, shielded: bool) -> Self {
         let child = std::sync::Arc::new(Node {
             cancelled: AtomicBool::new(false),
-            inner: Mutex::new(Inner {
-                shielded,
-                ..Inner::default()
-            }),
+            inner: Mutex::new(Inner::new(shielded)),
             parent: Some((std::sync::Arc::clone(&self.0), Mutex::new(None))),
         });
         let mut inner = self.0.inner.lock();
@@ -160,6 +171,33 @@ impl Token {
         drop(inner);
         spread(&self.0, reason);
         true
+    }
+
+    /// Notes when somebody will cancel this token; `u64::MAX` for never.
+    pub fn note_deadline(&self, at: u64) {
+        self.0.inner.lock().deadline = at;
+    }
+
+    /// The earliest deadline that was noted for this token or above it, up to the first shield;
+    /// 0 if it is cancelled already.
+    pub fn earliest_deadline(&self) -> u64 {
+        if self.is_cancelled() {
+            return 0;
+        }
+        let mut earliest = u64::MAX;
+        let mut next = Some(self);
+        let mut above;
+        while let Some(token) = next {
+            let inner = token.0.inner.lock();
+            earliest = earliest.min(inner.deadline);
+            if inner.shielded {
+                break;
+            }
+            drop(inner);
+            above = token.parent();
+            next = above.as_ref();
+        }
+        earliest
     }
 
     /// Has `callback` called when this token is cancelled. None, and nothing registered, if it is
@@ -287,6 +325,21 @@ mod tests {
             assert_eq!(below.0.reason().as_deref(), Some("because"));
             shielded.set_shielded(false);
             assert!(shielded.is_cancelled() && below.1.is_cancelled());
+        }
+
+        #[test]
+        fn the_earliest_deadline_counts_up_to_a_shield() {
+            let root = Token::new();
+            let middle = root.child(false);
+            let inner = middle.child(false);
+            assert_eq!(inner.earliest_deadline(), u64::MAX);
+            root.note_deadline(5);
+            inner.note_deadline(7);
+            assert_eq!(inner.earliest_deadline(), 5);
+            middle.set_shielded(true);
+            assert_eq!(inner.earliest_deadline(), 7);
+            inner.cancel(None);
+            assert_eq!(inner.earliest_deadline(), 0);
         }
 
         #[test]

@@ -57,6 +57,7 @@ pub fn register(m: &Bound<'_, PyModule>) -> PyResult<()> {
     m.add_function(wrap_pyfunction!(sleep::yield_now, m)?)?;
     m.add_function(wrap_pyfunction!(token::current_token, m)?)?;
     m.add_function(wrap_pyfunction!(token::replace_token, m)?)?;
+    m.add_function(wrap_pyfunction!(token::leave_token, m)?)?;
     m.add_function(wrap_pyfunction!(token::checkpoint_if_cancelled, m)?)?;
     m.add_function(wrap_pyfunction!(task::in_coroutine, m)?)?;
     m.add_function(wrap_pyfunction!(task::current_handle, m)?)?;

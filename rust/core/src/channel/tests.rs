@@ -3,17 +3,27 @@ use crate::sync::atomic::{AtomicUsize, Ordering};
 use crate::sync::{Arc, thread};
 use std::task::Poll;
 
-/// Counts its wakes.
+/// Counts its wakes; made unwanted by a count that no test reaches.
 #[derive(Clone)]
 struct Count(Arc<AtomicUsize>);
+
+const UNWANTED: usize = 1_000;
 
 impl Wake for Count {
     fn wake(&self) {
         self.0.fetch_add(1, Ordering::SeqCst);
     }
+
+    fn is_wanted(&self) -> bool {
+        self.get() < UNWANTED
+    }
 }
 
 impl Count {
+    fn cancel(&self) {
+        self.0.fetch_add(UNWANTED, Ordering::SeqCst);
+    }
+
     fn new() -> Self {
         Count(Arc::new(AtomicUsize::new(0)))
     }
@@ -54,6 +64,29 @@ mod behaviour {
         assert_eq!(c.try_send(7), Ok(()));
         assert_eq!(wakes.get(), 1);
         assert_eq!(receive.poll(&c, || wakes.clone()), Poll::Ready(Ok(7)));
+    }
+
+    #[test]
+    fn a_waiter_whose_owner_was_cancelled_is_passed_over() {
+        let (c, first, second) = (channel(0), Count::new(), Count::new());
+        let (mut early, mut late) = (Receiving::default(), Receiving::default());
+        assert!(early.poll(&c, || first.clone()).is_pending());
+        assert!(late.poll(&c, || second.clone()).is_pending());
+        first.cancel();
+        assert_eq!(c.try_send(7), Ok(()));
+        assert_eq!(late.poll(&c, || second.clone()), Poll::Ready(Ok(7)));
+        assert!(early.poll(&c, || first.clone()).is_pending());
+        early.leave(&c);
+
+        let (first, second) = (Count::new(), Count::new());
+        let (mut early, mut late) = (Sending::one(1), Sending::many([2, 3].into()));
+        assert!(early.poll(&c, || first.clone()).is_pending());
+        assert!(late.poll(&c, || second.clone()).is_pending());
+        first.cancel();
+        assert_eq!(c.try_receive(), Ok(2));
+        second.cancel();
+        assert_eq!(c.try_receive(), Err(ReceiveError::Empty));
+        assert!(early.leave(&c) && late.leave(&c));
     }
 
     #[test]

@@ -12,6 +12,12 @@ use crate::sync::{Arc, Mutex};
 /// held, at most once for each waiter that was served.
 pub trait Wake: Send + Sync + 'static {
     fn wake(&self);
+
+    /// Whether the owner still wants to be served. False once it was cancelled where it waits: then it
+    /// will leave by itself, and what would be its goes to the next in line.
+    fn is_wanted(&self) -> bool {
+        true
+    }
 }
 
 /// What became of a suspended operation.
@@ -50,11 +56,11 @@ impl<T, W: Wake> Waiter<T, W> {
         })
     }
 
-    /// Serves the waiter with what `outcome` makes, unless somebody was first; then `outcome` is
-    /// not called.
+    /// Serves the waiter with what `outcome` makes, unless somebody was first or its owner was
+    /// cancelled; then `outcome` is not called.
     pub(super) fn claim_with(&self, arm: usize, outcome: impl FnOnce() -> Outcome<T>) -> bool {
         let mut slot = self.slot.lock();
-        if !matches!(*slot, Slot::Waiting) {
+        if !matches!(*slot, Slot::Waiting) || !self.wake.is_wanted() {
             return false;
         }
         *slot = Slot::Served(arm, outcome());
@@ -64,15 +70,16 @@ impl<T, W: Wake> Waiter<T, W> {
     /// Serves the waiter with `item`, or gives it back.
     pub(super) fn give(&self, arm: usize, item: T) -> Result<(), T> {
         let mut slot = self.slot.lock();
-        if !matches!(*slot, Slot::Waiting) {
+        if !matches!(*slot, Slot::Waiting) || !self.wake.is_wanted() {
             return Err(item);
         }
         *slot = Slot::Served(arm, Outcome::Item(item));
         Ok(())
     }
 
+    /// Whether it may be served.
     pub(super) fn is_waiting(&self) -> bool {
-        matches!(*self.slot.lock(), Slot::Waiting)
+        matches!(*self.slot.lock(), Slot::Waiting) && self.wake.is_wanted()
     }
 
     /// Whether an outcome is there to be taken.

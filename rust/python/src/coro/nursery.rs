@@ -219,6 +219,11 @@ impl Nursery {
         self.0.child_failed(error);
     }
 
+    /// The body has failed, or was interrupted.
+    fn _body_failed(&self, error: Py<PyAny>) {
+        self.0.state.lock().errors.push(error);
+    }
+
     /// What ends when no child is left; None if there is none now.
     fn _idle_wait(&self, py: Python<'_>) -> PyResult<Option<Py<Wait>>> {
         let wait = Py::new(py, Wait::new())?;
@@ -235,10 +240,10 @@ impl Nursery {
         Ok(Some(wait))
     }
 
-    /// The errors of children so far, in the order in which they happened.
-    fn _errors(&self, py: Python<'_>) -> Vec<Py<PyAny>> {
-        let state = self.0.state.lock();
-        state.errors.iter().map(|e| e.clone_ref(py)).collect()
+    /// Takes the errors so far, in the order in which they happened. Kept here, they would be out of
+    /// the garbage collector's sight, and their tracebacks refer to the scope.
+    fn _take_errors(&self) -> Vec<Py<PyAny>> {
+        std::mem::take(&mut self.0.state.lock().errors)
     }
 }
 

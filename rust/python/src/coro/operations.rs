@@ -92,7 +92,7 @@ impl Operation for ReceivePlan {
 
 /// For polls that cannot have to wait anew.
 fn unreachable_waker() -> Waker {
-    Waker::Thread(std::sync::Arc::default())
+    Waker::Thread(std::sync::Arc::default(), None)
 }
 
 /// The awaitable of a receive.

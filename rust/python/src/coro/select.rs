@@ -101,7 +101,7 @@ impl Operation for SelectPlan {
         if !self.waited {
             return Poll::Pending;
         }
-        self.poll(py, || Waker::Thread(std::sync::Arc::default()))
+        self.poll(py, || Waker::Thread(std::sync::Arc::default(), None))
     }
 
     fn leave(&mut self, py: Python<'_>) -> Option<PyResult<Py<PyAny>>> {

@@ -59,14 +59,31 @@ impl Expire for Alarm {
 pub struct Sleeping {
     seconds: f64,
     set: Option<(Arc<Clock>, u64, Deadline)>,
+    /// There is no time to wait for, and others have had their turn.
+    gave_way: bool,
+}
+
+impl Sleeping {
+    fn new(seconds: f64) -> Self {
+        Sleeping {
+            seconds,
+            set: None,
+            gave_way: false,
+        }
+    }
 }
 
 impl Operation for Sleeping {
     fn poll(&mut self, py: Python<'_>, wake: impl FnOnce() -> Waker) -> Poll<PyResult<Py<PyAny>>> {
+        if self.only_gives_way() {
+            self.gave_way = true;
+            wake().wake();
+            return Poll::Pending;
+        }
         let clock = clock_here();
         let at = clock
             .now()
-            .saturating_add(suspend::nanoseconds(self.seconds.max(0.0)));
+            .saturating_add(suspend::nanoseconds(self.seconds));
         let alarm = Arc::new(Alarm {
             waker: Mutex::new(Some(wake())),
         });
@@ -87,8 +104,13 @@ impl Operation for Sleeping {
                 self.leave(py);
                 Poll::Ready(Ok(py.None()))
             }
+            None if self.gave_way => Poll::Ready(Ok(py.None())),
             _ => Poll::Pending,
         }
+    }
+
+    fn only_gives_way(&self) -> bool {
+        self.seconds <= 0.0
     }
 
     fn leave(&mut self, _py: Python<'_>) -> Option<PyResult<Py<PyAny>>> {
@@ -109,6 +131,8 @@ awaitable!(Sleep {});
 
 /// Suspends the calling coroutine for `seconds`, the time of other coroutines: await it.
 ///
+/// With nothing to wait for (0 or less) it gives way, as `yield_now` does.
+///
 /// >>> import taskloom
 /// >>> async def main():
 /// ...     await taskloom.sleep(0.001)
@@ -116,14 +140,14 @@ awaitable!(Sleep {});
 #[pyfunction]
 pub fn sleep(seconds: f64) -> Sleep {
     Sleep {
-        state: Suspended::new(Sleeping { seconds, set: None }),
+        state: Suspended::new(Sleeping::new(seconds)),
     }
 }
 
 /// Blocks the calling thread for `seconds`, or until its scope is cancelled.
 #[pyfunction]
 pub fn sleep_blocking(py: Python<'_>, seconds: f64) -> PyResult<()> {
-    let mut operation = Sleeping { seconds, set: None };
+    let mut operation = Sleeping::new(seconds);
     suspend::block(py, &mut operation, None)?;
     Ok(())
 }
@@ -145,6 +169,10 @@ impl Operation for Yielding {
             wake().wake();
         }
         Poll::Pending
+    }
+
+    fn only_gives_way(&self) -> bool {
+        true
     }
 
     fn poll_now(&mut self, py: Python<'_>) -> Poll<PyResult<Py<PyAny>>> {

@@ -26,22 +26,32 @@ use taskloom_core::pool::Worker;
 /// How whoever waits is told to look again.
 pub enum Waker {
     Task(Arc<Task>),
-    Thread(Arc<Event>),
-    /// A callable of a foreign event loop, safe to call from any thread.
-    Call(Py<PyAny>),
+    /// A thread, and the innermost token there.
+    Thread(Arc<Event>, Option<Token>),
+    /// A callable of a foreign event loop, safe to call from any thread, and the innermost token.
+    Call(Py<PyAny>, Option<Token>),
 }
 
 impl Wake for Waker {
     fn wake(&self) {
         match self {
             Waker::Task(task) => task.wake(),
-            Waker::Thread(event) => event.set(),
-            Waker::Call(call) => {
+            Waker::Thread(event, _) => event.set(),
+            Waker::Call(call, _) => {
                 Python::attach(|py| {
                     if let Err(error) = call.call0(py) {
                         error.write_unraisable(py, Some(call.bind(py)));
                     }
                 });
+            }
+        }
+    }
+
+    fn is_wanted(&self) -> bool {
+        match self {
+            Waker::Task(task) => !task.is_doomed(),
+            Waker::Thread(_, token) | Waker::Call(_, token) => {
+                !token.as_ref().is_some_and(Token::is_cancelled)
             }
         }
     }
@@ -51,8 +61,8 @@ impl Waker {
     pub fn clone_ref(&self, py: Python<'_>) -> Self {
         match self {
             Waker::Task(task) => Waker::Task(Arc::clone(task)),
-            Waker::Thread(event) => Waker::Thread(Arc::clone(event)),
-            Waker::Call(call) => Waker::Call(call.clone_ref(py)),
+            Waker::Thread(event, token) => Waker::Thread(Arc::clone(event), token.clone()),
+            Waker::Call(call, token) => Waker::Call(call.clone_ref(py), token.clone()),
         }
     }
 }
@@ -68,6 +78,11 @@ pub trait Operation {
 
     /// As `poll`, but arranges nothing.
     fn poll_now(&mut self, py: Python<'_>) -> Poll<PyResult<Py<PyAny>>>;
+
+    /// Whether it waits for nothing, but lets others have their turn.
+    fn only_gives_way(&self) -> bool {
+        false
+    }
 
     /// Gives up waiting; to be called before it is dropped if it was pending. Its result, if it has
     /// happened all the same since it was last polled, as it can on another thread: an item that
@@ -129,7 +144,7 @@ impl<O: Operation> Suspended<O> {
         if task.spend() {
             return Ok(Step::Yield(py.None()));
         }
-        match self.operation.poll(py, || Waker::Task(task.arc())) {
+        match self.operation.poll(py, || task.waker()) {
             Poll::Ready(result) => {
                 self.place = Place::Over;
                 result.map(Step::Return)
@@ -154,7 +169,7 @@ impl<O: Operation> Suspended<O> {
                 "awaited on a taskloom pool first and now resumed by something else",
             ));
         };
-        if task.is_cancelled() {
+        if task.is_cancelled() || task.is_doomed() {
             self.place = Place::Over;
             return match self.operation.leave(py) {
                 Some(result) => result.map(Step::Return),
@@ -175,8 +190,19 @@ impl<O: Operation> Suspended<O> {
             self.place = Place::Over;
             return result.map(Step::Return);
         }
+        if self.operation.only_gives_way() {
+            // By the loop's own means: a wake that comes before the wait would end it unawaited.
+            let iterator = hosts(py)?.call_method0("give_way")?.unbind();
+            let nobody = || Waker::Thread(Arc::default(), None);
+            self.place = Place::Foreign(iterator, None);
+            if let Poll::Ready(result) = self.operation.poll(py, nobody) {
+                self.place = Place::Over;
+                return result.map(Step::Return);
+            }
+            return self.forward(py, None);
+        }
         let (iterator, wake) = park(py)?;
-        let waker = Waker::Call(wake);
+        let waker = Waker::Call(wake, token.clone());
         let on_cancel = waker.clone_ref(py);
         match self.operation.poll(py, || waker) {
             Poll::Ready(result) => {
@@ -284,12 +310,17 @@ pub fn block<O: Operation>(
     let clock = lent::clock().unwrap_or_else(|| Arc::clone(timer::real_clock()));
     let started = clock.now();
     let elapsed = || Duration::from_nanos(clock.now().saturating_sub(started));
-    if let Poll::Ready(result) = operation.poll(py, || Waker::Thread(Arc::clone(&event))) {
+    let waker = || Waker::Thread(Arc::clone(&event), token.clone());
+    if let Poll::Ready(result) = operation.poll(py, waker) {
         return result;
     }
     let registered = token.as_ref().map(|token| {
-        let waker = Waker::Thread(Arc::clone(&event));
-        token.on_cancel(Arc::new(WakeOnCancel(waker)))
+        let waker = Waker::Thread(Arc::clone(&event), None);
+        let registration = token.on_cancel(Arc::new(WakeOnCancel(waker)));
+        if registration.is_none() {
+            event.set(); // cancelled meanwhile
+        }
+        registration
     });
     let result = loop {
         let left = timeout.map(|timeout| timeout.saturating_sub(elapsed()));

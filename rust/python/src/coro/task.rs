@@ -86,6 +86,8 @@ pub struct Task {
     state: AtomicU8,
     /// Cancelled by its handle before it had a token of its own.
     asked: AtomicBool,
+    /// Cancelled where it waits: it will leave there, so nothing is to be handed to it any more.
+    doomed: AtomicBool,
     /// The pool's worker that steps it, plus one; 0 before the first step.
     worker: AtomicU32,
     owner: Owner,
@@ -119,6 +121,7 @@ impl Task {
         Arc::new(Task {
             state: AtomicU8::new(QUEUED),
             asked: AtomicBool::new(false),
+            doomed: AtomicBool::new(false),
             worker: AtomicU32::new(0),
             owner,
             future,
@@ -191,6 +194,12 @@ impl Task {
     #[inline]
     pub fn is_cancelled(&self) -> bool {
         self.innermost().is_cancelled() || self.asked.load(Ordering::Relaxed) || self.was_wanted()
+    }
+
+    /// Whether it was cancelled where it waits; from any thread. Whoever was told so before it came
+    /// to serve the task does not serve it.
+    pub fn is_doomed(&self) -> bool {
+        self.doomed.load(Ordering::Relaxed) || self.asked.load(Ordering::Relaxed)
     }
 
     /// What an await raises when `is_cancelled`.
@@ -412,6 +421,7 @@ impl Task {
 
 impl OnCancel for Task {
     fn cancelled(&self) {
+        self.doomed.store(true, Ordering::Relaxed);
         // SAFETY: the callback is held by its token as an `Arc<Task>`, so the count is at least one
         // and the pointer came from an `Arc`.
         let task = unsafe {

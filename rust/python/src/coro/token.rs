@@ -51,6 +51,7 @@ impl Expire for CancelAtDeadline {
 /// A deadline that was set on a token.
 #[pyclass(frozen, module = "taskloom._taskloom")]
 pub struct TokenDeadline {
+    token: cancel::Token,
     clock: Arc<Clock>,
     deadline: Option<Deadline>,
 }
@@ -58,6 +59,7 @@ pub struct TokenDeadline {
 #[pymethods]
 impl TokenDeadline {
     fn forget(&self) {
+        self.token.note_deadline(u64::MAX);
         if let Some(deadline) = self.deadline {
             self.clock.forget(deadline);
         }
@@ -128,8 +130,26 @@ impl Token {
     fn cancel_at(&self, at: f64) -> TokenDeadline {
         let clock = clock_here();
         let callback = Arc::new(CancelAtDeadline(self.0.clone()));
+        // Noted as bits, to be told exactly as it was given: those of floats above zero are in
+        // the order of their values.
+        self.0.note_deadline(at.max(0.0).to_bits());
         let deadline = clock.set(suspend::nanoseconds(at), callback);
-        TokenDeadline { clock, deadline }
+        let token = self.0.clone();
+        TokenDeadline {
+            token,
+            clock,
+            deadline,
+        }
+    }
+
+    /// When it will be cancelled, by its own deadline or one above it, in seconds; infinity for never,
+    /// minus infinity if it has been.
+    fn earliest_deadline(&self) -> f64 {
+        match self.0.earliest_deadline() {
+            0 => f64::NEG_INFINITY,
+            u64::MAX => f64::INFINITY,
+            bits => f64::from_bits(bits),
+        }
     }
 
     /// Raises Cancelled if the token is cancelled.
@@ -181,6 +201,19 @@ pub fn current_token(py: Python<'_>) -> PyResult<Option<Token>> {
 pub fn replace_token(token: &Token) -> Option<Token> {
     let task = task::current()?;
     Some(Token(task.replace_token(token.0.clone())))
+}
+
+/// Makes `before` the innermost token of the calling coroutine again. False, and nothing changed, if
+/// `token` is not the innermost one there.
+#[pyfunction]
+pub fn leave_token(token: &Token, before: &Token) -> bool {
+    match task::current() {
+        Some(task) if task.token().is_same(&token.0) => {
+            task.replace_token(before.0.clone());
+            true
+        }
+        _ => false,
+    }
 }
 
 /// Raises Cancelled if the innermost scope here is cancelled.

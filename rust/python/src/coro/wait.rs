@@ -70,11 +70,12 @@ pub struct Setter(Arc<Mutex<Shared>>);
 
 #[pymethods]
 impl Setter {
-    /// Ends the wait with a value. False if it has ended or was given up.
+    /// Ends the wait with a value. False if it has ended, was given up, or is cancelled.
     #[pyo3(signature = (value = None))]
     pub fn set(&self, value: Option<Py<PyAny>>) -> bool {
         let mut shared = self.0.lock();
-        if shared.set || shared.left {
+        let unwanted = |waker: &Waker| !waker.is_wanted();
+        if shared.set || shared.left || shared.waker.as_ref().is_some_and(unwanted) {
             return false;
         }
         shared.set = true;

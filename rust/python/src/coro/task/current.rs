@@ -1,10 +1,12 @@
 //! Which task this thread is stepping.
 
 use super::{Owner, Task};
+use crate::coro::suspend::Waker;
 use pyo3::prelude::*;
 use std::cell::Cell;
 use std::marker::PhantomData;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Instant;
 
 /// How many of our awaits may complete at once in a step before a coroutine lets others go first.
@@ -68,6 +70,13 @@ impl Current {
             step.slice.set(Some(began));
             began
         })
+    }
+
+    /// What wakes it from the wait that it is about to begin. A cancellation that comes at this
+    /// moment is found when it parks.
+    pub fn waker(&self) -> Waker {
+        self.doomed.store(false, Ordering::Relaxed);
+        Waker::Task(self.arc())
     }
 }
 

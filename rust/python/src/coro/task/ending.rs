@@ -126,7 +126,7 @@ impl Task {
         // SAFETY: as above.
         unsafe { self.inner() }.registration = registered;
         if registered.is_none() {
-            self.wake();
+            OnCancel::cancelled(&**self);
         }
     }
 

@@ -1,0 +1,452 @@
+"""Rules that trio and anyio publish for cancellation, scopes and limits, shown by ours."""
+
+from __future__ import annotations
+
+import gc
+import math
+import weakref
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import taskloom
+from taskloom import (
+    Cancelled,
+    CancelScope,
+    CapacityLimiter,
+    Channel,
+    Condition,
+    Lock,
+    Scope,
+    Semaphore,
+    fail_after,
+    move_on_after,
+    shield,
+    sleep,
+)
+
+Run = Callable[..., Any]
+
+
+# Cancelled waits are served no more
+
+
+def test_an_item_sent_after_a_receiver_was_cancelled_is_not_handed_to_it(run: Run) -> None:
+    async def main() -> str:
+        sender, receiver = Channel[str](1).split()
+        with sender, receiver:
+            async with Scope() as scope:
+                with CancelScope() as limit:
+                    scope.spawn(cancel_then_send, limit, sender)
+                    await receiver.receive()
+                assert limit.cancelled_caught
+            return receiver.receive_nowait()
+
+    async def cancel_then_send(limit: CancelScope, sender: taskloom.Sender[str]) -> None:
+        await sleep(1)
+        limit.cancel()
+        sender.send_nowait("item")
+
+    assert run(main) == "item"
+
+
+def test_an_item_sent_before_the_receiver_was_cancelled_is_received(run: Run) -> None:
+    async def main() -> str:
+        sender, receiver = Channel[str](0).split()
+        with sender, receiver:
+            async with Scope() as scope:
+                with CancelScope() as limit:
+                    scope.spawn(send_then_cancel, limit, sender)
+                    return await receiver.receive()
+        raise AssertionError("not reached")
+
+    async def send_then_cancel(limit: CancelScope, sender: taskloom.Sender[str]) -> None:
+        await sleep(1)
+        sender.send_nowait("item")
+        limit.cancel()
+
+    assert run(main) == "item"
+
+
+def test_an_item_of_a_cancelled_sender_is_not_received(run: Run) -> None:
+    async def main() -> list[str]:
+        sender, receiver = Channel[str](0).split()
+        with sender, receiver:
+            async with Scope() as scope:
+                cancelled = scope.spawn(sender.send, "cancelled")
+                await sleep(1)
+                scope.spawn(sender.send, "sent")
+                await sleep(1)
+                cancelled.cancel()
+                return [receiver.receive_nowait()]
+
+    assert run(main) == ["sent"]
+
+
+@pytest.mark.parametrize("make", [Lock, lambda: Semaphore(1), lambda: CapacityLimiter(1)])
+def test_a_release_after_the_next_in_line_was_cancelled_passes_it_over(
+    run: Run, make: Callable[[], Any]
+) -> None:
+    async def main() -> list[str]:
+        one_at_a_time, log = make(), list[str]()
+
+        async def use(name: str) -> None:
+            async with one_at_a_time:
+                log.append(name)
+
+        await one_at_a_time.acquire()
+        async with Scope() as scope:
+            first = scope.spawn(use, "first")
+            await sleep(1)
+            scope.spawn(use, "second")
+            await sleep(1)
+            first.cancel()
+            one_at_a_time.release()
+        await one_at_a_time.acquire()
+        return log
+
+    assert run(main) == ["second"]
+
+
+def test_a_notification_after_its_first_waiter_was_cancelled_goes_to_the_next(run: Run) -> None:
+    async def main() -> list[str]:
+        condition, log = Condition(), list[str]()
+
+        async def wait(name: str) -> None:
+            async with condition:
+                await condition.wait()
+                log.append(name)
+
+        async with Scope() as scope:
+            first = scope.spawn(wait, "first")
+            await sleep(1)
+            scope.spawn(wait, "second")
+            await sleep(1)
+            async with condition:
+                first.cancel()
+                condition.notify()
+        return log
+
+    assert run(main) == ["second"]
+
+
+def test_a_cancelled_wait_in_a_shield_is_served(run: Run) -> None:
+    async def main() -> str:
+        sender, receiver = Channel[str](0).split()
+        with sender, receiver:
+            async with Scope() as scope:
+                with CancelScope() as limit:
+                    scope.spawn(cancel_then_send, limit, sender)
+                    with shield():
+                        return await receiver.receive()
+        raise AssertionError("not reached")
+
+    async def cancel_then_send(limit: CancelScope, sender: taskloom.Sender[str]) -> None:
+        await sleep(1)
+        limit.cancel()
+        await sender.send("item")
+
+    assert run(main) == "item"
+
+
+def test_who_was_cancelled_once_is_served_in_a_later_wait(run: Run) -> None:
+    async def main() -> int:
+        sender, receiver = Channel[int](0).split()
+        with sender, receiver:
+            with move_on_after(1):
+                await receiver.receive()
+            async with Scope() as scope:
+                scope.spawn(sender.send, 1)
+                return await receiver.receive()
+
+    assert run(main) == 1
+
+
+# Leaving a scope is a wait
+
+
+def test_leaving_raises_when_it_was_cancelled_from_around_while_it_waited(run: Run) -> None:
+    async def main() -> list[str]:
+        log = []
+        with move_on_after(1) as limit:
+            async with Scope() as scope:
+                scope.spawn(sleep, 60)
+            log.append("not reached")
+        return [*log, f"caught: {limit.cancelled_caught}"]
+
+    assert run(main) == ["caught: True"]
+
+
+def test_leaving_says_that_it_caught_a_cancellation_that_came_while_it_waited(run: Run) -> None:
+    async def main() -> bool:
+        async with Scope() as scope:
+            scope.spawn(sleep, 60)
+            scope.spawn(cancel, scope)
+        return scope.cancel_scope.cancelled_caught
+
+    async def cancel(scope: Scope) -> None:
+        await sleep(1)
+        scope.cancel()
+
+    assert run(main)
+
+
+def test_leaving_with_nothing_to_wait_for_raises_nothing_though_cancelled(run: Run) -> None:
+    async def main() -> bool:
+        with CancelScope() as around:
+            around.cancel()
+            async with Scope():
+                pass
+            return True
+        raise AssertionError("not reached")
+
+    assert run(main)
+
+
+def test_plain_code_leaves_a_cancelled_scope_by_cancelled_too() -> None:
+    def wait() -> None:
+        while True:
+            taskloom.checkpoint()
+
+    reached = False
+    with CancelScope() as around:
+        with Scope() as scope:
+            scope.spawn(wait)
+            around.cancel()
+        reached = True
+    assert around.cancelled_caught
+    assert not reached
+
+
+# Errors
+
+
+def test_a_bodys_error_stands_where_it_happened_among_its_childrens(run: Run) -> None:
+    async def fail_late(name: str) -> None:
+        try:
+            await sleep(1)
+        finally:
+            raise ValueError(name)
+
+    async def main() -> list[str]:
+        try:
+            async with Scope() as scope:
+                scope.spawn(fail_late, "child")
+                try:
+                    await sleep(60)
+                finally:
+                    raise ValueError("body")
+        except ExceptionGroup as group:
+            return [str(error) for error in group.exceptions]
+        return []
+
+    assert run(main) == ["child", "body"]
+
+
+def test_what_is_left_of_a_group_keeps_the_groups_cause_and_context(run: Run) -> None:
+    async def main() -> tuple[object, object]:
+        cause, context = KeyError("cause"), KeyError("context")
+        try:
+            with CancelScope() as scope:
+                scope.cancel()
+                try:
+                    await sleep(0)
+                except Cancelled as cancelled:
+                    group = BaseExceptionGroup("both", [ValueError(), cancelled])
+                    group.__context__ = context
+                    group.__cause__ = cause
+                    group.with_traceback(None)
+                    raise group from cause
+        except ExceptionGroup as left:
+            return left.__cause__ is cause, left.__context__ is group.__context__
+        return None, None
+
+    assert run(main) == (True, True)
+
+
+@pytest.mark.parametrize("where", ["body", "child"])
+def test_a_scope_whose_errors_came_out_is_garbage_when_they_are(run: Run, where: str) -> None:
+    class Witness:
+        pass
+
+    witnesses = []
+
+    async def main() -> None:
+        witness = Witness()
+        witnesses.append(weakref.ref(witness))
+
+        async def fail() -> None:
+            raise ValueError(repr(scope), witness)
+
+        async with Scope() as scope:
+            if where == "child":
+                scope.spawn(fail)
+            else:
+                await fail()
+
+    with pytest.raises(ExceptionGroup):
+        run(main)
+    gc.collect()
+    assert [witness() for witness in witnesses] == [None]
+
+
+# Cancel scopes
+
+
+def test_scopes_are_left_in_the_reverse_order_of_entering(run: Run) -> None:
+    async def main() -> None:
+        outer, inner = CancelScope(), CancelScope()
+        outer.__enter__()
+        inner.__enter__()
+        with pytest.raises(RuntimeError, match="reverse order"):
+            outer.__exit__(None, None, None)
+        inner.__exit__(None, None, None)
+        outer.__exit__(None, None, None)
+
+    run(main)
+
+
+def test_a_scope_is_left_by_the_task_that_entered_it(run: Run) -> None:
+    async def leave(limit: CancelScope) -> None:
+        with pytest.raises(RuntimeError, match="the task that entered"):
+            limit.__exit__(None, None, None)
+
+    async def main() -> None:
+        with CancelScope() as limit:
+            async with Scope() as scope:
+                scope.spawn(leave, limit)
+
+    run(main)
+
+
+def test_a_scope_cannot_be_left_before_it_was_entered_nor_twice() -> None:
+    scope = CancelScope()
+    with pytest.raises(RuntimeError, match="not entered"):
+        scope.__exit__(None, None, None)
+    with scope:
+        pass
+    with pytest.raises(RuntimeError, match="has been left"):
+        scope.__exit__(None, None, None)
+
+
+def test_the_effective_deadline_is_the_earliest_around(run: Run) -> None:
+    async def main() -> list[float]:
+        seen = [taskloom.current_effective_deadline()]
+        with move_on_after(10) as outer:
+            with move_on_after(5):
+                seen.append(taskloom.current_effective_deadline())
+            with move_on_after(20):
+                seen.append(taskloom.current_effective_deadline())
+                outer.deadline = 15
+                seen.append(taskloom.current_effective_deadline())
+        return seen
+
+    assert run(main) == [math.inf, 5, 10, 15]
+
+
+def test_a_shield_hides_the_deadlines_around_it(run: Run) -> None:
+    async def main() -> list[float]:
+        with move_on_after(1) as outer, move_on_after(50, shield=True):
+            seen = [taskloom.current_effective_deadline()]
+            outer.cancel()
+            seen.append(taskloom.current_effective_deadline())
+        return seen
+
+    assert run(main) == [50, 50]
+
+
+def test_the_effective_deadline_of_a_cancelled_scope_has_passed(run: Run) -> None:
+    async def main() -> float:
+        with CancelScope() as scope:
+            scope.cancel()
+            return taskloom.current_effective_deadline()
+        raise AssertionError("not reached")
+
+    assert run(main) == -math.inf
+
+
+def test_a_child_knows_the_deadline_of_its_scope(run: Run) -> None:
+    async def ask() -> float:
+        return taskloom.current_effective_deadline()
+
+    async def main() -> float:
+        with fail_after(7):
+            async with Scope() as scope:
+                future = scope.spawn(ask)
+        return future.result()
+
+    assert run(main) == 7
+
+
+# Giving way
+
+
+def test_a_sleep_of_nothing_gives_way(run: Run) -> None:
+    async def main() -> bool:
+        ran = []
+
+        async def other() -> None:
+            ran.append(True)
+
+        async with Scope() as scope:
+            scope.spawn(other)
+            while not ran:
+                await sleep(0)
+        return True
+
+    assert run(main)
+
+
+def test_a_sleep_of_nothing_is_cancelled(run: Run) -> None:
+    async def main() -> bool:
+        with CancelScope() as scope:
+            scope.cancel()
+            await sleep(0)
+        return scope.cancelled_caught
+
+    assert run(main)
+
+
+# Limiters
+
+
+def test_a_limiter_of_nothing_admits_nobody_until_it_is_raised(run: Run) -> None:
+    async def main() -> list[float]:
+        limiter = CapacityLimiter(0)
+        with pytest.raises(taskloom.errors.WouldBlock):
+            limiter.acquire_nowait()
+
+        async def raise_it() -> None:
+            await sleep(1)
+            limiter.total_tokens = 1
+
+        async with Scope() as scope:
+            scope.spawn(raise_it)
+            async with limiter:
+                return [taskloom.current_time(), limiter.available_tokens]
+
+    assert run(main) == [1, 0]
+
+
+def test_a_limiter_without_a_limit_counts_its_borrowers_all_the_same() -> None:
+    limiter = CapacityLimiter(math.inf)
+    for borrower in range(3):
+        limiter.acquire_nowait(on_behalf_of=borrower)
+    assert (limiter.borrowed_tokens, limiter.available_tokens) == (3, math.inf)
+    limiter.total_tokens = 2
+    assert limiter.available_tokens == -1
+
+
+@pytest.mark.parametrize(("total", "error"), [(-1, ValueError), (1.5, TypeError), ("2", TypeError)])
+def test_a_wrong_total_is_refused(total: Any, error: type[Exception]) -> None:
+    with pytest.raises(error, match="total_tokens"):
+        CapacityLimiter(total)
+
+
+def test_a_conditions_lock_can_be_taken_without_waiting() -> None:
+    condition = Condition()
+    condition.acquire_nowait()
+    assert condition.locked()
+    condition.release()
+    condition.acquire_blocking(timeout=1)
+    condition.release()
