@@ -15,6 +15,7 @@ import threading
 import time
 import weakref
 from collections.abc import Callable
+from contextvars import Context
 from typing import Any, Protocol
 
 from taskloom import _taskloom
@@ -88,7 +89,9 @@ class Workers:
             # Spares come and go, and some threads never started.
             self.threads.difference_update([old for old in self.threads if not old.is_alive()])
             self.threads.add(thread)
-            thread.start()
+            # In an empty context: where threads inherit one (free-threaded builds, by default) it
+            # would keep the starter's variables alive for as long as it lives.
+            Context().run(thread.start)
 
     def alive(self) -> list[threading.Thread]:
         """The threads that work."""

@@ -84,6 +84,18 @@ def test_change_after_a_submit_is_not_seen_by_it(executor: Executor) -> None:
     assert (early.result(), late.result()) == (1, 2)
 
 
+def test_workers_start_in_an_empty_context() -> None:
+    seen: list[int] = []
+
+    def start() -> None:
+        variable.set(1)
+        with Executor(1, initializer=lambda: seen.append(variable.get())) as executor:
+            assert executor.submit(variable.get).result() == 1
+
+    contextvars.copy_context().run(start)
+    assert seen == [0]
+
+
 def test_value_goes_with_the_last_task_that_needs_it(executor: Executor) -> None:
     class Value:
         pass

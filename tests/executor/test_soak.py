@@ -89,7 +89,8 @@ def storm(waves: int, size: int) -> None:
         assert executor.queue_depth == 0
         # What Python's allocator keeps for later swings by tens of MiB with the height of a wave.
         assert resident() - memory < 64 * MIB
-        assert sys.getallocatedblocks() - blocks < 5_000
+        # Threads of a build without a GIL keep some thousands for later.
+        assert sys.getallocatedblocks() - blocks < 20_000
 
 
 def cycles(count: int) -> None:

@@ -65,7 +65,7 @@ def background_loop() -> asyncio.AbstractEventLoop:
                     _close(loop)
 
             thread = threading.Thread(target=main, name="taskloom-aio", daemon=True)
-            thread.start()
+            contextvars.Context().run(thread.start)  # it keeps nobody's context variables
             ready.wait()
             _running = (loop, thread)
         return _running[0]

@@ -19,6 +19,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Sequence
+from contextvars import Context
 from typing import Final
 
 from taskloom.errors import BrokenExecutor, ProcessDied
@@ -139,7 +140,7 @@ class Manager:
         self._thread = threading.Thread(
             target=self._manage, name="taskloom-process-manager", daemon=True
         )
-        self._thread.start()
+        Context().run(self._thread.start)  # it keeps nobody's context variables
 
     def _wake(self) -> None:
         with contextlib.suppress(BlockingIOError, OSError):  # full: it will wake anyway
