@@ -61,6 +61,9 @@ class Workers:
         initargs: tuple[Any, ...],
         exit_timeout: float | None,
         prepare: Callable[[int], object] | None = None,
+        *,
+        leave: Callable[[], object] | None = None,
+        share: Callable[[], int] = lambda: 1,
     ) -> None:
         # The end is the standard library's own name, which log filters look for.
         self.prefix = prefix or f"taskloom.ThreadPoolExecutor-{_serial()}"
@@ -69,6 +72,10 @@ class Workers:
         self.exit_timeout = exit_timeout
         # Called by each thread with its worker's number, before all else.
         self.prepare = prepare
+        # Called by each thread that was prepared, when it leaves.
+        self.leave = leave
+        # How many processors each worker has for itself, to be shared by what it starts.
+        self.share = share
         self.threads: set[threading.Thread] = set()
         # Held while a thread is started, which any worker may do: until then it cannot be joined.
         self._starting = threading.RLock()
@@ -101,8 +108,16 @@ class Workers:
     def _main(self, index: int, entry: Entry) -> None:
         if not entry.begin():
             return
+        _here.workers = self
         if self.prepare is not None:
             self.prepare(index)
+        try:
+            self._work(entry)
+        finally:
+            if self.leave is not None:
+                self.leave()
+
+    def _work(self, entry: Entry) -> None:
         if self.initializer is not None:
             try:
                 self.initializer(*self.initargs)
@@ -124,6 +139,20 @@ class Workers:
         """Drops the threads, which do not exist in this process any more."""
         self.threads = set()
         self._starting = threading.RLock()
+
+
+class _Here(threading.local):
+    """The workers that this thread is one of."""
+
+    workers: Workers | None = None
+
+
+_here = _Here()
+
+
+def share_here() -> int | None:
+    """The processors that this worker has for itself; None on any other thread."""
+    return None if _here.workers is None else _here.workers.share()
 
 
 _all: weakref.WeakSet[Workers] = weakref.WeakSet()
@@ -154,7 +183,7 @@ def describe(thread: threading.Thread) -> str:
     frame = sys._current_frames().get(thread.ident or 0)
     task = None
     while frame is not None:
-        if frame.f_code is Workers._main.__code__:
+        if frame.f_code is Workers._work.__code__:
             break
         task, frame = frame, frame.f_back
     if task is None:

@@ -7,6 +7,7 @@ import time
 import weakref
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import TYPE_CHECKING, Any, Literal, ParamSpec, TypeVar, final
 
 from taskloom import _taskloom
@@ -16,7 +17,7 @@ from taskloom._resolving import Base, resolve, resolved_options
 from taskloom._running import Running
 from taskloom._submission import Desk
 from taskloom._taskloom import Future, Plan
-from taskloom._workers import Workers, is_exiting, register
+from taskloom._workers import Workers, is_exiting, register, share_here
 from taskloom.errors import OptionError
 from taskloom.scheduling.config import ExecutorConfig, settle
 from taskloom.task import Options, Task
@@ -43,6 +44,13 @@ worker_count = _taskloom.worker_count
 
 
 _taskloom._know_task(Task)
+
+
+def _share(budget: int | None, workers: int) -> int:
+    """The processors for each of so many workers; None are all that the process may use."""
+    from taskloom.scheduling.cpus import cpu_count
+
+    return max(1, (cpu_count() if budget is None else budget) // workers)
 
 
 @final
@@ -121,11 +129,10 @@ class Executor(Observed, Running, _taskloom.Pool, ThreadPoolExecutor):
                 "initializer; drop one of the two"
             )
         max_workers = config.worker_count()
-        if config.max_workers is None and (around := worker_count()) is not None:
-            # Made by a task: the executor around it has the processors already.
-            from taskloom.scheduling.cpus import cpu_count
-
-            max_workers = min(max_workers, max(1, cpu_count() // around))
+        # Made by a task: the executor around it has the processors already.
+        budget = share_here()
+        if budget is not None and config.max_workers is None:
+            max_workers = min(max_workers, budget)
         timing = config.timing or config.target_latency is not None
         prepare: Callable[[int], object] | None = None
         nearest: tuple[tuple[int, ...], ...] = ()
@@ -134,8 +141,20 @@ class Executor(Observed, Running, _taskloom.Pool, ThreadPoolExecutor):
 
             placement = Placement.of(config)
             prepare, nearest = placement.preparation(), placement.nearest
+        share = partial(_share, budget, max_workers)
+        leave: Callable[[], object] | None = None
+        if config.native_threads is not None:
+            from taskloom.scheduling.native import beside
+
+            prepare, leave = beside(prepare, config.native_threads, share())
         workers = Workers(
-            config.thread_name_prefix, initializer, initargs, config.exit_timeout, prepare
+            config.thread_name_prefix,
+            initializer,
+            initargs,
+            config.exit_timeout,
+            prepare,
+            leave=leave,
+            share=share,
         )
         self: Executor = super().__new__(
             cls,
@@ -206,6 +225,10 @@ class Executor(Observed, Running, _taskloom.Pool, ThreadPoolExecutor):
         self._observed_after_fork()
         if self._governor is not None:
             self._governor.after_fork()
+        if self._config.native_threads is not None:
+            from taskloom.scheduling.native import after_fork
+
+            after_fork()
 
     def __repr__(self) -> str:
         state = "closed" if self.is_closed else f"{self.queue_depth} queued"

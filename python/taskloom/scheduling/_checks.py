@@ -82,6 +82,16 @@ def one_of(*choices: str) -> Check:
     return check
 
 
+def threads(value: object) -> int | str:
+    """A number of threads, or the word for a worker's share of the processors."""
+    if value == "share":
+        return "share"
+    try:
+        return int(number(int, 1)(value))
+    except ValueError as error:
+        raise refuse(f"'share', or {error}") from None
+
+
 def text(value: object) -> str:
     """Text."""
     if isinstance(value, str):

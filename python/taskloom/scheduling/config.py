@@ -41,6 +41,7 @@ if TYPE_CHECKING:
         cpu_affinity: Iterable[int] | str | None
         numa: Literal["none", "spread", "compact"]
         realtime: Realtime | tuple[str, int] | str | None
+        native_threads: int | Literal["share"] | None
         adaptive: bool
         adaptive_interval: float
         cpu_target: float
@@ -212,6 +213,12 @@ class ExecutorConfig:
 
     realtime: Realtime | None = _setting(None, checks.or_none(checks.realtime))
     """The real-time class of the workers: "fifo:10", "rr:5" or a `Realtime`."""
+
+    native_threads: int | Literal["share"] | None = _setting(None, checks.or_none(checks.threads))
+    """How many threads numeric libraries (BLAS, OpenMP) may use for each worker: a number, or
+    "share" for the processors that a worker has for itself, so that two levels do not
+    oversubscribe. BLAS libraries have one number for the process: the least asked for holds while
+    workers live. Needs the extra `numeric`. None leaves them alone."""
 
     adaptive: bool = _setting(False, checks.flag)
     """Whether the number of active workers follows the measured throughput, between `min_workers`
