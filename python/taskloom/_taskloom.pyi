@@ -1,5 +1,13 @@
 import concurrent.futures
-from collections.abc import Awaitable, Callable, Coroutine, Generator, Iterable, Iterator
+from collections.abc import (
+    Awaitable,
+    Callable,
+    Coroutine,
+    Generator,
+    Iterable,
+    Iterator,
+    Mapping,
+)
 from contextvars import Context, ContextVar
 from typing import Any, Generic, Literal, ParamSpec, Self, TypeVar, final, overload
 
@@ -10,6 +18,7 @@ from taskloom.flow import FlowSignal
 from taskloom.graph import Graph
 from taskloom.plan import Facts
 from taskloom.retry import Retry
+from taskloom.run import Run
 from taskloom.scheduling.statistics import Timing
 from taskloom.task import Options
 
@@ -168,6 +177,9 @@ class Plan:
     def _slots(self, serial: bool) -> tuple[list[int], int]: ...
     def dump(self) -> str: ...
     def draw(self, format: Literal["svg", "mermaid", "dot"] = "svg") -> str: ...
+    def calibrated(
+        self, *measured: Run | Mapping[Node[Any], float] | Mapping[str, float]
+    ) -> Self: ...
     @property
     def _priorities(self) -> list[float]: ...
     @property

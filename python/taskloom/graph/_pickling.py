@@ -141,5 +141,10 @@ def plan_again(graph: Graph, settings: Settings, stepping: Stepping | None = Non
     if settings.slots == "one_to_one":
         keep = ()
     return graph._compile_as(
-        keep, settings.slots, settings.order, settings.check_aliasing, stepping
+        keep,
+        settings.slots,
+        settings.order,
+        settings.check_aliasing,
+        stepping=stepping,
+        measured=settings.measured,
     )

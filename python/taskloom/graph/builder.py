@@ -24,6 +24,7 @@ from taskloom.access import (
 )
 from taskloom.errors import GraphError, OptionError
 from taskloom.graph._arity import arity
+from taskloom.graph._calibration import Measured, durations_of
 from taskloom.graph._edge_types import CheckTypes, edge_types
 from taskloom.graph._flow import Flows
 from taskloom.graph._kin import Kin
@@ -216,7 +217,8 @@ class Graph(Kin, Patterns, Trees, Composition, Flows):
             it is, from the start of the longest path, and keeps few values alive;
             "critical_path" takes the node of the highest effective priority (`plan.dump()` shows
             them), "registration" the one that was added first. "auto" is "critical_path" if any
-            node has a priority or an estimated duration, else "depth_first".
+            node has a priority or an estimated duration, also one that was measured
+            (`Plan.calibrated`), else "depth_first".
         check_aliasing
             Whether runs look at each value that a node writes to, takes or forwards, when it is
             returned, and issue an `AliasingWarning` if it is in use elsewhere, as in a global.
@@ -240,7 +242,9 @@ class Graph(Kin, Patterns, Trees, Composition, Flows):
         slots: Slots,
         order: Order,
         check_aliasing: bool,
+        *,
         stepping: Stepping | None = None,
+        measured: Measured = (),
     ) -> Plan:
         """As `compile`; with `stepping`, all nodes are submitted in place of being called."""
         if slots not in ("compact", "one_to_one"):
@@ -268,18 +272,13 @@ class Graph(Kin, Patterns, Trees, Composition, Flows):
         moves = [] if stepping else [pair for pair in facts.takes if self._moves(pair[0])]
         policy = ON_ERROR.index(self._on_error)
         adjusted = self._adjusted(facts, check_aliasing, stepping)
-        settings = Settings(tuple(kept or ()), slots, order, version, check_aliasing)
+        settings = Settings(tuple(kept or ()), slots, order, version, check_aliasing, measured)
         facts = facts._replace(settings=settings)
-        durations = self._durations()
+        durations = durations_of(self._optioned, measured)
         reuses = slots == "compact"
         return self._compile(
             policy, adjusted, kept, inferred, moves, facts, durations, order, reuses
         )
-
-    def _durations(self) -> list[tuple[int, float]]:
-        """The nodes whose durations were declared, with these, in seconds."""
-        declared = ((index, own.get("estimated_duration")) for index, own in self._optioned.items())
-        return [(index, seconds) for index, seconds in declared if seconds is not None]
 
     def _moves(self, index: int) -> bool:
         """Whether a node that takes a value is given its arguments by a list that it empties."""

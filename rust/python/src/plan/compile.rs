@@ -117,6 +117,39 @@ impl Plan {
         drawing.call_method1("draw", (slf, format))
     }
 
+    /// A new plan of the same graph, compiled as this one, that knows how long its nodes take.
+    ///
+    /// What is measured stands in for the `estimated_duration` of nodes that declare none: it decides, as
+    /// that does, which of the ready nodes a parallel run prefers.
+    ///
+    /// Parameters
+    /// ----------
+    /// measured
+    ///     Runs of this graph that were started with `trace=True` and are over, or mappings from nodes, or
+    ///     their names, to seconds. Of a node that several of them tell of, the mean counts; of one that
+    ///     none tells of, what this plan knows. Of a run only nodes that were done count.
+    ///
+    /// Raises `GraphError` for a node or run of another graph, and if the graph has grown since this plan was
+    /// compiled; `OptionError` for a run that was not traced, `ValueError` for a negative duration.
+    ///
+    /// >>> import taskloom
+    /// >>> g = taskloom.Graph()
+    /// >>> nodes = [g.options(name=name).add(int) for name in ("short", "long")]
+    /// >>> plan = g.compile()
+    /// >>> plan = plan.calibrated(taskloom.run(plan, trace=True))
+    /// >>> print(plan.calibrated({"short": 0.5, "long": 1.5}).dump())
+    /// plan of 2 nodes and 0 edges, 2 of the nodes waiting for nothing, values in 2 slots, by critical path
+    ///   0  short  priority 0.50  slot 0  kept
+    ///   1  long  priority 1.50  slot 1  kept
+    #[pyo3(signature = (*measured))]
+    fn calibrated<'py>(
+        slf: &Bound<'py, Self>,
+        measured: &Bound<'py, PyTuple>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        let calibration = slf.py().import("taskloom.graph._calibration")?;
+        calibration.call_method1("calibrated", (slf, measured))
+    }
+
     /// The registrations of the nodes whose values a run keeps to its end.
     #[getter]
     fn _kept(&self) -> Vec<u32> {
