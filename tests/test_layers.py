@@ -24,6 +24,7 @@ PYTHON_LAYERS = (
     "flow",
     "_bridge",
     "_mapping",
+    "_owed",
     "_workers",
     "current",
     "_ambient",

@@ -19,6 +19,7 @@ from contextvars import Context
 from typing import Any, Protocol
 
 from taskloom import _taskloom
+from taskloom._owed import LOOK_EVERY, attend
 
 __all__ = ["Workers", "is_exiting", "live", "register"]
 
@@ -200,6 +201,8 @@ def _join(workers: Workers) -> None:
     started = time.monotonic()
     limit = workers.exit_timeout
     named = False
+    executor = workers.executor() if workers.executor is not None else None
+    owed = [] if executor is None else executor._owed
     while threads := workers.alive():
         waited = time.monotonic() - started
         if limit is not None and waited >= limit:
@@ -212,6 +215,11 @@ def _join(workers: Workers) -> None:
             named = True
             print(f"taskloom: exit is waiting for:{_busy(threads)}", file=sys.stderr, flush=True)
         until = min(NAMED_AFTER if not named else float("inf"), limit or float("inf"))
+        if owed:
+            # Nobody else will wait for what this thread has started.
+            until = min(until, waited + LOOK_EVERY)
+            attend(owed, threads, started + until)
+            waited = time.monotonic() - started
         left = until - waited
         threads[0].join(None if left == float("inf") else max(left, 0.001))
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal, ParamSpec, TypeVar, final
 from taskloom import _taskloom
 from taskloom._mapping import map_ordered
 from taskloom._observed import Observed
+from taskloom._owed import LOOK_EVERY, attend
 from taskloom._resolving import Base, resolve, resolved_options
 from taskloom._running import Running
 from taskloom._submission import Desk
@@ -440,14 +441,14 @@ class Executor(Observed, Running, _taskloom.Pool, ThreadPoolExecutor):
 
     def _join(self, end: float | None) -> None:
         """Waits until the workers have left, or until a time of the monotonic clock."""
-        for run in self._owed.copy():
-            if run._needs_caller:
-                run.wait(None if end is None else max(0.0, end - time.monotonic()))
-        while threads := self._workers.alive():
-            for thread in threads:
-                thread.join(None if end is None else max(0.0, end - time.monotonic()))
-            if end is not None and time.monotonic() >= end:
+        while True:
+            looks = bool(self._owed) and attend(self._owed, self._workers.alive(), end)
+            threads = self._workers.alive()
+            if not threads or (end is not None and time.monotonic() >= end):
                 return
+            for thread in threads:
+                left = None if end is None else max(0.0, end - time.monotonic())
+                thread.join(min(left or LOOK_EVERY, LOOK_EVERY) if looks else left)
 
 
 def run(

@@ -20,8 +20,13 @@ impl Execution {
         self.caller.store(this_thread(), Release);
     }
 
+    /// The identifier of the thread that started the run.
+    pub(super) fn caller(&self) -> u64 {
+        self.caller.load(Acquire)
+    }
+
     pub(super) fn is_caller_here(&self) -> bool {
-        self.caller.load(Acquire) == this_thread()
+        self.caller() == this_thread()
     }
 
     /// Whether this thread has to see to nodes while it waits.

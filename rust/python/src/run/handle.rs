@@ -169,6 +169,12 @@ impl RunCore {
         self.run.exec().is_needed_here()
     }
 
+    /// The identifier of the thread that started the run.
+    #[getter]
+    fn _caller(&self) -> u64 {
+        self.run.exec().caller()
+    }
+
     /// Runs the nodes that wait for this thread, if it is the one that started the run.
     fn _run_errands(&self) {
         if self.run.exec().is_caller_here() && !self.run.runs_here() {
