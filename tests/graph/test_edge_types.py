@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
@@ -9,7 +10,7 @@ from typing import Annotated, Any, Generic, Literal, Optional, Protocol, TypeVar
 
 import pytest
 import taskloom
-from taskloom import Write, catch, forward
+from taskloom import Graph, Write, catch, forward
 from taskloom.errors import GraphError, OptionError
 
 pytest.importorskip("beartype")
@@ -241,3 +242,91 @@ def test_the_extra_is_named_where_it_is_missing(monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setitem(sys.modules, "beartype.door", None)
     with pytest.raises(ModuleNotFoundError, match=r"pip install 'taskloom\[types\]'"):
         taskloom.Graph(check_types="error")
+
+
+FITTING_ITEMS: list[tuple[Any, Any]] = [
+    ([int, int], list[int]),
+    ([int, bool], Sequence[float]),
+    ([int, str], list[int | str]),
+    ([int, str], list),
+    ([int, str], list[Any]),
+    ([int, str], object),
+    ([int, str], list[T]),
+    ([int, Any], list[int]),
+    ([int, int], list[int] | None),
+    ((int, str), tuple[int, str]),
+    ((int, int), tuple[int, ...]),
+    ((int, str), Sequence[int | str]),
+    ((int, str), tuple[int, str] | list[int]),
+    ({"a": int}, dict[str, int]),
+    ({"a": int}, Mapping[str, float]),
+    ([[int], [int]], list[list[int]]),
+    ([(int, str)], list[tuple[int, str]]),
+]
+MISFITS: list[tuple[Any, Any, str]] = [
+    ([int, str], list[int], "'it[1]' is to be int"),
+    ([int, str], Sequence[int] | None, "'it[1]' is to be int"),
+    ((int, int), tuple[int, str], "'it[1]' is to be str"),
+    ((int, str), tuple[int, ...], "'it[1]' is to be int"),
+    ({"a": str}, dict[str, int], "\"it['a']\" is to be int"),
+    ([[int], [str]], list[list[int]], "'it[1][0]' is to be int"),
+    ([int], int, "'it' is to be int, but it is a list of nodes' values"),
+    ([int], tuple[int, ...], "but it is a list of nodes' values"),
+    ((int, int), list[int], "but it is a tuple of nodes' values"),
+]
+
+
+def with_nodes(g: Graph, shape: Any) -> Any:
+    """A container of hints as one of nodes that return these."""
+    if isinstance(shape, dict):
+        return {key: with_nodes(g, item) for key, item in shape.items()}
+    if isinstance(shape, (list, tuple)):
+        return type(shape)(with_nodes(g, item) for item in shape)
+    return g.add(made(shape))
+
+
+@pytest.mark.parametrize(("shape", "accepted"), FITTING_ITEMS)
+def test_containers_of_values_that_fit_are_accepted(shape: Any, accepted: Any) -> None:
+    g = Graph(check_types="error")
+    g.add(used(accepted), with_nodes(g, shape))
+
+
+@pytest.mark.parametrize(("shape", "accepted", "words"), MISFITS)
+def test_a_value_in_a_container_that_does_not_fit_is_refused(
+    shape: Any, accepted: Any, words: str
+) -> None:
+    g = Graph(check_types="error")
+    with pytest.raises(GraphError, match=re.escape(words)):
+        g.add(used(accepted), with_nodes(g, shape))
+
+
+def test_the_values_of_groups_and_joins_are_checked() -> None:
+    g = Graph(check_types="error")
+    group = g.map(number_of, ["a", "b"])
+    g.add(used(list[int]), group)
+    with pytest.raises(GraphError, match=re.escape("[0]' is to be str")):
+        g.add(used(list[str]), group)
+    joined = g.depends_on(group[0], g.add(made(str)))
+    joined.add(used(tuple[int, str]))
+    with pytest.raises(GraphError, match=re.escape("[1]' is to be int")):
+        joined.add(used(tuple[int, int]))
+
+
+def number_of(text: str) -> int:
+    return len(text)
+
+
+def test_a_container_that_holds_itself_is_looked_through_once() -> None:
+    items: list[Any] = [1]
+    items.append(items)
+    g = Graph(check_types="error")
+    with pytest.raises(GraphError, match="'more' is to be int"):
+        g.add(lambda_of(int), items, more=g.add(made(str)))
+
+
+def lambda_of(accepted: Any) -> Any:
+    def use(it: Any, more: Any) -> None:
+        raise AssertionError("checked, not called")
+
+    use.__annotations__["more"] = accepted
+    return use

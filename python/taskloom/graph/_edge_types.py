@@ -15,7 +15,7 @@ import warnings
 from collections.abc import Callable
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
-from taskloom._taskloom import Node
+from taskloom._taskloom import Node, Pack
 from taskloom.access import Lookup
 from taskloom.catch import is_catching
 from taskloom.errors import GraphError
@@ -26,6 +26,9 @@ CheckTypes = Literal["off", "warn", "error"]
 
 #: Of a hint about which nothing is known.
 UNKNOWN: Any = inspect.Parameter.empty
+
+#: In which values of nodes are looked for.
+CONTAINERS = (list, tuple, dict)
 
 
 def edge_types(mode: CheckTypes) -> EdgeTypes:
@@ -52,8 +55,8 @@ class EdgeTypes:
     def __call__(
         self, function: Any, args: tuple[Any, ...], kwargs: dict[str, Any] | None, name: str
     ) -> None:
-        given = [value for value in (*args, *(kwargs or {}).values()) if isinstance(value, Node)]
-        found = self._signature(function) if given else None
+        values = (*args, *(kwargs or {}).values())
+        found = self._signature(function) if any(map(_holds_node, values)) else None
         if found is None:
             return
         try:
@@ -68,17 +71,38 @@ class EdgeTypes:
             elif accepted.kind is accepted.VAR_KEYWORD:
                 several = tuple(value.items())
             for label, item in several:
-                if isinstance(item, Node):
-                    self._check(name, label, item, accepted.annotation)
+                try:
+                    self._look(name, label, item, accepted.annotation)
+                except RecursionError:
+                    return  # A container in itself: `Graph.add` has words of its own for that too.
+
+    def _look(self, name: str, label: str, value: Any, accepted: Any) -> None:
+        """Checks a value that is a node, or the nodes in a container, each by its own edge."""
+        while isinstance(value, Pack):
+            value = value._content
+        if isinstance(value, Node):
+            self._check(name, label, value, accepted)
+        elif type(value) in CONTAINERS and _holds_node(value):
+            if accepted is not UNKNOWN and not self._fits(type(value), accepted):
+                self._report(
+                    f"node {name!r}: its argument {label!r} is to be "
+                    f"{_shown(accepted)}, but it is a {type(value).__name__} of nodes' values"
+                )
+                return
+            items = value.items() if isinstance(value, dict) else enumerate(value)
+            for (key, item), hint in zip(items, _hints_inside(value, accepted), strict=True):
+                self._look(name, f"{label}[{key!r}]", item, hint)
 
     def _check(self, name: str, parameter: str, source: Node[Any], accepted: Any) -> None:
         returned = self.returned(source)
         if returned is UNKNOWN or accepted is UNKNOWN or self._fits(returned, accepted):
             return
-        message = (
+        self._report(
             f"node {name!r}: its argument {parameter!r} is to be {_shown(accepted)}, but node "
             f"{source.name!r}, whose value it gets, returns {_shown(returned)}"
         )
+
+    def _report(self, message: str) -> None:
         if not self._warns:
             raise GraphError(message)
         warnings.warn(message, stacklevel=_frames_of_taskloom())
@@ -142,6 +166,43 @@ def _signature(function: Any) -> inspect.Signature | None:
         return inspect.signature(function, eval_str=True)
     except Exception:
         return None  # Builtins without one, and annotations that do not evaluate.
+
+
+def _holds_node(value: Any) -> bool:
+    """Whether a value is a node or has one inside. Containers may hold themselves."""
+    pending, seen = [value], set[int]()
+    while pending:
+        value = pending.pop()
+        if isinstance(value, (Node, Pack)):
+            return True
+        if type(value) in CONTAINERS and id(value) not in seen:
+            seen.add(id(value))
+            pending += value.values() if type(value) is dict else value
+    return False
+
+
+def _hints_inside(value: list[Any] | tuple[Any, ...] | dict[Any, Any], hint: Any) -> list[Any]:
+    """What the hint of a container says of each of its items; `UNKNOWN` where it leaves it open."""
+    unknown = [UNKNOWN] * len(value)
+    try:
+        if hint is UNKNOWN or _is_open(hint):
+            return unknown
+        fitting = [
+            part
+            for part in _members(_plain(hint))
+            if isinstance(origin := get_origin(part) or part, type)
+            and issubclass(type(value), origin)
+        ]
+    except Exception:
+        return unknown  # As in `_decide`.
+    if len(fitting) != 1:
+        return unknown
+    arguments = get_args(fitting[0])
+    if isinstance(value, dict):
+        return [arguments[1]] * len(value) if len(arguments) == 2 else unknown
+    if len(arguments) == 1 or arguments[1:] == (...,):
+        return [arguments[0]] * len(value)
+    return list(arguments) if len(arguments) == len(value) else unknown
 
 
 def _members(hint: Any) -> tuple[Any, ...]:
