@@ -70,6 +70,7 @@ RUST_LAYERS = {
         "latch",
         "completion",
         "cancel",
+        "note",
         "timer",
         "ready",
         "job",

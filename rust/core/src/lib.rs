@@ -6,6 +6,7 @@ pub mod clock;
 pub mod completion;
 pub mod histogram;
 pub mod latch;
+pub mod note;
 pub mod plan;
 #[cfg(all(loom, test))]
 #[path = "pool/crew.rs"]

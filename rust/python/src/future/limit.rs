@@ -5,7 +5,7 @@
 //! `BUSY` to `REPLACED` by the timer, which has counted it in before, and to `LEFT` by the runner,
 //! which counts it out if it finds `REPLACED`. A timer that finds `LEFT` counts it out itself.
 
-use super::execute::end_with;
+use super::execute::{as_object, end_with};
 use super::family::ask_to_stop;
 use super::managed::{interrupt, missed};
 use super::record::Record;
@@ -30,8 +30,8 @@ pub(super) struct Limit {
     future: Py<PyAny>,
     /// Whose worker is busy with the task; None for a thread from outside.
     pool: Option<Arc<Pool>>,
-    /// Seconds of the timeout; None if the deadline comes first.
-    timeout: Option<f64>,
+    /// In ticks.
+    due: u64,
     /// The thread that runs the task.
     thread: u64,
 }
@@ -44,7 +44,17 @@ impl Expire for Limit {
 }
 
 impl Limit {
-    fn end(&self, py: Python<'_>) {
+    pub(super) fn new(future: Py<PyAny>, pool: Option<Arc<Pool>>, due: u64, thread: u64) -> Self {
+        Limit {
+            future,
+            pool,
+            due,
+            thread,
+        }
+    }
+
+    /// The time is up.
+    pub(super) fn end(&self, py: Python<'_>) {
         let future = self.future.bind(py);
         let Some((native, record)) = native(future).and_then(|n| Some((n, record_of(n)?))) else {
             return;
@@ -53,8 +63,12 @@ impl Limit {
             return;
         }
         let task = record.describe(py);
-        let error = match self.timeout {
-            Some(seconds) => {
+        let timeout = record
+            .timeout()
+            .filter(|_| record.hard_deadline() != Some(self.due));
+        let error = match timeout {
+            Some(span) => {
+                let seconds = span as f64 * 1e-9;
                 let text = format!("{task} ran longer than its timeout of {seconds} s");
                 PyTimeoutError::new_err(text).into_value(py).into_any()
             }
@@ -80,52 +94,58 @@ impl Limit {
     }
 }
 
-/// A limit that is set; dropped, it is taken back.
+/// A limit that is set.
 pub(super) enum Armed {
-    Noted(#[expect(dead_code, reason = "taken back when it is dropped")] Noted),
+    Noted(Noted),
     Set(Deadline),
 }
 
-impl Drop for Armed {
-    fn drop(&mut self) {
-        if let Armed::Set(deadline) = self {
-            timer::real_clock().forget(*deadline);
+impl Armed {
+    /// Takes it back. True if it may have struck.
+    #[inline]
+    #[must_use]
+    pub(super) fn disarm(self) -> bool {
+        match self {
+            Armed::Noted(noted) => noted.wipe(),
+            Armed::Set(deadline) => !timer::real_clock().forget(deadline),
         }
     }
 }
 
-/// Sets the limit of an attempt that starts now. None if it has none, or at exit. Attached.
-pub(super) fn arm(future: &FutureObject, record: &Record, py: Python<'_>) -> Option<Armed> {
-    let deadline = record.hard_deadline();
-    if record.timeout().is_none() && deadline.is_none() {
-        return None;
-    }
+/// Sets the limit of an attempt that starts now, in ticks. None if it has none, or at exit. Attached.
+#[inline]
+pub(super) fn arm(future: &FutureObject, record: &Record, now: u64) -> Option<Armed> {
     let timeout = record
         .timeout()
-        .map(|span| clock::ticks().saturating_add(clock::from_nanos(span)));
-    let (at, timeout) = match (timeout, deadline) {
-        (Some(timeout), Some(deadline)) if deadline < timeout => (deadline, None),
-        (Some(timeout), _) => (timeout, record.timeout().map(|span| span as f64 * 1e-9)),
-        (None, deadline) => (deadline?, None),
+        .map(|span| now.saturating_add(clock::from_nanos(span)));
+    let due = match (timeout, record.hard_deadline()) {
+        (Some(timeout), Some(deadline)) => timeout.min(deadline),
+        (timeout, deadline) => timeout.or(deadline)?,
     };
-    let limit = Limit {
-        future: super::execute::as_object(future, py).unbind(),
-        pool: Worker::with_current(|worker| worker.map(|w| Arc::clone(w.pool()))),
-        timeout,
-        thread: waits::this_thread(),
-    };
-    match Watch::note(at, limit) {
-        Ok(noted) => Some(Armed::Noted(noted)),
-        Err(limit) => {
-            let clock = timer::real_clock();
-            let left = clock::nanos(at.saturating_sub(clock::ticks()));
-            let due = clock.now().saturating_add(left);
-            clock.set(due, Arc::new(limit)).map(Armed::Set)
-        }
+    match Watch::note(future, due) {
+        Some(noted) => Some(Armed::Noted(noted)),
+        None => arm_alone(future, due),
     }
 }
 
-/// The runner has left the call.
+/// Sets a timer, where what is around has the thread's note.
+#[cold]
+fn arm_alone(future: &FutureObject, due: u64) -> Option<Armed> {
+    // SAFETY: the callers are attached.
+    let py = unsafe { Python::assume_attached() };
+    let limit = Limit {
+        future: as_object(future, py).unbind(),
+        pool: Worker::with_current(|worker| worker.map(|w| Arc::clone(w.pool()))),
+        due,
+        thread: waits::this_thread(),
+    };
+    let clock = timer::real_clock();
+    let left = clock::nanos(due.saturating_sub(clock::ticks()));
+    let at = clock.now().saturating_add(left);
+    clock.set(at, Arc::new(limit)).map(Armed::Set)
+}
+
+/// The runner has left the call, of which a limit may have struck.
 pub fn leave(record: &Record) {
     if record.slot.swap(LEFT, AcqRel) == REPLACED {
         waits::remove_hung(std::ptr::from_ref(record).addr());

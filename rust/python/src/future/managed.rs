@@ -5,6 +5,7 @@
 //! what the call returned if somebody else did. The call and its inputs are the runner's always.
 
 use super::execute::{end_with, is_cancellation, vectorcall};
+use super::limit::Armed;
 use super::record::Record;
 use super::{FutureObject, Object, limit, record_of};
 use crate::{call, context, errors};
@@ -28,11 +29,8 @@ pub unsafe fn run(this: *mut FutureObject, py: Python<'_>, outermost: bool) -> O
     // SAFETY: live, and its observers were there before it was shared.
     let future = unsafe { &*this };
     let record = record_of(future)?;
-    let now = if record.timing() || record.deadline().is_some() {
-        clock::ticks()
-    } else {
-        0
-    };
+    let is_timed = record.timing() || record.deadline().is_some() || record.timeout().is_some();
+    let now = if is_timed { clock::ticks() } else { 0 };
     if record.timing() {
         record.started.store(now, Relaxed);
     }
@@ -44,6 +42,7 @@ pub unsafe fn run(this: *mut FutureObject, py: Python<'_>, outermost: bool) -> O
             }
         }
     });
+    let mut struck = false;
     let (end, outcome) = if future.origin.is_cancelled() {
         (State::Cancelled, py.None())
     } else if record
@@ -57,12 +56,12 @@ pub unsafe fn run(this: *mut FutureObject, py: Python<'_>, outermost: bool) -> O
         (State::Failed, missed(py, &text))
     } else {
         // SAFETY: as the caller promises.
-        unsafe { attempts(this, record, py, outermost) }
+        unsafe { attempts(this, record, now, &mut struck, outermost) }
     };
     // SAFETY: whoever claimed owns the call; dropping it may run arbitrary code, which still finds
     // the future running.
     unsafe { FutureObject::clear_call(this) };
-    if record.timeout().is_some() || record.hard_deadline().is_some() {
+    if struck {
         limit::leave(record);
     }
     record.forget_error();
@@ -90,27 +89,31 @@ pub unsafe fn run(this: *mut FutureObject, py: Python<'_>, outermost: bool) -> O
     ended.then_some(end)
 }
 
-/// Calls until the task returned, or raised what is not to be tried again.
+/// Calls until the task returned, or raised what is not to be tried again. Begins at `now`; tells
+/// whether a limit of time may have struck.
 ///
 /// # Safety
 /// As `run`.
 unsafe fn attempts(
     this: *mut FutureObject,
     record: &Record,
-    py: Python<'_>,
+    mut now: u64,
+    struck: &mut bool,
     outermost: bool,
 ) -> (State, Py<PyAny>) {
+    // SAFETY: as the caller promises.
+    let py = unsafe { Python::assume_attached() };
     loop {
         // Only its runner counts attempts.
         let count = record.attempt.load(Relaxed) + 1;
         record.attempt.store(count, Relaxed);
         // SAFETY: as the caller promises.
         let result = unsafe {
-            let armed = limit::arm(&*this, record, py);
+            let armed = limit::arm(&*this, record, now);
             record.enter();
             let result = attempt(this, py, outermost);
             record.exit();
-            drop(armed);
+            *struck |= armed.is_some_and(Armed::disarm);
             result
         };
         // SAFETY: a new reference, or null.
@@ -132,6 +135,7 @@ unsafe fn attempts(
             // Ended meanwhile: what is returned here is dropped.
             return (State::Failed, error);
         }
+        now = clock::ticks();
     }
 }
 

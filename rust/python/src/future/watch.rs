@@ -1,38 +1,33 @@
-//! One entry in the timer for all limits of a thread's tasks.
-//!
-//! To set a timer and to take it back costs most of a microsecond, and hardly any limit is ever
-//! reached. So a thread that runs tasks with limits notes the limit of the task at hand here, and
-//! keeps one entry in the timer, due no later than that. When the entry expires it ends the task
-//! that is due, or sets itself again for the limit that is noted by then. With limits of a minute
-//! the timer is thus set about once a minute, whatever the number of tasks.
+//! One entry in the timer for all limits of a thread's tasks: what the engine's `note` is to a thread.
 //!
 //! A task that runs inside another one on the same thread, as a worker does that waits, finds the
 //! note taken and sets a timer of its own.
 
-use super::GENERATION;
 use super::limit::Limit;
+use super::{FutureObject, GENERATION, waits};
 use crate::timer;
-use parking_lot::Mutex;
+use pyo3::prelude::*;
 use std::cell::RefCell;
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, Weak};
 use taskloom_core::clock;
+use taskloom_core::note::{ALIGNMENT, Alarm, Found, Note};
+use taskloom_core::pool::{Pool, Worker};
 use taskloom_core::timer::{Deadline, Expire};
+
+const _: () = assert!(align_of::<FutureObject>() >= ALIGNMENT);
 
 /// What a thread is to be stopped for.
 pub(super) struct Watch {
-    /// The fork generation: the timer of another is gone, and the lock may be held for ever.
+    /// The fork generation: the timer of another is gone, and locks may be held for ever.
     generation: u32,
-    note: Mutex<Note>,
-}
-
-#[derive(Default)]
-struct Note {
-    /// Ticks at which `limit` is due.
-    at: u64,
-    limit: Option<Limit>,
-    /// The entry in the timer and the ticks that it was set for.
-    entry: Option<(Deadline, u64)>,
+    note: Note<Deadline>,
+    /// Whose worker the thread is; None for a thread from outside.
+    pool: Option<Weak<Pool>>,
+    /// The thread, as Python names it.
+    thread: u64,
+    /// Itself, for entries in the timer.
+    this: Weak<Watch>,
 }
 
 thread_local! {
@@ -40,91 +35,101 @@ thread_local! {
 }
 
 impl Watch {
-    /// This thread's.
-    fn mine() -> Arc<Watch> {
-        let generation = GENERATION.load(Relaxed);
-        WATCH.with_borrow_mut(|mine| match mine {
-            Some(watch) if watch.generation == generation => Arc::clone(watch),
-            _ => {
-                let note = Mutex::default();
-                let fresh = Arc::new(Watch { generation, note });
-                // One of another generation is leaked: its lock may be held.
-                std::mem::forget(mine.replace(Arc::clone(&fresh)));
-                fresh
-            }
+    fn new() -> Arc<Self> {
+        Arc::new_cyclic(|this| Watch {
+            generation: GENERATION.load(Relaxed),
+            note: Note::default(),
+            pool: Worker::with_current(|worker| worker.map(|w| Arc::downgrade(w.pool()))),
+            thread: waits::this_thread(),
+            this: this.clone(),
         })
     }
 
-    /// Notes a limit that is due at some ticks, until the guard is dropped. Gives the limit back if
-    /// this thread has noted one already.
-    pub(super) fn note(at: u64, limit: Limit) -> Result<Noted, Limit> {
-        let watch = Watch::mine();
-        let mut note = watch.note.lock();
-        if note.limit.is_some() {
-            drop(note);
-            return Err(limit);
-        }
-        note.limit = Some(limit);
-        note.at = at;
-        let in_time = note.entry.is_some_and(|(_, set_for)| set_for <= at);
-        if !in_time {
-            watch.set(&mut note, at);
-        }
-        drop(note);
-        Ok(Noted(watch))
-    }
-
-    /// Has the timer look at the note at some ticks. Under the lock of the note: an entry that
-    /// expires at once finds itself noted.
-    fn set(self: &Arc<Self>, note: &mut Note, at: u64) {
-        let clock = timer::real_clock();
-        let left = clock::nanos(at.saturating_sub(clock::ticks()));
-        let entry = Entry(Arc::downgrade(self), at);
-        let set = clock.set(clock.now().saturating_add(left), Arc::new(entry));
-        let before = std::mem::replace(&mut note.entry, set.map(|deadline| (deadline, at)));
-        if let Some((before, _)) = before {
-            clock.forget(before);
-        }
+    /// Notes that this thread runs a task that is due at some ticks, until the guard ends that. None
+    /// if it has noted one already.
+    #[inline]
+    pub(super) fn note(future: &FutureObject, at: u64) -> Option<Noted> {
+        WATCH.with_borrow_mut(|mine| {
+            let generation = GENERATION.load(Relaxed);
+            if mine
+                .as_ref()
+                .is_none_or(|mine| mine.generation != generation)
+            {
+                // One of another generation is leaked: its lock may be held.
+                std::mem::forget(mine.replace(Watch::new()));
+            }
+            let watch = mine.as_ref().filter(|watch| watch.note.is_free())?;
+            let subject = std::ptr::from_ref(future);
+            watch.note.write(subject.expose_provenance(), at, &**watch);
+            Some(Noted {
+                watch: Arc::as_ptr(watch),
+                subject,
+            })
+        })
     }
 
     /// The timer looks, for the entry that was set for `set_for`.
-    fn look(self: &Arc<Self>, set_for: u64) {
-        let mut note = self.note.lock();
-        if note.entry.is_some_and(|(_, other)| other == set_for) {
-            note.entry = None;
-        }
-        let at = note.at;
+    fn look(&self, set_for: u64) {
         // The two clocks may be a little apart: what is due within a microsecond is due.
-        let due = at <= clock::ticks().saturating_add(clock::from_nanos(1_000));
-        let limit = note.limit.take_if(|_| due);
-        if note.limit.is_some() && note.entry.is_none() {
-            self.set(&mut note, at);
+        let now = clock::ticks().saturating_add(clock::from_nanos(1_000));
+        if self.note.look(set_for, now, self) == Found::Nothing {
+            return;
         }
-        drop(note);
-        if let Some(limit) = limit {
-            limit.expire();
-        }
+        // No thread may enter an interpreter that is going away; its tasks end with it. Attached
+        // before the task is held: its thread may wait for that while it is attached.
+        let _ = Python::try_attach(|py| {
+            let keep = |subject: usize, due| {
+                let future = std::ptr::with_exposed_provenance_mut(subject);
+                // SAFETY: attached; a future that its runner keeps alive for as long as it is noted.
+                (
+                    unsafe { Bound::from_borrowed_ptr(py, future) }.unbind(),
+                    due,
+                )
+            };
+            if let Some((future, due)) = self.note.take(now, self, keep) {
+                let pool = self.pool.as_ref().and_then(Weak::upgrade);
+                Limit::new(future, pool, due, self.thread).end(py);
+            }
+        });
+    }
+}
+
+impl Alarm for Watch {
+    type Entry = Deadline;
+
+    fn set(&self, at: u64) -> Option<Deadline> {
+        let clock = timer::real_clock();
+        let left = clock::nanos(at.saturating_sub(clock::ticks()));
+        let entry = Entry(self.this.clone(), at);
+        clock.set(clock.now().saturating_add(left), Arc::new(entry))
+    }
+
+    fn take_back(&self, entry: Deadline) {
+        timer::real_clock().forget(entry);
     }
 }
 
 impl Drop for Watch {
     fn drop(&mut self) {
-        if let Some((entry, _)) = self.note.get_mut().entry.take() {
+        if let Some(entry) = self.note.take_entry() {
             timer::real_clock().forget(entry);
         }
     }
 }
 
-/// A limit that is noted; dropped, it is taken back.
-pub(super) struct Noted(Arc<Watch>);
+/// A limit that is noted. Stays with its thread.
+pub(super) struct Noted {
+    watch: *const Watch,
+    subject: *const FutureObject,
+}
 
-impl Drop for Noted {
-    fn drop(&mut self) {
-        if self.0.generation == GENERATION.load(Relaxed) {
-            let limit = self.0.note.lock().limit.take();
-            // Not under the lock: this drops a reference to a Python object.
-            drop(limit);
-        }
+impl Noted {
+    /// Takes it back. True if the timer took it before.
+    #[inline]
+    pub(super) fn wipe(self) -> bool {
+        // SAFETY: a thread keeps its watch until it ends, and leaks it where a fork made it stale.
+        let watch = unsafe { &*self.watch };
+        watch.generation == GENERATION.load(Relaxed) && watch.note.wipe(self.subject.addr())
     }
 }
 
