@@ -98,6 +98,7 @@ RUST_LAYERS = {
         "run",
         "coro",
         "superstep",
+        "patch",
     ),
 }
 

@@ -170,11 +170,14 @@ class Cells:
             if key not in chosen:
                 continue
             kind = kinds[key]
-            new = unwrap_overwrite(value) if kind == REDUCE else value
-            if kind == LAST or (kind == REDUCE and new is not MISSING):
-                found[key] = new
+            if kind == LAST:
+                found[key] = value
             elif kind == REDUCE:
-                found[key] = operators[key](found[key], value) if key in found else value
+                new = unwrap_overwrite(value)
+                if new is not MISSING:
+                    found[key] = new
+                else:
+                    found[key] = operators[key](found[key], value) if key in found else value
             else:
                 pending.setdefault(key, []).append(value)
         for key, new in pending.items():

@@ -144,14 +144,7 @@ class Loop(Ledger):
     def _due(self, updated: Iterable[str] | None) -> Sequence[CompiledNode]:
         program = self.program
         if updated:
-            subscribers = program.subscribers
-            found: Sequence[CompiledNode] = ()
-            for key in program.triggers.intersection(updated):
-                here = subscribers[key]
-                found = (*found, *here) if found else here
-            if len(found) > 1:
-                by_name = {node.name: node for node in found}
-                found = [by_name[name] for name in sorted(by_name)]
+            found: Sequence[CompiledNode] = program.due_after(tuple(updated))
         elif self.cells.versions:
             found = tuple(program.nodes.values())
         else:

@@ -39,6 +39,8 @@ Spec = BaseChannel[Any, Any, Any]
 
 _CONTROL = (BRANCH_TO, "join:", START, TASKS)
 
+_REMEMBERED = 256  # sets of changed cells
+
 # The library's cells that ignore an update without writes.
 _STEADY = (
     LastValue,
@@ -258,6 +260,20 @@ class Program:
                 subscribers.setdefault(trigger, []).append(compiled)
         self.subscribers = {key: tuple(found) for key, found in subscribers.items()}
         self.triggers = frozenset(subscribers)
+        self._due: dict[tuple[str, ...], tuple[CompiledNode, ...]] = {}
+
+    def due_after(self, updated: tuple[str, ...]) -> tuple[CompiledNode, ...]:
+        """The nodes that a superstep makes due which changed these cells, by name.
+
+        A loop goes through few such sets, again and again.
+        """
+        found = self._due.get(updated)
+        if found is None:
+            due = {node for key in updated for node in self.subscribers.get(key, ())}
+            found = tuple(sorted(due, key=lambda node: node.name))
+            if len(self._due) < _REMEMBERED:
+                self._due[updated] = found
+        return found
 
     def reads_all(self, keys: Sequence[str]) -> bool:
         """Whether `keys` are exactly the plain cells, so that their values are one dict copy."""

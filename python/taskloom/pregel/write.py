@@ -105,7 +105,10 @@ class StateWrite:
         writes = task.writes
         if value.__class__ is dict and not self.root:
             keys = self.keys
-            writes += [item for item in value.items() if item[0] in keys]
+            if keys.issuperset(value):
+                writes += value.items()
+            else:
+                writes += [item for item in value.items() if item[0] in keys]
         elif value is not None:
             writes += self.updates(value)
             if not isinstance(value, dict):

@@ -9,6 +9,7 @@ mod errors;
 mod flow;
 mod future;
 mod options;
+mod patch;
 mod plan;
 mod pool;
 mod ready;
@@ -22,6 +23,8 @@ mod tracing;
 mod _taskloom {
     use super::*;
 
+    #[pymodule_export]
+    use crate::patch::_diff;
     #[pymodule_export]
     use crate::plan::{Callee, GraphBuilder, Inferred, Node, Pack, Plan, Use};
     #[pymodule_export]

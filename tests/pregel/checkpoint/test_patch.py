@@ -91,3 +91,16 @@ def test_a_chain_starts_afresh_before_its_patches_outweigh_the_value() -> None:
 def test_a_chain_does_not_mix_kinds_of_bytes() -> None:
     chain = Chain(0, "msgpack", b"\x91" + b"a" * 500)
     assert chain.advance(1, "pickle", b"\x91" + b"a" * 501) is None
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.integers(0, 2**32), st.data())
+def test_a_patch_keeps_whatever_both_ends_have_in_common(seed: int, data: st.DataObject) -> None:
+    made = random.Random(seed)
+    common, end = made.randbytes(made.randrange(300, 900)), made.randbytes(made.randrange(300))
+    old = b"\xdc\x01\x00" + common + b"A" * made.randrange(60) + end
+    new = b"\xdc\x01\x07" + common + b"B" * made.randrange(60) + end
+    patch = diff(old, new)
+    assert patch is not None
+    assert patch.apply(old) == new
+    assert set(patch.middle) <= {ord("B")}

@@ -36,6 +36,8 @@ def unwrap_overwrite(value: Any) -> Any:
 
     An `Overwrite` may arrive as JSON left it: `{"__overwrite__": v}` or its fields as a dict.
     """
+    if value.__class__ is list:  # the commonest write
+        return MISSING
     if isinstance(value, Overwrite):
         return value.value
     if isinstance(value, dict):

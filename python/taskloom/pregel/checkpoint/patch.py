@@ -13,12 +13,14 @@ costs at most five times what changed (or 1/256 of the value a step, if that is 
 from __future__ import annotations
 
 import struct
-from typing import NamedTuple
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
-_SMALLEST = 256  # bytes; below, a patch saves nothing worth having
+from taskloom._taskloom import _diff
+
 _LONGEST = 256  # links of a chain
-_GRAIN = 16  # bytes; the search for the first difference is no finer than this
 _LAYOUT = struct.Struct("<BBQQ")
+_made_of: Callable[[type[Patch], tuple[Any, ...]], Patch] = tuple.__new__  # as _make, but native
 
 
 class Patch(NamedTuple):
@@ -53,64 +55,10 @@ class Patch(NamedTuple):
         return cls(raw[_LAYOUT.size : split], old_head, prefix, raw[split:], suffix)
 
 
-_HEADS: dict[int, int] = dict.fromkeys((0xD9, 0xC4), 2)  # str 8, bin 8
-_HEADS |= dict.fromkeys((0xDA, 0xC5, 0xDC, 0xDE), 3)  # str 16, bin 16, array 16, map 16
-_HEADS |= dict.fromkeys((0xDB, 0xC6, 0xDD, 0xDF), 5)  # their 32-bit forms
-
-
-def head_size(raw: bytes) -> int:
-    """Return how many bytes a msgpack value spends on its own length."""
-    return _HEADS.get(raw[0], 1)
-
-
 def diff(old: bytes, new: bytes) -> Patch | None:
     """Return a patch from `old` to `new`, or `None` if it would not be much smaller than `new`."""
-    size, old_size = len(new), len(old)
-    if size < _SMALLEST or old_size < _SMALLEST:
-        return None
-    old_head, new_head = _HEADS.get(old[0], 1), _HEADS.get(new[0], 1)
-    old_body = old[old_head:]
-    if new.startswith(old_body, new_head):  # something was appended: by far the commonest change
-        prefix = old_size - old_head
-        middle = new[new_head + prefix :]
-        if len(middle) * 2 >= size:
-            return None
-        return Patch(new[:new_head], old_head, prefix, middle, 0)
-    new_body = new[new_head:]
-    shorter = min(len(old_body), len(new_body))
-    prefix = _shared_prefix(old_body, new_body, shorter)
-    suffix = _shared_suffix(old_body, new_body, shorter - prefix)
-    middle = new_body[prefix : len(new_body) - suffix]
-    if len(middle) > len(new) // 2:
-        return None
-    return Patch(new[:new_head], old_head, prefix, middle, suffix)
-
-
-def _shared_prefix(one: bytes, other: bytes, limit: int) -> int:
-    """Return a length, up to `_GRAIN` short of the longest, over which both begin alike."""
-    if one[:limit] == other[:limit]:
-        return limit
-    alike, different = 0, limit
-    while different - alike > _GRAIN:
-        middle = (alike + different) // 2
-        if one[alike:middle] == other[alike:middle]:
-            alike = middle
-        else:
-            different = middle
-    return alike
-
-
-def _shared_suffix(one: bytes, other: bytes, limit: int) -> int:
-    """Return a length, up to `_GRAIN` short of the longest, over which both end alike."""
-    end, other_end = len(one), len(other)
-    alike, different = 0, limit + 1
-    while different - alike > _GRAIN:
-        middle = (alike + different) // 2
-        if one[end - middle : end - alike] == other[other_end - middle : other_end - alike]:
-            alike = middle
-        else:
-            different = middle
-    return alike
+    found = _diff(old, new)
+    return None if found is None else _made_of(Patch, found)
 
 
 class Chain:

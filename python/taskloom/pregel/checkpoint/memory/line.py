@@ -17,8 +17,9 @@ from taskloom.pregel.checkpoint.patch import Chain, Patch
 from taskloom.pregel.checkpoint.serde.base import SerializationError, SerializerProtocol
 from taskloom.pregel.ids import stamp, task_id
 
-# A stored value: itself if it cannot change, (tag, bytes), or a patch upon another.
-Stored: TypeAlias = "Any | tuple[str, bytes] | Patched"
+# A stored value: itself if it cannot change, (tag, bytes), or (tag, value, patch...) for a patch
+# upon another.
+Stored: TypeAlias = Any
 # (task path, task id, index, cell, value); sorts as writes are applied
 Write: TypeAlias = tuple[str, str, int, str, Stored]
 TaskName: TypeAlias = "str | tuple[str, str, int, str, str]"
@@ -26,36 +27,28 @@ TaskName: TypeAlias = "str | tuple[str, str, int, str, str]"
 
 Alone: TypeAlias = "tuple[TaskName, str, Sequence[tuple[str, Any]]]"
 """The only task of a superstep, its path, and its writes."""
-# A checkpoint without the values of its cells: the bytes of (checkpoint, metadata), or of
+# A checkpoint without the values of its cells: the tag and bytes of (checkpoint, metadata), or of
 # (versions, seen, updated, metadata); the frame that adds to the versions; the id of the checkpoint
 # before; the time stamp, or the nanoseconds that it is made of.
-Record: TypeAlias = tuple[tuple[str, bytes], Frame | None, str | None, str | int]
+Record: TypeAlias = tuple[str, bytes, Frame | None, str | None, str | int]
 
 UNCHANGING = frozenset({int, str, float, bool, type(None), bytes})
 _PATCHED_FROM = 256  # bytes; see `patch`
 
 
-class Patched:
-    """A value stored as a patch upon another one, which it keeps alive."""
-
-    __slots__ = ("base", "patch", "tag")
-
-    def __init__(self, base: Stored, tag: str, patch: Patch) -> None:
-        self.base = base
-        self.tag = tag
-        self.patch = patch
-
-    def whole(self) -> tuple[str, bytes]:
-        """The value's tag and bytes."""
-        patches = [self.patch]
-        base = self.base
-        while isinstance(base, Patched):
-            patches.append(base.patch)
-            base = base.base
-        raw: bytes = base[1]
-        for patch in reversed(patches):
-            raw = patch.apply(raw)
-        return self.tag, raw
+def whole(stored: tuple[Any, ...]) -> tuple[str, bytes]:
+    """The tag and bytes of a value that is stored as such, or as a patch."""
+    if len(stored) == 2:
+        return stored
+    tag = stored[0]
+    patches: list[Patch] = []
+    while len(stored) != 2:
+        patches.append(Patch(*stored[2:]))
+        stored = stored[1]
+    raw: bytes = stored[1]
+    for patch in reversed(patches):
+        raw = patch.apply(raw)
+    return tag, raw
 
 
 def dumps(serde: SerializerProtocol, value: Any, where: str, name: str) -> Stored:
@@ -75,9 +68,7 @@ def dumps(serde: SerializerProtocol, value: Any, where: str, name: str) -> Store
 
 def loads(serde: SerializerProtocol, stored: Stored) -> Any:
     """A value from its stored form."""
-    if isinstance(stored, Patched):
-        return serde.loads_typed(stored.whole())
-    return serde.loads_typed(stored) if type(stored) is tuple else stored
+    return serde.loads_typed(whole(stored)) if type(stored) is tuple else stored
 
 
 class Line:
@@ -162,7 +153,7 @@ class Line:
             self.chains[cell] = Chain(version, tag, raw)
             return stored
         patch = chain.advance(version, tag, raw)
-        return stored if patch is None else Patched(base, tag, patch)
+        return stored if patch is None else (tag, base, *patch)
 
     def store_changes(
         self, serde: SerializerProtocol, changed: Sequence[tuple[str, Any, Any]]
@@ -240,8 +231,8 @@ class Line:
 
     def read(self, serde: SerializerProtocol, id: str) -> tuple[Checkpoint, Any]:
         """A checkpoint without the values of its cells, and its metadata."""
-        packed, frame, _, _ = self.records[id]
-        found = serde.loads_typed(packed)
+        tag, raw, frame, _, _ = self.records[id]
+        found = serde.loads_typed((tag, raw))
         checkpoint: Checkpoint
         if len(found) == 2:
             checkpoint, metadata = found
@@ -264,7 +255,7 @@ class Line:
 
     def stamp_of(self, id: str) -> str:
         """The time stamp of a checkpoint."""
-        time = self.records[id][3]
+        time = self.records[id][4]
         return stamp(time) if isinstance(time, int) else time
 
     def read_writes(self, serde: SerializerProtocol, id: str) -> list[tuple[str, str, Any]]:

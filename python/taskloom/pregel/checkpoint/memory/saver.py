@@ -117,8 +117,8 @@ class InMemorySaver(BaseCheckpointSaver[int]):
                 frame, rest["channel_versions"], rest["versions_seen"] = line.narrow(
                     id, rest["channel_versions"], rest["versions_seen"]
                 )
-            packed = self.serde.dumps_typed([rest, known])
-            line.add(id, (packed, frame, where.get("checkpoint_id"), rest["ts"]))
+            tag, raw = self.serde.dumps_typed([rest, known])
+            line.add(id, (tag, raw, frame, where.get("checkpoint_id"), rest["ts"]))
             if namespace and (parents := metadata.get("parents")):
                 line.root = max(line.root, parents.get("", ""))
             if self._retires:
@@ -165,8 +165,8 @@ class InMemorySaver(BaseCheckpointSaver[int]):
             frame: Frame | None = None
             if is_wide(versions, seen):
                 frame, versions, seen = line.narrow(id, versions, seen)
-            packed = serde.dumps_typed([versions, seen, updated, metadata])
-            line.add(id, (packed, frame, parent, time.time_ns()))
+            tag, raw = serde.dumps_typed([versions, seen, updated, metadata])
+            line.add(id, (tag, raw, frame, parent, time.time_ns()))
             if namespace and (parents := metadata.get("parents")):
                 line.root = max(line.root, parents.get("", ""))
             if self._retires:
@@ -249,7 +249,7 @@ class InMemorySaver(BaseCheckpointSaver[int]):
             yield loaded
 
     def _load(self, thread_id: str, namespace: str, line: Line, id: str) -> CheckpointTuple:
-        parent = line.records[id][2]
+        parent = line.records[id][3]
         checkpoint, known = line.read(self.serde, id)
         contents = checkpoint["channel_values"]
         for key in checkpoint["channel_versions"].items():

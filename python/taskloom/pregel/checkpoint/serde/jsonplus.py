@@ -79,6 +79,11 @@ class JsonPlusSerializer:
         self.pickle_fallback = pickle_fallback
         self._allowed = AllowList(allowed_msgpack_modules)
 
+    @property
+    def allows_everything(self) -> bool:
+        """Whether every class that holds plain data may be stored."""
+        return self._allowed.everything
+
     def with_msgpack_allowlist(
         self, extra_allowlist: Collection[tuple[str, ...] | type]
     ) -> JsonPlusSerializer:
