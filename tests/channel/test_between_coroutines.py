@@ -290,3 +290,30 @@ def test_an_end_may_not_be_used_after_it_was_closed(run: Run) -> None:
             sender.clone()
 
     run(main)
+
+
+def test_an_item_may_be_named() -> None:
+    async def main() -> int:
+        sender, receiver = Channel[int](1).split()
+        with sender, receiver:
+            await sender.send(item=1)
+            with pytest.raises(TypeError, match="send\\(item\\)"):
+                sender.send(1, item=2)  # type: ignore[call-arg, misc]
+            with pytest.raises(TypeError, match="send\\(item\\)"):
+                sender.send(thing=2)  # type: ignore[call-arg]
+            return await receiver.receive()
+
+    assert taskloom.run_coroutine(main) == 1
+
+
+def test_an_await_that_goes_on_is_not_awaited_a_second_time() -> None:
+    async def main() -> None:
+        sender, receiver = Channel[int](1).split()
+        with sender, receiver:
+            receiving = receiver.receive()
+            sender.send_nowait(1)
+            assert await receiving == 1
+            with pytest.raises(RuntimeError, match="awaited before"):
+                await receiving
+
+    taskloom.run_coroutine(main)

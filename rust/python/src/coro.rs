@@ -3,11 +3,13 @@
 //! Layout: `task` is one coroutine on its way; `home` is where it is queued when it can go on;
 //! `suspend` is what every awaitable of ours shares, on the pool as on foreign event loops and for
 //! blocked threads; the rest are the awaitables: `wait` (one-shot), `sleep`, `streams` with
-//! `operations` and `select` (channel ends). `alone` is a coroutine that no scope has. `lent`: threads
-//! whose blocking waits a seeded scheduler governs. `token` is the cancel token as Python sees it,
+//! `operations` and `select` (channel ends); `awaitable` makes the classes of those that are many.
+//! `alone` is a coroutine that no scope has. `lent`: threads whose blocking waits a seeded scheduler
+//! governs. `token` is the cancel token as Python sees it,
 //! `nursery` what a scope knows of its children.
 
 pub mod alone;
+pub mod awaitable;
 pub mod foreign;
 pub mod home;
 pub mod lent;
@@ -30,13 +32,12 @@ use pyo3::prelude::*;
 pub fn register(m: &Bound<'_, PyModule>) -> PyResult<()> {
     nursery::register(m)?;
     task::register_tasks();
+    receiver::register(m)?;
+    sleep::register(m)?;
+    streams::register(m)?;
     m.add_class::<home::HomeObject>()?;
     m.add_class::<home::LocalLoop>()?;
     m.add_class::<home::TaskHandle>()?;
-    m.add_class::<streams::Channel>()?;
-    m.add_class::<streams::ChannelStats>()?;
-    m.add_class::<receiver::Receiver>()?;
-    m.add_class::<streams::Sender>()?;
     m.add_class::<select::Select>()?;
     m.add_class::<select::Selected>()?;
     m.add_class::<token::Token>()?;
@@ -54,7 +55,6 @@ pub fn register(m: &Bound<'_, PyModule>) -> PyResult<()> {
     m.add_function(wrap_pyfunction!(sleep::sleep, m)?)?;
     m.add_function(wrap_pyfunction!(sleep::sleep_blocking, m)?)?;
     m.add_function(wrap_pyfunction!(sleep::stop_timer, m)?)?;
-    m.add_function(wrap_pyfunction!(sleep::yield_now, m)?)?;
     m.add_function(wrap_pyfunction!(token::current_token, m)?)?;
     m.add_function(wrap_pyfunction!(token::replace_token, m)?)?;
     m.add_function(wrap_pyfunction!(token::leave_token, m)?)?;

@@ -1,57 +1,83 @@
 //! The awaitables of channel ends.
 
+use super::awaitable::Awaitable;
 use super::streams::{Channel, broken, ended};
-use super::suspend::{self, Operation, Suspended, Waker, awaitable};
-use pyo3::exceptions::PyStopAsyncIteration;
+use super::suspend::{self, Operation, Waker};
+use pyo3::exceptions::{PyStopAsyncIteration, PyStopIteration};
+use pyo3::ffi;
 use pyo3::prelude::*;
 use pyo3::types::PyList;
 use std::collections::VecDeque;
+use std::ffi::CStr;
+use std::ptr::null_mut;
+use std::sync::atomic::AtomicPtr;
 use std::task::Poll;
 use taskloom_core::channel::{ReceiveError, Receiving, Sending};
+
+/// How a receive says that there will be no more.
+#[derive(Clone, Copy)]
+pub enum EndsWith {
+    EndOfStream,
+    StopIteration,
+    StopAsyncIteration,
+}
 
 /// A receive on its way: of one item, or of up to `max` as a list.
 pub struct ReceivePlan {
     pub channel: Py<Channel>,
     inner: Receiving<Py<PyAny>, Waker>,
-    max: Option<usize>,
+    /// 0 for one item by itself.
+    max: u32,
     open: bool,
-    /// The error that says that there will be no more.
-    pub ends_with: fn(()) -> PyErr,
-}
-
-fn end_of_stream(_: ()) -> PyErr {
-    Python::attach(ended)
+    ends_with: EndsWith,
 }
 
 impl ReceivePlan {
-    fn new(channel: Py<Channel>, open: bool, max: Option<usize>) -> Self {
+    #[inline]
+    pub fn one(channel: Py<Channel>, open: bool, ends_with: EndsWith) -> Self {
         ReceivePlan {
             channel,
             inner: Receiving::default(),
-            max,
+            max: 0,
             open,
-            ends_with: end_of_stream,
+            ends_with,
         }
     }
 
+    pub fn many(channel: Py<Channel>, open: bool, max: usize) -> Self {
+        ReceivePlan {
+            max: u32::try_from(max).unwrap_or(u32::MAX),
+            ..ReceivePlan::one(channel, open, EndsWith::EndOfStream)
+        }
+    }
+
+    #[cold]
+    fn end(&self, py: Python<'_>) -> PyErr {
+        match self.ends_with {
+            EndsWith::EndOfStream => ended(py),
+            EndsWith::StopIteration => PyStopIteration::new_err(()),
+            EndsWith::StopAsyncIteration => PyStopAsyncIteration::new_err(()),
+        }
+    }
+
+    #[inline]
     fn finish(
         &self,
         py: Python<'_>,
         received: Result<Py<PyAny>, ReceiveError>,
     ) -> PyResult<Py<PyAny>> {
-        let Ok(first) = received else {
-            return Err((self.ends_with)(()));
-        };
-        let Some(max) = self.max else {
-            return Ok(first);
-        };
+        match received {
+            Ok(first) if self.max == 0 => Ok(first),
+            Ok(first) => self.gather(py, first),
+            Err(_) => Err(self.end(py)),
+        }
+    }
+
+    fn gather(&self, py: Python<'_>, first: Py<PyAny>) -> PyResult<Py<PyAny>> {
         let mut items = vec![first];
         // Nothing more there, or the end, does not matter: there is one item to return.
-        let _ = self
-            .channel
-            .get()
-            .core
-            .try_receive_many(&mut items, max - 1);
+        let more = self.max as usize - 1;
+        let _ = self.channel.get().core.try_receive_many(&mut items, more);
         Ok(PyList::new(py, items)?.into_any().unbind())
     }
 }
@@ -95,40 +121,12 @@ fn unreachable_waker() -> Waker {
     Waker::Thread(std::sync::Arc::default(), None)
 }
 
-/// The awaitable of a receive.
-#[pyclass(module = "taskloom._taskloom")]
-pub struct Receive {
-    pub state: Suspended<ReceivePlan>,
-}
+impl Awaitable for ReceivePlan {
+    const NAME: &'static CStr = c"taskloom._taskloom.Receive";
 
-awaitable!(Receive {});
-
-impl Receive {
-    #[inline]
-    pub fn one(channel: Py<Channel>, open: bool) -> Self {
-        Receive {
-            state: Suspended::new(ReceivePlan::new(channel, open, None)),
-        }
-    }
-
-    pub fn many(channel: Py<Channel>, open: bool, max: usize) -> Self {
-        Receive {
-            state: Suspended::new(ReceivePlan::new(channel, open, Some(max))),
-        }
-    }
-
-    /// A step of an `async for`.
-    #[inline]
-    pub fn next(channel: Py<Channel>, open: bool) -> Self {
-        let mut plan = ReceivePlan::new(channel, open, None);
-        plan.ends_with = PyStopAsyncIteration::new_err::<()>;
-        Receive {
-            state: Suspended::new(plan),
-        }
-    }
-
-    pub fn blocking(channel: Py<Channel>, max: Option<usize>) -> ReceivePlan {
-        ReceivePlan::new(channel, true, max)
+    fn class() -> &'static AtomicPtr<ffi::PyTypeObject> {
+        static CLASS: AtomicPtr<ffi::PyTypeObject> = AtomicPtr::new(null_mut());
+        &CLASS
     }
 }
 
@@ -139,6 +137,7 @@ pub struct SendPlan {
 }
 
 impl SendPlan {
+    #[inline]
     pub fn one(item: Py<PyAny>) -> Self {
         SendPlan {
             inner: Sending::one(item),
@@ -153,17 +152,13 @@ impl SendPlan {
         }
     }
 
-    /// The item of a send of one item that has not begun.
-    pub fn take_one(&mut self) -> Option<Py<PyAny>> {
-        self.inner.take_one()
-    }
-
-    /// With the channel that it goes to.
-    pub fn on(self, channel: Py<Channel>) -> SendOn {
+    /// With the channel that it goes to, by an end that is open or not.
+    #[inline]
+    pub fn on(self, channel: Py<Channel>, open: bool) -> SendOn {
         SendOn {
             channel,
             plan: self,
-            open: true,
+            open,
         }
     }
 }
@@ -171,8 +166,15 @@ impl SendPlan {
 /// A send to a channel.
 pub struct SendOn {
     pub channel: Py<Channel>,
-    pub plan: SendPlan,
+    plan: SendPlan,
     open: bool,
+}
+
+impl SendOn {
+    /// The item of a send of one item that has not begun.
+    pub fn take_one(&mut self) -> Option<Py<PyAny>> {
+        self.plan.inner.take_one()
+    }
 }
 
 impl Operation for SendOn {
@@ -209,23 +211,11 @@ impl Operation for SendOn {
     }
 }
 
-/// The awaitable of a send.
-#[pyclass(module = "taskloom._taskloom")]
-pub struct Send {
-    pub state: Suspended<SendOn>,
-}
+impl Awaitable for SendOn {
+    const NAME: &'static CStr = c"taskloom._taskloom.Send";
 
-awaitable!(Send {});
-
-impl Send {
-    #[inline]
-    pub fn new(channel: Py<Channel>, plan: SendPlan, open: bool) -> Self {
-        Send {
-            state: Suspended::new(SendOn {
-                channel,
-                plan,
-                open,
-            }),
-        }
+    fn class() -> &'static AtomicPtr<ffi::PyTypeObject> {
+        static CLASS: AtomicPtr<ffi::PyTypeObject> = AtomicPtr::new(null_mut());
+        &CLASS
     }
 }

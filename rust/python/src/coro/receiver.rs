@@ -1,14 +1,17 @@
 //! The receiving end of a channel as Python sees it.
 
-use super::operations::Receive;
+use super::awaitable;
+use super::operations::{EndsWith, ReceivePlan};
 use super::ready::Ready;
 use super::streams::{Channel, ChannelStats, closed, ended, warn_unclosed};
 use super::suspend;
 use crate::call;
-use pyo3::exceptions::{PyStopIteration, PyValueError};
+use pyo3::exceptions::PyValueError;
+use pyo3::ffi;
 use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::prelude::*;
 use pyo3::types::{PyTuple, PyType};
+use std::ffi::CStr;
 use std::sync::atomic::{AtomicBool, Ordering};
 use taskloom_core::channel::ReceiveError;
 
@@ -51,6 +54,12 @@ impl Receiver {
         Ok(())
     }
 
+    /// A receive of one item.
+    #[inline]
+    fn plan(&self, py: Python<'_>, ends_with: EndsWith) -> ReceivePlan {
+        ReceivePlan::one(self.channel.clone_ref(py), self.is_open(), ends_with)
+    }
+
     fn is_open(&self) -> bool {
         !self.closed.load(Ordering::Acquire)
     }
@@ -78,22 +87,13 @@ impl Receiver {
         class.unbind()
     }
 
-    /// Receives the next item, waiting for it: await it. EndOfStream when there will be none.
-    #[inline]
-    fn receive(&self, py: Python<'_>) -> Receive {
-        Receive::one(self.channel.clone_ref(py), self.is_open())
-    }
-
     /// Receives what is there, at least one item and at most `max`, as a list: await it.
-    fn receive_many(&self, py: Python<'_>, max: usize) -> PyResult<Receive> {
+    fn receive_many<'py>(&self, py: Python<'py>, max: usize) -> PyResult<Bound<'py, PyAny>> {
         if max == 0 {
             return Err(PyValueError::new_err("receive_many(max): at least 1"));
         }
-        Ok(Receive::many(
-            self.channel.clone_ref(py),
-            self.is_open(),
-            max,
-        ))
+        let channel = self.channel.clone_ref(py);
+        awaitable::make(py, ReceivePlan::many(channel, self.is_open(), max))
     }
 
     /// Receives an item that is there, or raises WouldBlock.
@@ -117,7 +117,7 @@ impl Receiver {
     #[pyo3(signature = (*, timeout = None))]
     fn receive_blocking(&self, py: Python<'_>, timeout: Option<f64>) -> PyResult<Py<PyAny>> {
         self.check(py)?;
-        let mut receive = Receive::blocking(self.channel.clone_ref(py), None);
+        let mut receive = self.plan(py, EndsWith::EndOfStream);
         suspend::block(py, &mut receive, call::timeout_from(timeout))
     }
 
@@ -130,7 +130,7 @@ impl Receiver {
         timeout: Option<f64>,
     ) -> PyResult<Py<PyAny>> {
         self.check(py)?;
-        let mut receive = Receive::blocking(self.channel.clone_ref(py), Some(max.max(1)));
+        let mut receive = ReceivePlan::many(self.channel.clone_ref(py), true, max.max(1));
         suspend::block(py, &mut receive, call::timeout_from(timeout))
     }
 
@@ -139,8 +139,8 @@ impl Receiver {
     }
 
     #[inline]
-    fn __anext__(&self, py: Python<'_>) -> Receive {
-        Receive::next(self.channel.clone_ref(py), self.is_open())
+    fn __anext__<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        awaitable::make(py, self.plan(py, EndsWith::StopAsyncIteration))
     }
 
     fn __iter__(slf: PyRef<'_, Self>) -> PyRef<'_, Self> {
@@ -149,8 +149,7 @@ impl Receiver {
 
     fn __next__(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
         self.check(py)?;
-        let mut receive = Receive::blocking(self.channel.clone_ref(py), None);
-        receive.ends_with = PyStopIteration::new_err::<()>;
+        let mut receive = self.plan(py, EndsWith::StopIteration);
         suspend::block(py, &mut receive, None)
     }
 
@@ -225,4 +224,30 @@ impl Drop for Receiver {
             Python::attach(|py| warn_unclosed(py, "receiver", &self.channel));
         }
     }
+}
+
+const RECEIVE: &CStr = c"receive($self, /)\n--\n\nReceives the next item, waiting for it: await it. EndOfStream when there will be none.";
+
+unsafe extern "C" fn receive(
+    this: *mut ffi::PyObject,
+    _: *mut ffi::PyObject,
+) -> *mut ffi::PyObject {
+    // SAFETY: a method of `Receiver`, which has no subclass; called attached by the interpreter.
+    let plan = unsafe {
+        let py = Python::assume_attached();
+        let this = Bound::from_borrowed_ptr(py, this).cast_into_unchecked::<Receiver>();
+        this.get().plan(py, EndsWith::EndOfStream)
+    };
+    awaitable::new(plan)
+}
+
+/// Adds the class and its awaitable.
+pub fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
+    module.add_class::<Receiver>()?;
+    awaitable::register::<ReceivePlan>(module.py())?;
+    let class = module.py().get_type::<Receiver>();
+    let meth = ffi::PyMethodDefPointer {
+        PyCFunction: receive,
+    };
+    awaitable::add_method(&class, c"receive", meth, ffi::METH_NOARGS, RECEIVE)
 }

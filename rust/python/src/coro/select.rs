@@ -1,8 +1,9 @@
 //! A choice between sends and receives on several channels.
 
-use super::operations::{Receive, Send};
+use super::awaitable::{self, awaitable as awaitable_class};
+use super::operations::{ReceivePlan, SendOn};
 use super::streams::{Channel, broken, ended};
-use super::suspend::{Operation, Suspended, Waker, awaitable};
+use super::suspend::{Operation, Suspended, Waker};
 use pyo3::exceptions::{PyTypeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::PyTuple;
@@ -116,7 +117,7 @@ pub struct Select {
     state: Suspended<SelectPlan>,
 }
 
-awaitable!(Select {
+awaitable_class!(Select {
     /// Blocks the calling thread until one alternative has happened.
     #[pyo3(signature = (*, timeout = None))]
     fn wait(&mut self, py: Python<'_>, timeout: Option<f64>) -> PyResult<Py<PyAny>> {
@@ -154,19 +155,16 @@ pub fn select(alternatives: &Bound<'_, PyTuple>) -> PyResult<Select> {
         waited: false,
     };
     for alternative in alternatives {
-        if let Ok(receive) = alternative.cast::<Receive>() {
-            let receive = receive.borrow();
-            plan.channels
-                .push(receive.state.operation.channel.clone_ref(py));
+        let receive = |receive: &mut ReceivePlan| receive.channel.clone_ref(py);
+        let send = |send: &mut SendOn| (send.channel.clone_ref(py), send.take_one());
+        if let Some(channel) = awaitable::with(&alternative, receive) {
+            plan.channels.push(channel);
             plan.arms.push(Arm::Receive);
-        } else if let Ok(send) = alternative.cast::<Send>() {
-            let mut send = send.borrow_mut();
-            let item = send.state.operation.plan.take_one();
+        } else if let Some((channel, item)) = awaitable::with(&alternative, send) {
             let item = item.ok_or_else(|| {
                 PyValueError::new_err("select() takes a send of one item, not awaited before")
             })?;
-            plan.channels
-                .push(send.state.operation.channel.clone_ref(py));
+            plan.channels.push(channel);
             plan.arms.push(Arm::Send(Some(item)));
         } else {
             return Err(PyTypeError::new_err(format!(

@@ -1,13 +1,18 @@
 //! Waiting for time: sleep, giving way, and the clock in force.
 
+use super::awaitable::{self, Awaitable};
 use super::lent;
-use super::suspend::{self, Operation, Suspended, Waker, awaitable};
+use super::suspend::{self, Operation, Waker};
 use super::task;
 use crate::timer;
 use parking_lot::Mutex;
 use pyo3::exceptions::PyRuntimeError;
+use pyo3::ffi;
 use pyo3::prelude::*;
+use std::ffi::CStr;
+use std::ptr::null_mut;
 use std::sync::Arc;
+use std::sync::atomic::AtomicPtr;
 use std::task::Poll;
 use std::time::Duration;
 use taskloom_core::channel::Wake;
@@ -121,13 +126,14 @@ impl Operation for Sleeping {
     }
 }
 
-/// The awaitable that `sleep` gives.
-#[pyclass(module = "taskloom._taskloom")]
-pub struct Sleep {
-    state: Suspended<Sleeping>,
-}
+impl Awaitable for Sleeping {
+    const NAME: &'static CStr = c"taskloom._taskloom.Sleep";
 
-awaitable!(Sleep {});
+    fn class() -> &'static AtomicPtr<ffi::PyTypeObject> {
+        static CLASS: AtomicPtr<ffi::PyTypeObject> = AtomicPtr::new(null_mut());
+        &CLASS
+    }
+}
 
 /// Suspends the calling coroutine for `seconds`, the time of other coroutines: await it.
 ///
@@ -138,10 +144,8 @@ awaitable!(Sleep {});
 /// ...     await taskloom.sleep(0.001)
 /// >>> taskloom.run_coroutine(main)
 #[pyfunction]
-pub fn sleep(seconds: f64) -> Sleep {
-    Sleep {
-        state: Suspended::new(Sleeping::new(seconds)),
-    }
+pub fn sleep(py: Python<'_>, seconds: f64) -> PyResult<Bound<'_, PyAny>> {
+    awaitable::make(py, Sleeping::new(seconds))
 }
 
 /// Blocks the calling thread for `seconds`, or until its scope is cancelled.
@@ -188,25 +192,29 @@ impl Operation for Yielding {
     }
 }
 
-/// The awaitable that `yield_now` gives.
-#[pyclass(module = "taskloom._taskloom")]
-pub struct Yield {
-    state: Suspended<Yielding>,
+impl Awaitable for Yielding {
+    const NAME: &'static CStr = c"taskloom._taskloom.Yield";
+
+    fn class() -> &'static AtomicPtr<ffi::PyTypeObject> {
+        static CLASS: AtomicPtr<ffi::PyTypeObject> = AtomicPtr::new(null_mut());
+        &CLASS
+    }
 }
 
-awaitable!(Yield {});
+const YIELD_NOW: &CStr = c"yield_now()\n--\n\nLets every coroutine that could go on have its turn first: await it.\n\n>>> import taskloom\n>>> async def main():\n...     await taskloom.yield_now()\n>>> taskloom.run_coroutine(main)";
 
-/// Lets every coroutine that could go on have its turn first: await it.
-///
-/// >>> import taskloom
-/// >>> async def main():
-/// ...     await taskloom.yield_now()
-/// >>> taskloom.run_coroutine(main)
-#[pyfunction]
-pub fn yield_now() -> Yield {
-    Yield {
-        state: Suspended::new(Yielding { gave_way: false }),
-    }
+unsafe extern "C" fn yield_now(_: *mut ffi::PyObject, _: *mut ffi::PyObject) -> *mut ffi::PyObject {
+    awaitable::new(Yielding { gave_way: false })
+}
+
+/// Adds the awaitables of this part and the functions that make them.
+pub fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
+    awaitable::register::<Sleeping>(module.py())?;
+    awaitable::register::<Yielding>(module.py())?;
+    let meth = ffi::PyMethodDefPointer {
+        PyCFunction: yield_now,
+    };
+    awaitable::add_function(module, c"yield_now", meth, ffi::METH_NOARGS, YIELD_NOW)
 }
 
 /// As `yield_now`, but only if the coroutine has gone on for `slice` seconds without giving way.
@@ -220,7 +228,7 @@ pub fn yield_now() -> Yield {
 /// >>> taskloom.run_coroutine(main)
 #[pyfunction]
 #[pyo3(signature = (*, slice = 0.01))]
-pub fn maybe_yield(slice: f64) -> Yield {
+pub fn maybe_yield(py: Python<'_>, slice: f64) -> PyResult<Bound<'_, PyAny>> {
     let exceeded = match task::current() {
         Some(task) => {
             let slice = Duration::try_from_secs_f64(slice).unwrap_or(Duration::ZERO);
@@ -228,9 +236,6 @@ pub fn maybe_yield(slice: f64) -> Yield {
         }
         None => false,
     };
-    Yield {
-        state: Suspended::new(Yielding {
-            gave_way: !exceeded,
-        }),
-    }
+    let gave_way = !exceeded;
+    awaitable::make(py, Yielding { gave_way })
 }

@@ -1,15 +1,18 @@
 //! Channel ends as Python sees them.
 
-use super::operations::{Send, SendPlan};
+use super::awaitable;
+use super::operations::{SendOn, SendPlan};
 use super::ready::Ready;
 use super::receiver::Receiver;
 use super::suspend::{self, Waker};
 use crate::call;
-use pyo3::exceptions::{PyResourceWarning, PyValueError};
+use pyo3::exceptions::{PyResourceWarning, PyTypeError, PyValueError};
+use pyo3::ffi;
 use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::prelude::*;
 use pyo3::types::{PyTuple, PyType};
 use std::collections::VecDeque;
+use std::ffi::CStr;
 use std::sync::atomic::{AtomicBool, Ordering};
 use taskloom_core::channel::{self, SendError};
 
@@ -202,6 +205,12 @@ impl Sender {
         })
     }
 
+    /// A send by this end.
+    #[inline]
+    fn plan(&self, py: Python<'_>, plan: SendPlan) -> SendOn {
+        plan.on(self.channel.clone_ref(py), !self.closed())
+    }
+
     #[inline]
     fn check(&self, py: Python<'_>) -> PyResult<()> {
         if self.closed.load(Ordering::Acquire) {
@@ -242,18 +251,13 @@ impl Sender {
         class.unbind()
     }
 
-    /// Sends an item, waiting for room: await it.
-    #[inline]
-    fn send(&self, py: Python<'_>, item: Py<PyAny>) -> Send {
-        let open = !self.closed.load(Ordering::Acquire);
-        Send::new(self.channel.clone_ref(py), SendPlan::one(item), open)
-    }
-
     /// Sends all of `items` in order: await it. If it is cancelled, those in front may be sent.
-    fn send_many(&self, py: Python<'_>, items: &Bound<'_, PyAny>) -> PyResult<Send> {
-        let open = !self.closed.load(Ordering::Acquire);
-        let plan = SendPlan::many(items_of(items)?);
-        Ok(Send::new(self.channel.clone_ref(py), plan, open))
+    fn send_many<'py>(
+        &self,
+        py: Python<'py>,
+        items: &Bound<'py, PyAny>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        awaitable::make(py, self.plan(py, SendPlan::many(items_of(items)?)))
     }
 
     /// Sends an item if there is room or a receiver waits, or raises WouldBlock.
@@ -274,7 +278,7 @@ impl Sender {
     #[pyo3(signature = (item, *, timeout = None))]
     fn send_blocking(&self, py: Python<'_>, item: Py<PyAny>, timeout: Option<f64>) -> PyResult<()> {
         self.check(py)?;
-        let mut plan = SendPlan::one(item).on(self.channel.clone_ref(py));
+        let mut plan = self.plan(py, SendPlan::one(item));
         suspend::block(py, &mut plan, call::timeout_from(timeout))?;
         Ok(())
     }
@@ -288,7 +292,7 @@ impl Sender {
         timeout: Option<f64>,
     ) -> PyResult<()> {
         self.check(py)?;
-        let mut plan = SendPlan::many(items_of(items)?).on(self.channel.clone_ref(py));
+        let mut plan = self.plan(py, SendPlan::many(items_of(items)?));
         suspend::block(py, &mut plan, call::timeout_from(timeout))?;
         Ok(())
     }
@@ -364,4 +368,49 @@ impl Drop for Sender {
             Python::attach(|py| warn_unclosed(py, "sender", &self.channel));
         }
     }
+}
+
+const SEND: &CStr = c"send($self, /, item)\n--\n\nSends an item, waiting for room: await it.";
+
+unsafe extern "C" fn send(
+    this: *mut ffi::PyObject,
+    arguments: *const *mut ffi::PyObject,
+    count: isize,
+    kwnames: *mut ffi::PyObject,
+) -> *mut ffi::PyObject {
+    // SAFETY: a method of `Sender`, which has no subclass; called attached by the interpreter with
+    // `count` positional arguments and then the values of the keywords.
+    unsafe {
+        let py = Python::assume_attached();
+        let this = Bound::from_borrowed_ptr(py, this).cast_into_unchecked::<Sender>();
+        let names_item = |names| {
+            let name = Bound::from_borrowed_ptr(py, ffi::PyTuple_GET_ITEM(names, 0));
+            name.extract::<&str>().is_ok_and(|name| name == "item")
+        };
+        let named = if kwnames.is_null() {
+            0
+        } else {
+            ffi::PyTuple_GET_SIZE(kwnames)
+        };
+        if count + named != 1 || (named == 1 && !names_item(kwnames)) {
+            PyTypeError::new_err("send() takes one argument: send(item)").restore(py);
+            return std::ptr::null_mut();
+        }
+        let item = Bound::from_borrowed_ptr(py, *arguments).unbind();
+        awaitable::new(this.get().plan(py, SendPlan::one(item)))
+    }
+}
+
+/// Adds the classes and their awaitable.
+pub fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
+    module.add_class::<Channel>()?;
+    module.add_class::<ChannelStats>()?;
+    module.add_class::<Sender>()?;
+    awaitable::register::<SendOn>(module.py())?;
+    let class = module.py().get_type::<Sender>();
+    let meth = ffi::PyMethodDefPointer {
+        PyCFunctionFastWithKeywords: send,
+    };
+    let flags = ffi::METH_FASTCALL | ffi::METH_KEYWORDS;
+    awaitable::add_method(&class, c"send", meth, flags, SEND)
 }

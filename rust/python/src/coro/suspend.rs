@@ -8,11 +8,11 @@
 //! already served; then it completes, and the next await raises.
 
 use super::lent;
-use super::task::{self, Task};
+use super::task::{self, Current, Task};
 use super::token::{self, WakeOnCancel};
 use crate::call;
 use crate::timer;
-use pyo3::exceptions::{PyRuntimeError, PyStopIteration, PyTimeoutError, PyTypeError};
+use pyo3::exceptions::{PyRuntimeError, PyStopIteration, PyTimeoutError};
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use std::sync::Arc;
@@ -96,9 +96,15 @@ enum Place {
     Fresh,
     /// In a task of ours.
     Task,
-    /// On a foreign loop: its awaitable's iterator, and the registration at the scope's token.
-    Foreign(Py<PyAny>, Option<(Token, Registration)>),
+    /// On a foreign loop.
+    Foreign(Box<Foreign>),
     Over,
+}
+
+/// The iterator of a foreign loop's awaitable, and the registration at the scope's token.
+struct Foreign {
+    iterator: Py<PyAny>,
+    registered: Option<(Token, Registration)>,
 }
 
 /// What an awaitable's step comes to.
@@ -122,10 +128,16 @@ impl<O: Operation> Suspended<O> {
     }
 
     /// One step of the await; `sent` is what a foreign loop sends in.
-    pub fn advance(&mut self, py: Python<'_>, sent: Option<Py<PyAny>>) -> PyResult<Step> {
+    #[inline]
+    pub fn advance(
+        &mut self,
+        py: Python<'_>,
+        task: Option<&Current>,
+        sent: Option<Py<PyAny>>,
+    ) -> PyResult<Step> {
         match &self.place {
-            Place::Fresh => self.begin(py),
-            Place::Task => self.resume(py),
+            Place::Fresh => self.begin(py, task),
+            Place::Task => self.resume(py, task),
             Place::Foreign(..) => self.forward(py, sent),
             Place::Over => Err(PyRuntimeError::new_err(
                 "this was awaited before: make a new one for each await",
@@ -133,8 +145,9 @@ impl<O: Operation> Suspended<O> {
         }
     }
 
-    fn begin(&mut self, py: Python<'_>) -> PyResult<Step> {
-        let Some(task) = task::current() else {
+    #[inline]
+    fn begin(&mut self, py: Python<'_>, task: Option<&Current>) -> PyResult<Step> {
+        let Some(task) = task else {
             return self.begin_foreign(py);
         };
         if task.is_cancelled() {
@@ -159,12 +172,13 @@ impl<O: Operation> Suspended<O> {
         }
     }
 
-    fn resume(&mut self, py: Python<'_>) -> PyResult<Step> {
+    #[inline]
+    fn resume(&mut self, py: Python<'_>, task: Option<&Current>) -> PyResult<Step> {
         if let Poll::Ready(result) = self.operation.poll_now(py) {
             self.place = Place::Over;
             return result.map(Step::Return);
         }
-        let Some(task) = task::current() else {
+        let Some(task) = task else {
             return Err(PyRuntimeError::new_err(
                 "awaited on a taskloom pool first and now resumed by something else",
             ));
@@ -194,7 +208,10 @@ impl<O: Operation> Suspended<O> {
             // By the loop's own means: a wake that comes before the wait would end it unawaited.
             let iterator = hosts(py)?.call_method0("give_way")?.unbind();
             let nobody = || Waker::Thread(Arc::default(), None);
-            self.place = Place::Foreign(iterator, None);
+            self.place = Place::Foreign(Box::new(Foreign {
+                iterator,
+                registered: None,
+            }));
             if let Poll::Ready(result) = self.operation.poll(py, nobody) {
                 self.place = Place::Over;
                 return result.map(Step::Return);
@@ -227,14 +244,17 @@ impl<O: Operation> Suspended<O> {
                 }
             }
         });
-        self.place = Place::Foreign(iterator, registered);
+        self.place = Place::Foreign(Box::new(Foreign {
+            iterator,
+            registered,
+        }));
     }
 
     fn forward(&mut self, py: Python<'_>, sent: Option<Py<PyAny>>) -> PyResult<Step> {
-        let Place::Foreign(iterator, _) = &self.place else {
+        let Place::Foreign(foreign) = &self.place else {
             return Err(PyRuntimeError::new_err("not awaited yet"));
         };
-        let iterator = iterator.bind(py);
+        let iterator = foreign.iterator.bind(py);
         let next = match sent {
             Some(value) => iterator.call_method1("send", (value,)),
             None => iterator.call_method0("__next__"),
@@ -251,7 +271,9 @@ impl<O: Operation> Suspended<O> {
 
     /// The foreign loop's awaitable is done.
     fn woken(&mut self, py: Python<'_>) -> PyResult<Step> {
-        if let Place::Foreign(_, Some((token, registration))) = &self.place {
+        if let Place::Foreign(foreign) = &self.place
+            && let Some((token, registration)) = &foreign.registered
+        {
             token.forget(*registration);
         }
         self.place = Place::Over;
@@ -281,8 +303,8 @@ impl<O: Operation> Suspended<O> {
             Place::Task => {
                 let _ = self.operation.leave(py);
             }
-            Place::Foreign(_, registered) => {
-                if let Some((token, registration)) = registered {
+            Place::Foreign(foreign) => {
+                if let Some((token, registration)) = foreign.registered {
                     token.forget(registration);
                 }
                 let _ = self.operation.leave(py);
@@ -415,93 +437,3 @@ pub fn nanoseconds(seconds: f64) -> u64 {
     // A cast from a float saturates, and turns what is not a number into zero.
     (seconds * 1e9) as u64
 }
-
-/// An unsupported argument of `throw`, made into the error to raise.
-pub fn thrown(kind: &Bound<'_, PyAny>, value: Option<&Bound<'_, PyAny>>) -> PyErr {
-    let py = kind.py();
-    if let Some(value) = value
-        && value.is_instance_of::<pyo3::exceptions::PyBaseException>()
-    {
-        return PyErr::from_value(value.clone());
-    }
-    if kind.is_instance_of::<pyo3::exceptions::PyBaseException>() {
-        return PyErr::from_value(kind.clone());
-    }
-    let made = match value {
-        Some(value) if !value.is_none() => kind.call1((value,)),
-        _ => kind.call0(),
-    };
-    match made {
-        Ok(value) if value.is_instance_of::<pyo3::exceptions::PyBaseException>() => {
-            PyErr::from_value(value)
-        }
-        Ok(_) => PyTypeError::new_err("throw() takes an exception"),
-        Err(error) => error,
-    }
-    .clone_ref(py)
-}
-
-/// The awaitable protocol of a class whose `state` is a `Suspended` operation, plus the methods
-/// given; and leaving the operation when the object goes.
-macro_rules! awaitable {
-    ($class:ident { $($body:tt)* }) => {
-        #[pymethods]
-        impl $class {
-            fn __await__(slf: Py<Self>) -> Py<Self> {
-                slf
-            }
-
-            fn __iter__(slf: Py<Self>) -> Py<Self> {
-                slf
-            }
-
-            fn __next__(&mut self, py: Python<'_>) -> PyResult<Option<Py<PyAny>>> {
-                match self.state.advance(py, None)? {
-                    $crate::coro::suspend::Step::Yield(value) => Ok(Some(value)),
-                    $crate::coro::suspend::Step::Return(value) => {
-                        $crate::coro::stop::stop_with(py, value)?;
-                        Ok(None)
-                    }
-                }
-            }
-
-            fn send(&mut self, py: Python<'_>, value: Py<PyAny>) -> PyResult<Py<PyAny>> {
-                let sent = (!value.is_none(py)).then_some(value);
-                match self.state.advance(py, sent)? {
-                    $crate::coro::suspend::Step::Yield(value) => Ok(value),
-                    $crate::coro::suspend::Step::Return(value) => {
-                        Err(pyo3::exceptions::PyStopIteration::new_err((value,)))
-                    }
-                }
-            }
-
-            #[pyo3(signature = (kind, value = None, _traceback = None))]
-            fn throw(
-                &mut self,
-                py: Python<'_>,
-                kind: &Bound<'_, PyAny>,
-                value: Option<&Bound<'_, PyAny>>,
-                _traceback: Option<&Bound<'_, PyAny>>,
-            ) -> PyResult<Py<PyAny>> {
-                self.state.leave(py);
-                Err($crate::coro::suspend::thrown(kind, value))
-            }
-
-            fn close(&mut self, py: Python<'_>) {
-                self.state.leave(py);
-            }
-
-            $($body)*
-        }
-
-        impl Drop for $class {
-            fn drop(&mut self) {
-                // Nearly always it is over, and attaching anew, if only in name, costs.
-                if self.state.waits() {
-                    Python::attach(|py| self.state.leave(py));
-                }
-            }
-        }
-    };
-}
-pub(crate) use awaitable;

@@ -17,7 +17,7 @@ mod ending;
 mod send;
 
 pub use apart::Apart;
-pub use current::{current, current_handle, current_task_id, in_coroutine, is_stepping};
+pub use current::{Current, current, current_handle, current_task_id, in_coroutine, is_stepping};
 pub use ending::register_tasks;
 
 use super::foreign;
@@ -318,7 +318,7 @@ impl Task {
         };
         let stepping = Stepping::enter(Arc::as_ptr(self));
         let started = clock::ticks();
-        let after = self.go_on(py);
+        let after = self.go_on(py, &stepping);
         if clock::ticks().wrapping_sub(started) > too_long() {
             self.report(py, clock::nanos(clock::ticks().wrapping_sub(started)));
         }
@@ -336,10 +336,10 @@ impl Task {
     }
 
     /// Sends into the coroutine until it waits, gives way, or ends.
-    fn go_on(self: &Arc<Self>, py: Python<'_>) -> After {
+    fn go_on(self: &Arc<Self>, py: Python<'_>, stepping: &Stepping) -> After {
         let mut throw = None;
         loop {
-            current::begin_slice();
+            stepping.begin_slice();
             let waited = {
                 // SAFETY: the state is RUNNING by our hand; the reference ends with the block.
                 let inner = unsafe { self.inner() };

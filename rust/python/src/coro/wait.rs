@@ -1,7 +1,8 @@
 //! A one-shot wait: set once, from anywhere, waited for once, from anywhere. Locks, events and the
 //! other primitives are built on it.
 
-use super::suspend::{self, Operation, Suspended, Waker, awaitable};
+use super::awaitable::awaitable;
+use super::suspend::{self, Operation, Suspended, Waker};
 use crate::call;
 use parking_lot::Mutex;
 use pyo3::prelude::*;

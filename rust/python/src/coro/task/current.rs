@@ -4,7 +4,6 @@ use super::{Owner, Task};
 use crate::coro::suspend::Waker;
 use pyo3::prelude::*;
 use std::cell::Cell;
-use std::marker::PhantomData;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Instant;
@@ -26,50 +25,50 @@ thread_local! {
     };
 }
 
-/// A new time slice begins.
-pub(super) fn begin_slice() {
-    CURRENT.with(|step| step.slice.set(None));
-}
-
 /// The task that this thread is stepping.
 #[inline]
 pub fn current() -> Option<Current> {
-    let task = CURRENT.with(|step| step.task.get());
-    (!task.is_null()).then_some(Current(task, PhantomData))
+    CURRENT.with(|step| (!step.task.get().is_null()).then_some(Current(step)))
 }
 
 /// The task that this thread is stepping, without counting a reference: it is alive for as long as
 /// the step goes on, which no caller outlives, since it is called by the step.
-pub struct Current(*const Task, PhantomData<*const ()>);
+pub struct Current(*const Step);
 
 impl Current {
+    /// What belongs to the step.
+    #[inline]
+    fn step(&self) -> &Step {
+        // SAFETY: this thread's own, which is there as long as the thread; a pointer cannot leave it.
+        unsafe { &*self.0 }
+    }
+
     /// A reference to keep.
     #[inline]
     pub fn arc(&self) -> Arc<Task> {
+        let task = self.step().task.get();
         // SAFETY: `step` holds an `Arc` of the task, whose pointer this is.
         unsafe {
-            Arc::increment_strong_count(self.0);
-            Arc::from_raw(self.0)
+            Arc::increment_strong_count(task);
+            Arc::from_raw(task)
         }
     }
 
     /// Counts an await; true if the coroutine has had its share and should let others go first.
     #[inline]
     pub fn spend(&self) -> bool {
-        CURRENT.with(|step| {
-            let left = step.budget.get() - 1;
-            step.budget.set(if left == 0 { BUDGET } else { left });
-            left == 0
-        })
+        let budget = &self.step().budget;
+        let left = budget.get() - 1;
+        budget.set(if left == 0 { BUDGET } else { left });
+        left == 0
     }
 
     /// When this step's time slice began.
     pub fn slice(&self) -> Instant {
-        CURRENT.with(|step| {
-            let began = step.slice.get().unwrap_or_else(Instant::now);
-            step.slice.set(Some(began));
-            began
-        })
+        let slice = &self.step().slice;
+        let began = slice.get().unwrap_or_else(Instant::now);
+        slice.set(Some(began));
+        began
     }
 
     /// What wakes it from the wait that it is about to begin. A cancellation that comes at this
@@ -85,8 +84,8 @@ impl std::ops::Deref for Current {
 
     #[inline]
     fn deref(&self) -> &Task {
-        // SAFETY: as in `arc`; the value cannot leave this thread.
-        unsafe { &*self.0 }
+        // SAFETY: as in `arc`.
+        unsafe { &*self.step().task.get() }
     }
 }
 
@@ -107,7 +106,7 @@ pub fn in_coroutine() -> bool {
 #[pyfunction]
 pub fn current_task_id() -> Option<(usize,)> {
     // A tuple, so that it is never equal to a thread's identifier.
-    current().map(|task| (task.0 as usize,))
+    current().map(|task| (task.step().task.get() as usize,))
 }
 
 /// The handle of the coroutine that calls, or None.
@@ -123,28 +122,43 @@ pub fn current_handle(py: Python<'_>) -> Option<Py<PyAny>> {
 }
 
 /// Makes a task this thread's current one for as long as it lives.
-pub(super) struct Stepping(Step);
+pub(super) struct Stepping {
+    before: Step,
+    here: *const Step,
+}
 
 impl Stepping {
     #[inline]
     pub(super) fn enter(task: *const Task) -> Self {
-        CURRENT.with(|step| {
-            Stepping(Step {
+        CURRENT.with(|step| Stepping {
+            before: Step {
                 task: Cell::new(step.task.replace(task)),
                 budget: Cell::new(step.budget.replace(BUDGET)),
                 slice: Cell::new(step.slice.get()),
-            })
+            },
+            here: step,
         })
+    }
+
+    #[inline]
+    fn here(&self) -> &Step {
+        // SAFETY: this thread's own, which is there as long as the thread; a pointer cannot leave it.
+        unsafe { &*self.here }
+    }
+
+    /// A new time slice begins.
+    #[inline]
+    pub(super) fn begin_slice(&self) {
+        self.here().slice.set(None);
     }
 }
 
 impl Drop for Stepping {
     #[inline]
     fn drop(&mut self) {
-        CURRENT.with(|step| {
-            step.task.set(self.0.task.get());
-            step.budget.set(self.0.budget.get());
-            step.slice.set(self.0.slice.get());
-        });
+        let here = self.here();
+        here.task.set(self.before.task.get());
+        here.budget.set(self.before.budget.get());
+        here.slice.set(self.before.slice.get());
     }
 }
