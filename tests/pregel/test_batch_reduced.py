@@ -20,6 +20,10 @@ def merged(held: dict[str, int], writes: list[dict[str, int]]) -> dict[str, int]
     return {key: value for key, value in whole.items() if value}
 
 
+def get_id(message: Any) -> Any:
+    return message["id"] if isinstance(message, dict) else message.id
+
+
 class State(TypedDict):
     files: Annotated[dict[str, int], DeltaChannel(merged)]
 
@@ -87,7 +91,10 @@ def test_replayed_writes_are_reduced_at_once_from_the_last_overwrite_on() -> Non
 
 def test_messages_merge_the_same_in_one_batch_as_in_two(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delitem(sys.modules, "langchain_core.messages", raising=False)
-    first = [[{"role": "user", "content": "a", "id": "1"}], ("user", "b")]
+    first = [
+        [{"role": "user", "content": "a", "id": "1"}],
+        {"role": "user", "content": "b", "id": "3"},
+    ]
     second = [
         [{"role": "user", "content": "A", "id": "1"}],
         {"role": "user", "content": "c", "id": "2"},
@@ -98,3 +105,8 @@ def test_messages_merge_the_same_in_one_batch_as_in_two(monkeypatch: pytest.Monk
     whole = reduce([], first + second)
     assert whole == reduce(reduce([], first), second)
     assert [message["content"] for message in whole] == ["A", "b"]
+
+
+def test_a_message_merged_in_a_batch_is_given_an_id() -> None:
+    (message,) = messages_delta_reducer([], [("user", "hi")])
+    assert get_id(message)

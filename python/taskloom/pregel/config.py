@@ -52,11 +52,13 @@ def _join_callbacks(held: Any, more: Any) -> Any:
         return more or held
     if isinstance(held, list) and isinstance(more, list):
         return [*held, *more]
+    if not isinstance(held, list) and not isinstance(more, list):
+        return held.merge(more)
+    manager: Any
     manager, handlers = (more, held) if isinstance(held, list) else (held, more)
     joined = manager.copy()
-    for handler in handlers if isinstance(handlers, list) else handlers.inheritable_handlers:
-        if handler not in joined.handlers:
-            joined.add_handler(handler, True)
+    for handler in handlers:
+        joined.add_handler(handler, True)
     return joined
 
 

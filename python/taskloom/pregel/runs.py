@@ -36,7 +36,13 @@ from taskloom.pregel.types import (
     RunnableConfig,
     StreamMode,
 )
-from taskloom.pregel.validate import validate_keys
+from taskloom.pregel.validate import (
+    validate_durability,
+    validate_keys,
+    validate_limits,
+    validate_stops,
+    validate_version,
+)
 
 Modes = StreamMode | Sequence[StreamMode]
 Version = Literal["v1", "v2"]
@@ -77,21 +83,25 @@ class Runs(Stateful):
         own: RunnableConfig = {}
         if config is not None or self.config is not None:
             own = merge_configs(self.config, config)
+            validate_limits(own)
         configurable = own.get("configurable") or {}
         parent = configurable.get(PARENT_KEY)
         if parent is None:
             ambient = ambient_task()
             if ambient is not None and not any(configurable.get(key) for key in COORDINATES):
                 parent = ambient
-        if own.get("recursion_limit", 1) < 1:
-            raise ValueError("recursion_limit must be at least 1")
+        if interrupt_before or interrupt_after:
+            validate_stops(interrupt_before or (), self._graph.nodes)
+            validate_stops(interrupt_after or (), self._graph.nodes)
         if output_keys is not None:
             validate_keys(output_keys, self.channels)
         saver = self._saver_for(configurable, parent)
-        if durability is not None and saver is None:
-            warnings.warn(
-                "`durability` has no effect when no checkpointer is present.", stacklevel=4
-            )
+        if durability is not None:
+            validate_durability(durability)
+            if saver is None:
+                warnings.warn(
+                    "`durability` has no effect when no checkpointer is present.", stacklevel=4
+                )
         stored: str = durability or configurable.get(DURABILITY_KEY) or ""
         if not stored:
             stored = "async" if parent is None else parent.loop.durability
@@ -195,6 +205,8 @@ class Runs(Stateful):
             EmptyInputError: there is no input and nothing to go on with.
             GraphDrained: the run was asked to stop.
         """
+        if version != "v1":
+            validate_version(version)
         options: dict[str, Any] = {
             "interrupt_before": interrupt_before,
             "interrupt_after": interrupt_after,
@@ -274,6 +286,8 @@ class Runs(Stateful):
         version: Version = "v1",
     ) -> Any:
         """As `invoke`, on the running event loop; sync nodes run in threads."""
+        if version != "v1":
+            validate_version(version)
         options: dict[str, Any] = {
             "interrupt_before": interrupt_before,
             "interrupt_after": interrupt_after,
@@ -308,6 +322,8 @@ class Runs(Stateful):
         if stream_mode is None:
             nested = config is not None and PARENT_KEY in (config.get(CONF) or {})
             stream_mode = "values" if nested else self.stream_mode
+        if version != "v1":
+            validate_version(version)
         if debug or (debug is None and self.debug):
             print_mode = ("updates", "values")
         printed = (print_mode,) if isinstance(print_mode, str) else tuple(print_mode)

@@ -259,7 +259,11 @@ class Interrupt:
         response_schema: Any = None,
         *,
         ns: Sequence[str] | None = None,
+        resumable: bool = True,
+        when: str = "during",
     ) -> None:
+        # `ns`, `resumable` and `when` are in interrupts that old versions of LangGraph stored.
+        del resumable, when
         self.value = value
         self.id = digest("|".join(ns)) if ns is not None and id == "placeholder-id" else id
         self.response_schema = response_schema

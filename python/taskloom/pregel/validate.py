@@ -16,6 +16,49 @@ def _as_keys(keys: str | Sequence[str] | None) -> Sequence[str]:
     return (keys,) if isinstance(keys, str) else keys
 
 
+def validate_durability(durability: str) -> None:
+    """Refuse a way to store that there is not.
+
+    Raises:
+        ValueError: there is none of that name.
+    """
+    if durability not in ("sync", "async", "exit"):
+        raise ValueError(f"durability must be 'sync', 'async' or 'exit', not {durability!r}")
+
+
+def validate_limits(config: Mapping[str, Any]) -> None:
+    """Refuse limits of a run that let it do nothing.
+
+    Raises:
+        ValueError: one is below 1; the message names it.
+    """
+    for name in ("recursion_limit", "max_concurrency"):
+        limit = config.get(name)
+        if limit is not None and limit < 1:
+            raise ValueError(f"{name} must be at least 1, not {limit}")
+
+
+def validate_version(version: str) -> None:
+    """Refuse a form of results that there is not.
+
+    Raises:
+        ValueError: there is none of that name.
+    """
+    if version not in ("v1", "v2"):
+        raise ValueError(f"version must be 'v1' or 'v2', not {version!r}")
+
+
+def validate_stops(where: Any, nodes: Mapping[str, Any]) -> None:
+    """Refuse to stop a run at nodes that there are not.
+
+    Raises:
+        ValueError: a node does not exist; the message names it.
+    """
+    for name in () if where == "*" else where:
+        if name not in nodes:
+            raise ValueError(f"Interrupt node `{name}` not found; the graph has {', '.join(nodes)}")
+
+
 def validate_keys(keys: str | Sequence[str] | None, channels: Mapping[str, Any]) -> None:
     """Check that cells exist.
 

@@ -186,7 +186,7 @@ def messages_delta_reducer(state: list[Message], writes: list[Messages]) -> list
     """Merge writes of messages as `DeltaChannel` hands them over: all of a superstep at once.
 
     A message with a known id replaces, a `RemoveMessage` removes if there is something to remove,
-    others are appended; none is given an id. Merging in two steps comes to the same as in one.
+    others are appended and given an id. Merging in two steps comes to the same as in one.
 
     Args:
         state: the messages so far.
@@ -203,10 +203,9 @@ def messages_delta_reducer(state: list[Message], writes: list[Messages]) -> list
         >>> class State(TypedDict):
         ...     messages: Annotated[list, DeltaChannel(messages_delta_reducer)]
     """
-    merged: list[Message | None] = [_typed(message, None) for message in state]
+    merged: list[Message | None] = _messages_of(state, None)
     places = {_get(message, "id"): index for index, message in enumerate(merged)}
-    places.pop(None, None)
-    for message in (_typed(each, None) for write in writes for each in _as_list(write)):
+    for message in (each for write in writes for each in _messages_of(write, None)):
         key = _get(message, "id")
         place = places.get(key)
         if _is_removal(message):
@@ -216,8 +215,7 @@ def messages_delta_reducer(state: list[Message], writes: list[Messages]) -> list
         elif place is not None:
             merged[place] = message
         else:
-            if key is not None:
-                places[key] = len(merged)
+            places[key] = len(merged)
             merged.append(message)
     return [message for message in merged if message is not None]
 

@@ -1,0 +1,108 @@
+"""Options that do not exist, or make no sense where they stand: each is an error that says so."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Any, TypedDict
+
+import pytest
+from taskloom.errors import OptionError
+from taskloom.pregel import (
+    START,
+    CachePolicy,
+    Command,
+    InMemoryStore,
+    InvalidUpdateError,
+    RetryPolicy,
+    Send,
+    StateGraph,
+    TimeoutPolicy,
+    entrypoint,
+    task,
+)
+from taskloom.pregel.checkpoint.memory import InMemorySaver
+
+HERE: Any = {"configurable": {"thread_id": "1"}}
+
+
+class State(TypedDict):
+    x: int
+
+
+def builder() -> StateGraph:
+    graph = StateGraph(State)
+    graph.add_node("a", lambda state: {"x": 1})
+    graph.add_edge(START, "a")
+    return graph
+
+
+def graph(**options: Any) -> Any:
+    return builder().compile(**options)
+
+
+async def wait(state: State) -> State:
+    return state
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda: StateGraph(State, bogus=1),
+        lambda: builder().add_node("b", wait, bogus=1),
+        lambda: builder().add_edge("a", "b", bogus=1),
+        lambda: builder().add_conditional_edges("a", str, bogus=1),
+        lambda: builder().compile(bogus=1),
+        lambda: graph().invoke({"x": 1}, bogus=1),
+        lambda: list(graph().stream({"x": 1}, bogus=1)),
+        lambda: asyncio.run(graph().ainvoke({"x": 1}, bogus=1)),
+        lambda: graph().batch([{"x": 1}], bogus=1),
+        lambda: graph(checkpointer=InMemorySaver()).get_state(HERE, bogus=1),
+        lambda: graph(checkpointer=InMemorySaver()).update_state(HERE, {"x": 1}, bogus=1),
+        lambda: Send("a", 1, bogus=1),
+        lambda: Command(bogus=1),
+        lambda: RetryPolicy(bogus=1),
+        lambda: CachePolicy(bogus=1),
+        lambda: TimeoutPolicy(bogus=1),
+        lambda: task(bogus=1),
+        lambda: entrypoint(bogus=1),
+        lambda: InMemorySaver(bogus=1),
+        lambda: InMemoryStore(bogus=1),
+    ],
+)
+def test_an_option_that_does_not_exist_is_refused_by_name(call: Callable[[], Any]) -> None:
+    with pytest.raises(TypeError, match="bogus"):
+        call()
+
+
+@pytest.mark.parametrize(
+    ("call", "error", "says"),
+    [
+        (lambda: graph().invoke({"x": 1}, {"bogus": 1}), ValueError, "no key 'bogus'"),
+        (lambda: graph().with_config(bogus=1), ValueError, "no key 'bogus'"),
+        (lambda: graph().invoke({"x": 1}, {"thread_id": 1}), ValueError, "'configurable'"),
+        (lambda: graph().invoke({"x": 1}, {"recursion_limit": 0}), ValueError, "recursion_limit"),
+        (lambda: graph().invoke({"x": 1}, {"max_concurrency": 0}), ValueError, "max_concurrency"),
+        (lambda: graph().invoke({"x": 1}, durability="later"), ValueError, "'later'"),
+        (lambda: graph().invoke({"x": 1}, version="v9"), ValueError, "'v9'"),
+        (lambda: list(graph().stream({"x": 1}, version="v9")), ValueError, "'v9'"),
+        (lambda: asyncio.run(graph().ainvoke({"x": 1}, version="v9")), ValueError, "'v9'"),
+        (lambda: graph().invoke({"x": 1}, interrupt_before=["b"]), ValueError, "`b` not found"),
+        (lambda: graph().invoke({"x": 1}, interrupt_after=["b"]), ValueError, "`b` not found"),
+        (lambda: graph(interrupt_before=["b"]), ValueError, "`b` not found"),
+        (lambda: graph().invoke({"x": 1}, output_keys="b"), ValueError, "b not in channels"),
+        (lambda: graph().batch([{"x": 1}], [{}, {}]), ValueError, "1 inputs, but 2 configs"),
+        (lambda: builder().add_node("b", wait, place="moon").compile(), OptionError, "place"),
+        (lambda: builder().add_node("b", wait, place="process").compile(), ValueError, "place"),
+        (
+            lambda: graph(checkpointer=InMemorySaver()).update_state(HERE, {"x": 1}, as_node="b"),
+            InvalidUpdateError,
+            "Node b does not exist",
+        ),
+    ],
+)
+def test_an_option_that_makes_no_sense_is_refused(
+    call: Callable[[], Any], error: type[Exception], says: str
+) -> None:
+    with pytest.raises(error, match=says):
+        call()
