@@ -15,6 +15,9 @@ pub mod ready;
 #[cfg(not(loom))]
 pub mod run;
 #[cfg(all(loom, test))]
+#[path = "run/errand.rs"]
+mod run_errand;
+#[cfg(all(loom, test))]
 #[path = "run/help.rs"]
 mod run_help;
 pub mod sleep;

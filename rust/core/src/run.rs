@@ -9,6 +9,7 @@
 //! participants that share it: the thread that called [`Run::run_shared`], and workers of a pool that
 //! picked up a ticket. `participant` says how they find work, `shared` how they find each other and the end.
 
+mod caller;
 mod errand;
 mod frontier;
 mod help;

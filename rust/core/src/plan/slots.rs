@@ -286,14 +286,14 @@ mod tests {
             let slots = graph.side_by_side();
             let before = reachable(&graph);
             let count = graph.counts.len();
-            for late in 0..count {
+            for (late, before_it) in before.iter().enumerate() {
                 let earlier = (0..late).filter(|&early| slots.of[early] == slots.of[late]);
                 for early in earlier {
-                    assert!(!graph.kept[early] && before[late][early]);
+                    assert!(!graph.kept[early] && before_it[early]);
                     let is_reader =
                         |&node: &usize| graph.readers().sources_of(node).contains(&(early as u32));
                     for reader in (0..count).filter(is_reader) {
-                        assert!(reader == late || before[late][reader]);
+                        assert!(reader == late || before_it[reader]);
                     }
                 }
             }

@@ -351,7 +351,7 @@ impl<E: NodeExec> Run<E> {
     /// Wakes who waits. Needs no interpreter.
     fn publish(&self) {
         self.sharing.work.set();
-        self.sharing.errands.event().set();
+        self.sharing.errands.end_wait();
         self.over.set();
     }
 

@@ -1,6 +1,6 @@
 //! Nodes for the thread that started the run: `place="caller"`.
 
-use std::sync::atomic::{Ordering::*, fence};
+use std::sync::atomic::Ordering::*;
 use std::time::{Duration, Instant};
 
 use pyo3::ffi;
@@ -62,10 +62,7 @@ pub fn attend(
         if run.is_over() {
             return Ok(true);
         }
-        errands.event().reset();
-        // Before the look: see the head of `errand` in the core.
-        fence(SeqCst);
-        if errands.any() || run.is_over() {
+        if !errands.is_to_wait() || run.is_over() {
             continue;
         }
         let left = timeout.map(|timeout| timeout.saturating_sub(started.elapsed()));
