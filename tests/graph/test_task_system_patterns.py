@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 import taskloom
+from taskloom.errors import GraphError
 
 
 @pytest.fixture(params=["serial", "parallel"])
@@ -52,6 +53,19 @@ def test_values_are_freed_when_their_last_reader_is_done() -> None:
     readers = g.map(id, [value, value])
     gone = g.add(lambda: followed[-1]() is None).after(*readers)
     assert taskloom.run(g, mode="serial")[gone] is True
+
+
+def test_types_are_checked_when_an_edge_is_made() -> None:
+    pytest.importorskip("beartype")
+    g = taskloom.Graph(check_types="error")
+    number = g.add(square, 3)
+
+    def shout(text: str) -> str:
+        raise AssertionError("checked, not called")
+
+    with pytest.raises(GraphError, match="is to be str, but node 'square#0'"):
+        g.add(shout, number)
+    assert len(g) == 1
 
 
 def test_parallel() -> None:
