@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+import taskloom
 from taskloom import Cancelled, CancelScope, Channel, Receiver, Scope, Sender, sleep
 from taskloom.errors import BrokenResourceError, ClosedResourceError, EndOfStream, WouldBlock
 
@@ -258,3 +259,93 @@ def test_an_item_that_raises_in_the_consumer_closes_its_end(run: Run) -> None:
         assert caught.group_contains(ValueError)
 
     run(main)
+
+
+def test_closing_a_sender_ends_the_sends_that_wait_at_it_and_no_others(run: Run) -> None:
+    async def main() -> tuple[str, int]:
+        sender, receiver = Channel[int](0).split()
+        other = sender.clone()
+        with receiver, other:
+
+            async def send() -> str:
+                with pytest.raises(ClosedResourceError):
+                    await sender.send(1)
+                return "closed"
+
+            async with Scope() as scope:
+                closed = scope.spawn(send)
+                scope.spawn(other.send, 2)
+                await sleep(1)
+                sender.close()
+                received = await receiver.receive()
+        return closed.result(), received
+
+    assert run(main) == ("closed", 2)
+
+
+def test_closing_a_receiver_ends_the_receives_that_wait_at_it_and_no_others(run: Run) -> None:
+    async def main() -> tuple[str, int]:
+        sender, receiver = Channel[int](0).split()
+        other = receiver.clone()
+        with sender, other:
+
+            async def receive() -> str:
+                with pytest.raises(ClosedResourceError):
+                    await receiver.receive()
+                return "closed"
+
+            async with Scope() as scope:
+                closed = scope.spawn(receive)
+                open_one = scope.spawn(other.receive)
+                await sleep(1)
+                receiver.close()
+                await sender.send(2)
+        return closed.result(), open_one.result()
+
+    assert run(main) == ("closed", 2)
+
+
+def test_closing_an_end_ends_a_select_that_waits_at_it(run: Run) -> None:
+    async def main() -> int:
+        (sender, receiver), (to_full, full) = Channel[int](0).split(), Channel[int](0).split()
+        with sender, full, to_full:
+            async with Scope() as scope:
+
+                async def close() -> None:
+                    await sleep(1)
+                    receiver.close()
+
+                scope.spawn(close)
+                with pytest.raises(ClosedResourceError) as caught:
+                    await taskloom.select(to_full.send(1), receiver.receive())
+        return int(caught.value.index)  # type: ignore[attr-defined]
+
+    assert run(main) == 1
+
+
+def test_a_select_of_a_closed_end_is_refused() -> None:
+    sender, receiver = Channel[int](1).split()
+    sender.close()
+    receiver.close()
+    with pytest.raises(ClosedResourceError, match="sender"):
+        taskloom.select(sender.send(1))
+    with pytest.raises(ClosedResourceError, match="receiver"):
+        taskloom.select(receiver.receive())
+
+
+def test_closing_an_end_ends_a_thread_that_blocks_at_it() -> None:
+    sender, receiver = Channel[int](0).split()
+
+    def receive() -> type[BaseException] | None:
+        try:
+            receiver.receive_blocking()
+        except BaseException as error:
+            return type(error)
+        return None
+
+    with sender, Scope() as scope:
+        future = scope.spawn(receive)
+        while not sender.stats().tasks_waiting_receive:
+            taskloom.checkpoint()
+        receiver.close()
+    assert future.result() is ClosedResourceError

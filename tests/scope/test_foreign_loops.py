@@ -373,3 +373,24 @@ def test_a_scope_under_trio_that_ends_in_time_has_caught_nothing() -> None:
         return limit.cancelled_caught, cancelled.cancelled_caught
 
     assert trio.run(main) == (False, False)
+
+
+def test_a_shield_raised_late_keeps_asyncio_code_going() -> None:
+    async def main() -> list[str]:
+        log = []
+        with CancelScope() as outer, CancelScope() as inner:
+            outer.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await forever()
+            inner.shield = True
+            await asyncio.sleep(0.001)
+            log.append("shielded")
+            inner.shield = False
+            with pytest.raises(asyncio.CancelledError):
+                await forever()
+            log.append("lifted")
+        task = asyncio.current_task()
+        assert task is not None
+        return [*log, f"{outer.cancelled_caught} {task.cancelling()}"]
+
+    assert asyncio.run(main()) == ["shielded", "lifted", "False 0"]

@@ -450,3 +450,120 @@ def test_a_conditions_lock_can_be_taken_without_waiting() -> None:
     condition.release()
     condition.acquire_blocking(timeout=1)
     condition.release()
+
+
+# Shields that are raised late
+
+
+def test_a_shield_raised_after_the_cancellation_keeps_it_out_again(run: Run) -> None:
+    async def main() -> list[str]:
+        log = []
+        with CancelScope() as outer, CancelScope() as inner:
+            outer.cancel()
+            with pytest.raises(Cancelled):
+                await sleep(0)
+            inner.shield = True
+            await sleep(1)
+            log.append("shielded")
+            with CancelScope() as innermost:
+                innermost.cancel()
+                await sleep(1)
+            log.append(f"innermost: {innermost.cancelled_caught}")
+            inner.shield = False
+            with pytest.raises(Cancelled):
+                await sleep(0)
+            log.append("lifted")
+        return log
+
+    assert run(main) == ["shielded", "innermost: True", "lifted"]
+
+
+def test_a_shield_raised_while_a_cancellation_passes_does_not_catch_it(run: Run) -> None:
+    async def main() -> tuple[bool, bool]:
+        with CancelScope() as outer, CancelScope() as inner:
+            outer.cancel()
+            try:
+                await sleep(0)
+            finally:
+                inner.shield = True
+        return outer.cancelled_caught, inner.cancelled_caught
+
+    assert run(main) == (True, False)
+
+
+def test_children_sleep_on_in_a_scope_that_is_shielded_late(run: Run) -> None:
+    async def main() -> float:
+        async with Scope() as outer, Scope() as inner:
+            outer.cancel()
+            inner.cancel_scope.shield = True
+            future = inner.spawn(sleep, 5)
+            with shield():
+                await sleep(1)
+            assert not future.done()
+        return taskloom.current_time()
+
+    assert run(main) == 5
+
+
+@pytest.mark.parametrize("value", [1, None, "yes"])
+def test_a_shield_is_up_or_not(value: Any) -> None:
+    with pytest.raises(TypeError, match="shield"):
+        CancelScope().shield = value
+
+
+# What scopes say
+
+
+def test_a_scope_whose_deadline_has_passed_counts_as_cancelled(run: Run) -> None:
+    async def main() -> list[bool]:
+        scope = move_on_after(1)
+        seen = [scope.cancel_called]
+        await sleep(1)
+        seen.append(scope.cancel_called)
+        with move_on_after(5) as left:
+            pass
+        await sleep(5)
+        return [*seen, left.cancel_called]
+
+    assert run(main) == [False, True, False]
+
+
+def test_a_group_has_no_context_of_its_own(run: Run) -> None:
+    async def main() -> object:
+        async def fail() -> None:
+            raise KeyError
+
+        try:
+            async with Scope() as scope:
+                scope.spawn(fail)
+                raise ValueError
+        except ExceptionGroup as group:
+            return group.__context__
+        raise AssertionError("not reached")
+
+    assert run(main) is None
+
+
+def test_a_token_that_was_handed_over_counts_as_borrowed(run: Run) -> None:
+    async def main() -> list[tuple[float, int]]:
+        limiter = CapacityLimiter(1)
+        seen = []
+        await limiter.acquire()
+        async with Scope() as scope:
+            for borrower in "ab":
+                scope.spawn(limiter.acquire, on_behalf_of=borrower)
+            await sleep(1)
+            limiter.total_tokens = 2
+            seen.append((limiter.borrowed_tokens, limiter.stats().waiting))
+            limiter.release()
+            seen.append((limiter.borrowed_tokens, limiter.stats().waiting))
+        return seen
+
+    assert run(main) == [(2, 1), (2, 0)]
+
+
+def test_primitives_refuse_what_they_cannot_be_made_of() -> None:
+    with pytest.raises(TypeError, match="Semaphore"):
+        Semaphore(1.5)  # type: ignore[arg-type]
+    with pytest.raises(TypeError, match="Condition"):
+        Condition(Semaphore(1))  # type: ignore[arg-type]

@@ -28,10 +28,13 @@ class AsyncioDelivery:
     Only the innermost scope of a task delivers: one that is shielded inside it keeps it quiet.
     """
 
-    __slots__ = ("active", "around", "before", "from_inside", "loop", "sent", "task")
+    __slots__ = ("active", "around", "before", "from_inside", "loop", "sent", "task", "token")
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, task: asyncio.Task[Any]) -> None:
+    def __init__(
+        self, loop: asyncio.AbstractEventLoop, task: asyncio.Task[Any], token: _taskloom.Token
+    ) -> None:
         self.loop = loop
+        self.token = token
         self.task = task
         self.active = True
         self.sent = 0
@@ -49,6 +52,8 @@ class AsyncioDelivery:
 
     def deliver(self) -> None:
         if not self.active or self.task.done() or _innermost.get(self.task) is not self:
+            return
+        if not self.token.cancelled:  # taken back by a shield that was raised
             return
         # A task that runs, or is about to, comes to its next await by itself.
         waiter = getattr(self.task, "_fut_waiter", None)
@@ -76,8 +81,7 @@ class AsyncioDelivery:
         return ours
 
     def start_if_cancelled(self) -> None:
-        token = _taskloom.current_token()
-        if token is not None and token.cancelled:
+        if self.token.cancelled:
             self.start()
 
 

@@ -168,7 +168,9 @@ async def start_child(
         if interrupt is not None:
             raise interrupt
         if not child.moved:
-            raise RuntimeError(f"{_name_of(fn)}() ended without calling task_status.started()")
+            raise RuntimeError(
+                f"{_name_of(fn)}(): child exited without calling task_status.started()"
+            )
         return child.value
     finally:
         del failure, interrupt

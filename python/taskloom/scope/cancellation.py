@@ -151,9 +151,10 @@ class CancelScope:
     @property
     def cancel_called(self) -> bool:
         """Whether this scope itself was cancelled, or its deadline has passed."""
-        if self._token is None:
-            return self._unentered_reason is not None
-        return self._token.asked
+        if self._unentered_reason is not None if self._token is None else self._token.asked:
+            return True
+        left = self._token is not None and not self._entered
+        return not left and self._deadline <= _taskloom.clock()
 
     @property
     def cancelled_caught(self) -> bool:
@@ -178,9 +179,18 @@ class CancelScope:
 
     @shield.setter
     def shield(self, value: bool) -> None:
+        if not isinstance(value, bool):
+            raise TypeError(f"shield={value!r}: True or False")
         self._shield = value
         if self._token is not None:
             self._token.shielded = value
+            if self._delivery is not None:
+                # The one from before may have been called; the shield took that back.
+                if self._registration is not None:
+                    self._registration.forget()
+                self._registration = self._token.on_cancel(self._delivery.start)
+                if self._registration is None:
+                    self._delivery.start()
         if self._trio is not None:
             self._trio.set_shield(value)
 
@@ -228,7 +238,7 @@ class CancelScope:
         task = sys.modules["asyncio"].current_task(loop)
         if task is None:
             return
-        delivery = self._delivery = AsyncioDelivery(loop, task)
+        delivery = self._delivery = AsyncioDelivery(loop, task, token)
         self._registration = token.on_cancel(delivery.start)
         if self._registration is None:
             delivery.start()
@@ -276,9 +286,8 @@ class CancelScope:
 
     def _catch(self, error: BaseException, sent: bool) -> bool:
         """Whether the error is this scope's own cancellation; raises what is left of a group."""
-        token = self.token
-        if not token.cancelled:
-            return False
+        if not self.token.asked:
+            return False  # if it is cancelled, then from around
         if not self._shield:
             around = _taskloom.current_token()
             if around is not None and around.cancelled:

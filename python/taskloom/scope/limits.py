@@ -36,6 +36,9 @@ class Semaphore:
     __slots__ = ("_fair", "_max_value")
 
     def __init__(self, initial: int, *, max_value: int | None = None) -> None:
+        for number in (initial, 0 if max_value is None else max_value):
+            if not isinstance(number, int):
+                raise TypeError(f"Semaphore({number!r}): an int")
         if initial < 0:
             raise ValueError(f"Semaphore({initial!r}): 0 or more")
         if max_value is not None and max_value < initial:
@@ -145,8 +148,8 @@ class CapacityLimiter:
 
     @property
     def borrowed_tokens(self) -> int:
-        """How many are lent now."""
-        return len(self._borrowers)
+        """How many are lent now, also to who waited and has not gone on yet."""
+        return _tokens(self._total) - self._fair._left
 
     @property
     def available_tokens(self) -> float:
@@ -190,7 +193,7 @@ class CapacityLimiter:
 
     def stats(self) -> WaitStats:
         """How many tokens are lent, and how many wait for one."""
-        return WaitStats(len(self._borrowers), self._fair.waiting())
+        return WaitStats(self.borrowed_tokens, self._fair.waiting())
 
     def __enter__(self) -> Self:
         self.acquire_blocking()

@@ -199,6 +199,8 @@ class Condition:
     __slots__ = ("_lock", "_queue")
 
     def __init__(self, lock: Lock | None = None) -> None:
+        if not (lock is None or isinstance(lock, Lock)):
+            raise TypeError(f"Condition({lock!r}): a taskloom.Lock, or none to have one made")
         self._lock = Lock() if lock is None else lock
         self._queue = Queue()
 

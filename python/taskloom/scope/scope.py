@@ -396,6 +396,7 @@ class Scope(_taskloom.Nursery):
         try:
             raise outcome
         finally:
+            outcome.__context__ = None
             outcome.__suppress_context__ = True
             del outcome, errors, error, interrupt
 

@@ -5,11 +5,14 @@
 //! only when something is cancelled. A parent knows its children weakly, a child its parent
 //! strongly.
 //!
-//! Two races decide the design. A child that is made while its parent is being cancelled either is
-//! in the parent's list before the parent's lock is taken to empty it, or sees the flag that was set
-//! under that lock. A shield that is lifted while the parent is being cancelled is either lifted
-//! before the canceller asks the child, under the child's lock, or the lifting thread then sees the
-//! parent's flag. The loom models at the end explore both.
+//! Three races decide the design. A child that is made while its parent is being cancelled either is
+//! in the parent's list before the parent's lock is taken to read it, or is made with the flag that
+//! was set under that lock. A shield that is lifted while the parent is being cancelled is either
+//! lifted before the canceller asks the child, under the child's lock, or the lifting thread then
+//! sees the parent's flag. A shield that is raised takes a cancellation from above back, in all that
+//! is below it; whoever spreads one asks under the node's lock whether its parent is cancelled still,
+//! and whoever takes one back asks after that whether it is so again. The loom models at the end
+//! explore all three.
 
 use crate::sync::atomic::{AtomicBool, Ordering};
 use crate::sync::{Arc, Mutex};
@@ -47,6 +50,23 @@ impl Inner {
             callbacks: Slots::default(),
             children: Slots::default(),
         }
+    }
+
+    fn children(&self) -> Vec<Link> {
+        let values = self.children.values.iter().flatten();
+        values.filter_map(Weak::upgrade).collect()
+    }
+
+    /// Whether a cancellation is right for the node: its own, or one from above without a shield.
+    fn is_reached(&self, node: &Node) -> bool {
+        let above = || (node.parent.as_ref()).is_some_and(|(parent, _)| parent.is_cancelled());
+        self.asked || (!self.shielded && above())
+    }
+}
+
+impl Node {
+    fn is_cancelled(&self) -> bool {
+        self.cancelled.load(Ordering::Acquire)
     }
 }
 
@@ -93,26 +113,21 @@ impl Token {
 
     /// A token below this one. A shielded one is not cancelled with it until the shield is lifted.
     pub fn child(&self, shielded: bool) -> Self {
+        let mut above = self.0.inner.lock();
+        let cancelled = !shielded && self.0.cancelled.load(Ordering::Relaxed);
+        let mut inner = Inner::new(shielded);
+        if cancelled {
+            inner.reason.clone_from(&above.reason);
+        }
         let child = std::sync::Arc::new(Node {
-            cancelled: AtomicBool::new(false),
-            inner: Mutex::new(Inner::new(shielded)),
+            cancelled: AtomicBool::new(cancelled),
+            inner: Mutex::new(inner),
             parent: Some((std::sync::Arc::clone(&self.0), Mutex::new(None))),
         });
-        let mut inner = self.0.inner.lock();
-        if self.0.cancelled.load(Ordering::Relaxed) {
-            let reason = inner.reason.clone();
-            drop(inner);
-            if !shielded {
-                let mut inner = child.inner.lock();
-                inner.reason = reason;
-                child.cancelled.store(true, Ordering::Release);
-            }
-        } else {
-            let place = inner.children.insert(std::sync::Arc::downgrade(&child));
-            drop(inner);
-            if let Some((_, own)) = &child.parent {
-                *own.lock() = Some(place);
-            }
+        let place = above.children.insert(std::sync::Arc::downgrade(&child));
+        drop(above);
+        if let Some((_, own)) = &child.parent {
+            *own.lock() = Some(place);
         }
         Token(child)
     }
@@ -120,7 +135,7 @@ impl Token {
     /// Whether this token, or an unshielded way above it, is cancelled.
     #[inline]
     pub fn is_cancelled(&self) -> bool {
-        self.0.cancelled.load(Ordering::Acquire)
+        self.0.is_cancelled()
     }
 
     /// Whether `cancel` was called on this very token.
@@ -147,14 +162,16 @@ impl Token {
         std::sync::Arc::ptr_eq(&self.0, &other.0)
     }
 
-    /// Raises or lifts the shield. Lifting it below a cancelled token cancels this one.
+    /// Raises or lifts the shield. Lifting it below a cancelled token cancels this one; raising it
+    /// takes that back, here and below, but not what was told to those who waited.
     pub fn set_shielded(&self, shielded: bool) {
         self.0.inner.lock().shielded = shielded;
         if shielded {
+            take_back(&self.0);
             return;
         }
         if let Some((parent, _)) = &self.0.parent
-            && parent.cancelled.load(Ordering::Acquire)
+            && parent.is_cancelled()
         {
             let reason = parent.inner.lock().reason.clone();
             spread(&self.0, reason);
@@ -230,22 +247,32 @@ fn spread(root: &Link, reason: Option<Arc<str>>) {
     let mut todo = vec![std::sync::Arc::clone(root)];
     while let Some(node) = todo.pop() {
         let mut inner = node.inner.lock();
-        if node.cancelled.load(Ordering::Relaxed) {
+        if node.cancelled.load(Ordering::Relaxed) || !inner.is_reached(&node) {
             continue;
         }
         node.cancelled.store(true, Ordering::Release);
         inner.reason.clone_from(&reason);
         let callbacks = std::mem::take(&mut inner.callbacks);
-        let children = std::mem::take(&mut inner.children);
+        let children = inner.children();
         drop(inner);
         for callback in callbacks.into_values() {
             callback.cancelled();
         }
-        for child in children.into_values().filter_map(|child| child.upgrade()) {
-            if !child.inner.lock().shielded {
-                todo.push(child);
-            }
+        todo.extend(children);
+    }
+}
+
+/// Takes a cancellation from above a shield back: clears the marks that it has left below.
+fn take_back(root: &Link) {
+    let mut todo = vec![std::sync::Arc::clone(root)];
+    while let Some(node) = todo.pop() {
+        let mut inner = node.inner.lock();
+        if !node.cancelled.load(Ordering::Relaxed) || inner.is_reached(&node) {
+            continue;
         }
+        node.cancelled.store(false, Ordering::Release);
+        inner.reason = None;
+        todo.extend(inner.children());
     }
 }
 
@@ -325,6 +352,25 @@ mod tests {
             assert_eq!(below.0.reason().as_deref(), Some("because"));
             shielded.set_shielded(false);
             assert!(shielded.is_cancelled() && below.1.is_cancelled());
+        }
+
+        #[test]
+        fn a_shield_raised_late_takes_a_cancellation_from_above_back() {
+            let root = Token::new();
+            let child = root.child(false);
+            let (below, asked) = (child.child(false), child.child(false));
+            let under = asked.child(false);
+            root.cancel(Some("because".into()));
+            asked.cancel(None);
+            child.set_shielded(true);
+            assert!(!child.is_cancelled() && !below.is_cancelled() && below.reason().is_none());
+            assert!(asked.is_cancelled() && under.is_cancelled());
+            assert!(!child.child(false).is_cancelled());
+            child.set_shielded(false);
+            assert!(child.is_cancelled() && below.is_cancelled());
+            child.set_shielded(true);
+            child.cancel(None);
+            assert!(child.is_cancelled() && below.is_cancelled());
         }
 
         #[test]
@@ -411,6 +457,39 @@ mod tests {
             child.set_shielded(false);
             assert!(other.join().is_ok());
             assert!(child.is_cancelled());
+        });
+    }
+
+    #[test]
+    fn loom_model_a_shield_raised_while_the_parent_is_cancelled_keeps_all_below_out() {
+        model(|| {
+            let root = Token::new();
+            let child = root.child(false);
+            let below = child.child(false);
+            let other = {
+                let root = root.clone();
+                thread::spawn(move || root.cancel(None))
+            };
+            child.set_shielded(true);
+            assert!(other.join().is_ok());
+            assert!(!child.is_cancelled() && !below.is_cancelled());
+        });
+    }
+
+    #[test]
+    fn loom_model_cancelling_below_a_shield_that_is_raised_lasts() {
+        model(|| {
+            let root = Token::new();
+            let child = root.child(false);
+            let below = child.child(false);
+            root.cancel(None);
+            let other = {
+                let child = child.clone();
+                thread::spawn(move || child.set_shielded(true))
+            };
+            below.cancel(None);
+            assert!(other.join().is_ok());
+            assert!(!child.is_cancelled() && below.is_cancelled());
         });
     }
 

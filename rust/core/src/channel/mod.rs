@@ -12,7 +12,7 @@ mod waiter;
 #[cfg(test)]
 mod tests;
 
-pub use operation::{Arm, Receiving, Selecting, Sending};
+pub use operation::{Arm, NotSent, Receiving, Selecting, Sending};
 pub use waiter::{Outcome, Waiter, Wake};
 
 use crate::sync::Mutex;
@@ -33,6 +33,8 @@ pub enum ReceiveError {
     Empty,
     /// Drained, and the last sender has left.
     Ended,
+    /// The receiver's own end was closed while it waited.
+    Closed,
 }
 
 /// A channel at one moment.
@@ -94,10 +96,12 @@ impl<T, W: Wake> Channel<T, W> {
         open
     }
 
-    /// A sender leaves; receivers that wait are told if it was the last.
-    pub fn remove_sender(&self) {
+    /// A sender leaves; receivers that wait are told if it was the last, and who waits to send by
+    /// this `end`: whatever number its sends were given.
+    pub fn remove_sender(&self, end: usize) {
         let mut after = After::new();
         let mut state = self.state.lock();
+        state.interrupt_sending(end, &mut after);
         state.senders -= 1;
         if state.senders == 0 {
             state.end(&mut after);
@@ -107,10 +111,11 @@ impl<T, W: Wake> Channel<T, W> {
     }
 
     /// A receiver leaves; senders that wait are told if it was the last, and what is buffered is
-    /// dropped.
-    pub fn remove_receiver(&self) {
+    /// dropped. Who waits to receive by this `end` is told, too.
+    pub fn remove_receiver(&self, end: usize) {
         let mut after = After::new();
         let mut state = self.state.lock();
+        state.interrupt_receiving(end, &mut after);
         state.receivers -= 1;
         if state.receivers == 0 {
             state.abandon(&mut after);

@@ -17,11 +17,13 @@ type Ticket<T, W> = (u64, Arc<Waiter<T, W>>);
 #[derive(Debug)]
 pub struct Receiving<T, W> {
     ticket: Option<Ticket<T, W>>,
+    end: usize,
 }
 
-impl<T, W> Default for Receiving<T, W> {
-    fn default() -> Self {
-        Receiving { ticket: None }
+impl<T, W> Receiving<T, W> {
+    /// A receive at a receiving end, told from the others by a number.
+    pub fn at(end: usize) -> Self {
+        Receiving { ticket: None, end }
     }
 }
 
@@ -39,6 +41,7 @@ impl<T, W: Wake> Receiving<T, W> {
             self.ticket = None;
             return Poll::Ready(match outcome {
                 Outcome::Item(item) => Ok(item),
+                Outcome::Closed => Err(ReceiveError::Closed),
                 Outcome::Ended | Outcome::Sent | Outcome::Broken => Err(ReceiveError::Ended),
             });
         }
@@ -59,6 +62,7 @@ impl<T, W: Wake> Receiving<T, W> {
             let id = state.ticket();
             state.receiving.push_back(state::Receiving {
                 id,
+                end: self.end,
                 arm: 0,
                 waiter: Arc::clone(&waiter),
             });
@@ -97,58 +101,78 @@ impl<T, W: Wake> Receiving<T, W> {
 pub struct Sending<T, W> {
     load: Option<Load<T>>,
     ticket: Option<Ticket<T, W>>,
+    end: usize,
+}
+
+/// Why a send will never be done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NotSent {
+    /// The last receiver has left.
+    Broken,
+    /// The sender's own end was closed while it waited.
+    Closed,
 }
 
 impl<T, W: Wake> Sending<T, W> {
-    pub fn one(item: T) -> Self {
+    pub fn one(item: T, end: usize) -> Self {
         Sending {
             load: Some(Load::One(Some(item))),
             ticket: None,
+            end,
         }
     }
 
     /// Items that go one after the other, with nobody's in between once it has to wait.
-    pub fn many(items: VecDeque<T>) -> Self {
+    pub fn many(items: VecDeque<T>, end: usize) -> Self {
         Sending {
             load: Some(Load::Many(items)),
             ticket: None,
+            end,
         }
     }
 
-    /// True when all is sent, false when the channel is broken; pending until the waker that
-    /// `wake` made is woken.
-    pub fn poll(&mut self, channel: &Channel<T, W>, wake: impl FnOnce() -> W) -> Poll<bool> {
+    /// Done when all is sent; pending until the waker that `wake` made is woken.
+    pub fn poll(
+        &mut self,
+        channel: &Channel<T, W>,
+        wake: impl FnOnce() -> W,
+    ) -> Poll<Result<(), NotSent>> {
         if let Some((_, waiter)) = &self.ticket {
             let Some((_, outcome)) = waiter.take() else {
                 return Poll::Pending;
             };
             self.ticket = None;
-            return Poll::Ready(matches!(outcome, Outcome::Sent));
+            return Poll::Ready(match outcome {
+                Outcome::Sent => Ok(()),
+                Outcome::Closed => Err(NotSent::Closed),
+                Outcome::Item(_) | Outcome::Ended | Outcome::Broken => Err(NotSent::Broken),
+            });
         }
         if let Poll::Ready(sent) = self.poll_now(channel) {
             return Poll::Ready(sent);
         }
         let Some(load) = self.load.take() else {
-            return Poll::Ready(true);
+            return Poll::Ready(Ok(()));
         };
         self.enqueue(channel, load, Waiter::new(wake()))
     }
 
     /// As `poll`, without queueing.
-    pub fn poll_now(&mut self, channel: &Channel<T, W>) -> Poll<bool> {
+    pub fn poll_now(&mut self, channel: &Channel<T, W>) -> Poll<Result<(), NotSent>> {
         match self.load.take() {
-            None | Some(Load::One(None)) => Poll::Ready(true),
+            None | Some(Load::One(None)) => Poll::Ready(Ok(())),
             Some(Load::One(Some(item))) => match channel.try_send(item) {
-                Ok(()) => Poll::Ready(true),
-                Err(SendError::Broken(_)) => Poll::Ready(false),
+                Ok(()) => Poll::Ready(Ok(())),
+                Err(SendError::Broken(_)) => Poll::Ready(Err(NotSent::Broken)),
                 Err(SendError::Full(item)) => {
                     self.load = Some(Load::One(Some(item)));
                     Poll::Pending
                 }
             },
             Some(Load::Many(mut items)) => match channel.try_send_many(&mut items) {
-                None => Poll::Ready(items.is_empty()),
-                Some(_) if items.is_empty() => Poll::Ready(true),
+                None if !items.is_empty() => Poll::Ready(Err(NotSent::Broken)),
+                None => Poll::Ready(Ok(())),
+                Some(_) if items.is_empty() => Poll::Ready(Ok(())),
                 Some(_) => {
                     self.load = Some(Load::Many(items));
                     Poll::Pending
@@ -170,14 +194,14 @@ impl<T, W: Wake> Sending<T, W> {
         channel: &Channel<T, W>,
         load: Load<T>,
         waiter: Arc<Waiter<T, W>>,
-    ) -> Poll<bool> {
+    ) -> Poll<Result<(), NotSent>> {
         let mut after = After::new();
         let mut state = channel.state.lock();
         let left = if state.broken {
             after.dropped.push(load);
             drop(state);
             after.run();
-            return Poll::Ready(false);
+            return Poll::Ready(Err(NotSent::Broken));
         } else {
             match load {
                 Load::One(None) => None,
@@ -192,11 +216,12 @@ impl<T, W: Wake> Sending<T, W> {
             }
         };
         let poll = match left {
-            None => Poll::Ready(true),
+            None => Poll::Ready(Ok(())),
             Some(load) => {
                 let id = state.ticket();
                 state.sending.push_back(state::Sending {
                     id,
+                    end: self.end,
                     arm: 0,
                     load,
                     waiter: Arc::clone(&waiter),
@@ -231,12 +256,12 @@ impl<T, W: Wake> Sending<T, W> {
     }
 }
 
-/// One alternative of a select.
+/// One alternative of a select, at an end of its channel.
 #[derive(Debug)]
 pub enum Arm<T> {
-    Receive,
+    Receive(usize),
     /// Taken out when it is sent or queued.
-    Send(Option<T>),
+    Send(usize, Option<T>),
 }
 
 /// A choice between operations on several channels: exactly one of them happens.
@@ -257,8 +282,8 @@ impl<T, W> Default for Selecting<T, W> {
 }
 
 impl<T, W: Wake> Selecting<T, W> {
-    /// The arm that happened and what came of it: `Item`, `Sent`, or `Ended` or `Broken`, which
-    /// count as happening. `first` is where to begin looking, so that a caller can be fair.
+    /// The arm that happened and what came of it: `Item`, `Sent`, or `Ended`, `Broken` or `Closed`,
+    /// which count as happening. `first` is where to begin looking, so that a caller can be fair.
     pub fn poll(
         &mut self,
         arms: &mut [(&Channel<T, W>, Arm<T>)],
@@ -297,8 +322,8 @@ impl<T, W: Wake> Selecting<T, W> {
         for ((channel, arm), id) in arms.iter().zip(std::mem::take(&mut self.ids)) {
             if id != 0 {
                 match arm {
-                    Arm::Receive => channel.forget_receiving(id),
-                    Arm::Send(_) => channel.forget_sending(id),
+                    Arm::Receive(_) => channel.forget_receiving(id),
+                    Arm::Send(..) => channel.forget_sending(id),
                 }
             }
         }
@@ -338,7 +363,7 @@ impl<T, W: Wake> Channel<T, W> {
         let mut state = self.state.lock();
         let id = match arm {
             _ if !waiter.is_waiting() => None,
-            Arm::Receive => match state.next_item(&mut after) {
+            Arm::Receive(end) => match state.next_item(&mut after) {
                 Some(item) => {
                     if let Err(item) = waiter.give(index, item) {
                         state.give_back(item, &mut after);
@@ -353,17 +378,18 @@ impl<T, W: Wake> Channel<T, W> {
                     let id = state.ticket();
                     state.receiving.push_back(state::Receiving {
                         id,
+                        end: *end,
                         arm: index,
                         waiter: Arc::clone(waiter),
                     });
                     Some(id)
                 }
             },
-            Arm::Send(_) if state.broken => {
+            Arm::Send(..) if state.broken => {
                 waiter.claim_with(index, || Outcome::Broken);
                 None
             }
-            Arm::Send(item) if state.has_room() || state.has_receiver() => {
+            Arm::Send(_, item) if state.has_room() || state.has_receiver() => {
                 if waiter.claim_with(index, || Outcome::Sent)
                     && let Some(item) = item.take()
                 {
@@ -371,10 +397,11 @@ impl<T, W: Wake> Channel<T, W> {
                 }
                 None
             }
-            Arm::Send(item) => {
+            Arm::Send(end, item) => {
                 let id = state.ticket();
                 state.sending.push_back(state::Sending {
                     id,
+                    end: *end,
                     arm: index,
                     load: Load::One(item.take()),
                     waiter: Arc::clone(waiter),

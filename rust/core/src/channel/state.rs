@@ -15,6 +15,8 @@ pub(super) enum Load<T> {
 #[derive(Debug)]
 pub(super) struct Sending<T, W> {
     pub id: u64,
+    /// The end that it was begun at.
+    pub end: usize,
     pub arm: usize,
     pub load: Load<T>,
     pub waiter: Arc<Waiter<T, W>>,
@@ -23,6 +25,7 @@ pub(super) struct Sending<T, W> {
 #[derive(Debug)]
 pub(super) struct Receiving<T, W> {
     pub id: u64,
+    pub end: usize,
     pub arm: usize,
     pub waiter: Arc<Waiter<T, W>>,
 }
@@ -207,6 +210,32 @@ impl<T, W: Wake> State<T, W> {
         self.sent += 1;
         if let Err(item) = self.hand_over(item, after) {
             self.buffer.push_back(item);
+        }
+    }
+
+    /// A sending end is closed: what waits there will not be sent.
+    pub fn interrupt_sending(&mut self, end: usize, after: &mut After<T, W>) {
+        for k in (0..self.sending.len()).rev() {
+            if self.sending[k].end == end
+                && let Some(entry) = self.sending.remove(k)
+            {
+                if entry.waiter.claim_with(entry.arm, || Outcome::Closed) {
+                    after.wake(entry.waiter);
+                }
+                after.dropped.push(entry.load);
+            }
+        }
+    }
+
+    /// A receiving end is closed: who waits there gets nothing.
+    pub fn interrupt_receiving(&mut self, end: usize, after: &mut After<T, W>) {
+        for k in (0..self.receiving.len()).rev() {
+            if self.receiving[k].end == end
+                && let Some(entry) = self.receiving.remove(k)
+                && entry.waiter.claim_with(entry.arm, || Outcome::Closed)
+            {
+                after.wake(entry.waiter);
+            }
         }
     }
 

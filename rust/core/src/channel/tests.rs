@@ -59,7 +59,7 @@ mod behaviour {
     #[test]
     fn a_waiting_receiver_is_given_the_item_and_woken_once() {
         let (c, wakes) = (channel(0), Count::new());
-        let mut receive = Receiving::default();
+        let mut receive = Receiving::at(1);
         assert_eq!(receive.poll(&c, || wakes.clone()), Poll::Pending);
         assert_eq!(c.try_send(7), Ok(()));
         assert_eq!(wakes.get(), 1);
@@ -69,7 +69,7 @@ mod behaviour {
     #[test]
     fn a_waiter_whose_owner_was_cancelled_is_passed_over() {
         let (c, first, second) = (channel(0), Count::new(), Count::new());
-        let (mut early, mut late) = (Receiving::default(), Receiving::default());
+        let (mut early, mut late) = (Receiving::at(1), Receiving::at(1));
         assert!(early.poll(&c, || first.clone()).is_pending());
         assert!(late.poll(&c, || second.clone()).is_pending());
         first.cancel();
@@ -79,7 +79,7 @@ mod behaviour {
         early.leave(&c);
 
         let (first, second) = (Count::new(), Count::new());
-        let (mut early, mut late) = (Sending::one(1), Sending::many([2, 3].into()));
+        let (mut early, mut late) = (Sending::one(1, 1), Sending::many([2, 3].into(), 1));
         assert!(early.poll(&c, || first.clone()).is_pending());
         assert!(late.poll(&c, || second.clone()).is_pending());
         first.cancel();
@@ -90,9 +90,33 @@ mod behaviour {
     }
 
     #[test]
+    fn closing_an_end_ends_the_waits_at_it_and_no_others() {
+        let (c, wakes) = (channel(0), Count::new());
+        assert!(c.add_sender() && c.add_receiver());
+        let (mut closed, mut open) = (Receiving::at(1), Receiving::at(2));
+        assert!(closed.poll(&c, || wakes.clone()).is_pending());
+        assert!(open.poll(&c, || wakes.clone()).is_pending());
+        c.remove_receiver(1);
+        assert_eq!(wakes.get(), 1);
+        let ended = closed.poll(&c, || wakes.clone());
+        assert_eq!(ended, Poll::Ready(Err(ReceiveError::Closed)));
+        assert_eq!(c.try_send(7), Ok(()));
+        assert_eq!(open.poll(&c, || wakes.clone()), Poll::Ready(Ok(7)));
+
+        let (mut closed, mut open) = (Sending::one(8, 1), Sending::one(9, 2));
+        assert!(closed.poll(&c, || wakes.clone()).is_pending());
+        assert!(open.poll(&c, || wakes.clone()).is_pending());
+        c.remove_sender(1);
+        let ended = closed.poll(&c, || wakes.clone());
+        assert_eq!(ended, Poll::Ready(Err(NotSent::Closed)));
+        assert_eq!(c.try_receive(), Ok(9));
+        assert_eq!(open.poll(&c, || wakes.clone()), Poll::Ready(Ok(())));
+    }
+
+    #[test]
     fn receivers_are_served_first_come_first_served() {
         let (c, wakes) = (channel(1), Count::new());
-        let mut receives: Vec<_> = (0..3).map(|_| Receiving::default()).collect();
+        let mut receives: Vec<_> = (0..3).map(|_| Receiving::at(1)).collect();
         for receive in &mut receives {
             assert!(receive.poll(&c, || wakes.clone()).is_pending());
         }
@@ -108,17 +132,17 @@ mod behaviour {
     fn a_waiting_sender_is_let_in_when_an_item_leaves() {
         let (c, wakes) = (channel(1), Count::new());
         c.try_send(1).unwrap_or(());
-        let mut send = Sending::one(2);
+        let mut send = Sending::one(2, 1);
         assert!(send.poll(&c, || wakes.clone()).is_pending());
         assert_eq!(c.try_receive(), Ok(1));
-        assert_eq!(send.poll(&c, || wakes.clone()), Poll::Ready(true));
+        assert_eq!(send.poll(&c, || wakes.clone()), Poll::Ready(Ok(())));
         assert_eq!(c.try_receive(), Ok(2));
     }
 
     #[test]
     fn a_send_that_was_left_sends_nothing() {
         let (c, wakes) = (channel(0), Count::new());
-        let mut send = Sending::one(2);
+        let mut send = Sending::one(2, 1);
         assert!(send.poll(&c, || wakes.clone()).is_pending());
         assert!(send.leave(&c));
         assert_eq!(c.try_receive(), Err(ReceiveError::Empty));
@@ -128,7 +152,7 @@ mod behaviour {
     #[test]
     fn an_item_handed_to_a_receive_that_leaves_goes_to_the_next_receiver() {
         let (c, wakes) = (channel(1), Count::new());
-        let (mut first, mut second) = (Receiving::default(), Receiving::default());
+        let (mut first, mut second) = (Receiving::at(1), Receiving::at(1));
         assert!(first.poll(&c, || wakes.clone()).is_pending());
         assert!(second.poll(&c, || wakes.clone()).is_pending());
         c.try_send(5).unwrap_or(());
@@ -140,12 +164,12 @@ mod behaviour {
     #[test]
     fn a_batch_larger_than_the_channel_trickles_through_in_order() {
         let (c, wakes) = (channel(2), Count::new());
-        let mut send = Sending::many((0..7).collect());
+        let mut send = Sending::many((0..7).collect(), 1);
         assert!(send.poll(&c, || wakes.clone()).is_pending());
         let mut got = Vec::new();
         while let Ok(1..) = c.try_receive_many(&mut got, 3) {}
         assert_eq!(got, (0..7).collect::<Vec<_>>());
-        assert_eq!(send.poll(&c, || wakes.clone()), Poll::Ready(true));
+        assert_eq!(send.poll(&c, || wakes.clone()), Poll::Ready(Ok(())));
         assert_eq!(wakes.get(), 1);
     }
 
@@ -154,11 +178,11 @@ mod behaviour {
         let (c, wakes) = (channel(2), Count::new());
         assert!(c.add_sender());
         c.try_send(1).unwrap_or(());
-        c.remove_sender();
-        c.remove_sender();
-        let mut receive = Receiving::default();
+        c.remove_sender(1);
+        c.remove_sender(1);
+        let mut receive = Receiving::at(1);
         assert_eq!(receive.poll(&c, || wakes.clone()), Poll::Ready(Ok(1)));
-        let mut receive = Receiving::default();
+        let mut receive = Receiving::at(1);
         let ended = Poll::Ready(Err(ReceiveError::Ended));
         assert_eq!(receive.poll(&c, || wakes.clone()), ended);
         assert!(!c.add_sender());
@@ -175,10 +199,13 @@ mod behaviour {
     fn the_last_receiver_leaving_breaks_waiting_senders_and_drops_the_buffer() {
         let (c, wakes) = (channel(1), Count::new());
         c.try_send(1).unwrap_or(());
-        let mut send = Sending::one(2);
+        let mut send = Sending::one(2, 1);
         assert!(send.poll(&c, || wakes.clone()).is_pending());
-        c.remove_receiver();
-        assert_eq!(send.poll(&c, || wakes.clone()), Poll::Ready(false));
+        c.remove_receiver(1);
+        assert_eq!(
+            send.poll(&c, || wakes.clone()),
+            Poll::Ready(Err(NotSent::Broken))
+        );
         assert_eq!(c.try_send(3), Err(SendError::Broken(3)));
         assert_eq!(c.stats().buffered, 0);
     }
@@ -187,7 +214,7 @@ mod behaviour {
     fn a_select_takes_one_arm_and_withdraws_the_others() {
         let (a, b, wakes) = (channel(1), channel(1), Count::new());
         let mut select = Selecting::default();
-        let arms = &mut [(&a, Arm::Receive), (&b, Arm::Receive)];
+        let arms = &mut [(&a, Arm::Receive(1)), (&b, Arm::Receive(1))];
         assert!(select.poll(arms, 0, || wakes.clone()).is_pending());
         b.try_send(4).unwrap_or(());
         a.try_send(3).unwrap_or(());
@@ -201,7 +228,7 @@ mod behaviour {
     fn a_select_that_sends_keeps_the_item_of_the_arm_not_taken() {
         let (a, b, wakes) = (channel(0), channel(0), Count::new());
         let mut select = Selecting::default();
-        let arms = &mut [(&a, Arm::Send(Some(1))), (&b, Arm::Send(Some(2)))];
+        let arms = &mut [(&a, Arm::Send(1, Some(1))), (&b, Arm::Send(1, Some(2)))];
         assert!(select.poll(arms, 0, || wakes.clone()).is_pending());
         assert_eq!(b.try_receive(), Ok(2));
         let chosen = select.poll(arms, 0, || wakes.clone());
@@ -221,22 +248,22 @@ mod behaviour {
                 let c = std::sync::Arc::clone(&c);
                 std::thread::spawn(move || {
                     for i in 0..EACH {
-                        let mut item = Sending::one(k * EACH + i);
+                        let mut item = Sending::one(k * EACH + i, 1);
                         // A send that is left now and then, and tried again.
                         loop {
                             match item.poll(&c, Count::new) {
-                                Poll::Ready(sent) => break assert!(sent),
+                                Poll::Ready(sent) => break assert!(sent.is_ok()),
                                 Poll::Pending if i % 3 == 0 => {
                                     if !item.leave(&c) {
                                         break;
                                     }
-                                    item = Sending::one(k * EACH + i);
+                                    item = Sending::one(k * EACH + i, 1);
                                 }
                                 Poll::Pending => std::thread::yield_now(),
                             }
                         }
                     }
-                    c.remove_sender();
+                    c.remove_sender(1);
                 })
             })
             .collect();
@@ -245,7 +272,7 @@ mod behaviour {
                 let c = std::sync::Arc::clone(&c);
                 std::thread::spawn(move || {
                     let mut got = Vec::new();
-                    let mut receive = Receiving::default();
+                    let mut receive = Receiving::at(1);
                     loop {
                         match receive.poll(&c, Count::new) {
                             Poll::Ready(Ok(item)) => got.push(item),
@@ -289,7 +316,7 @@ fn loom_model_a_receive_that_is_left_while_an_item_is_sent() {
             let c = Arc::clone(&c);
             thread::spawn(move || c.try_send(7))
         };
-        let mut receive = Receiving::default();
+        let mut receive = Receiving::at(1);
         let mut got = Vec::new();
         match receive.poll(&c, Count::new) {
             Poll::Ready(item) => got.extend(item),
@@ -309,9 +336,9 @@ fn loom_model_a_send_that_is_left_while_its_item_is_received() {
             let c = Arc::clone(&c);
             thread::spawn(move || c.try_receive().ok())
         };
-        let mut send = Sending::one(7);
+        let mut send = Sending::one(7, 1);
         let sent = match send.poll(&c, Count::new) {
-            Poll::Ready(sent) => sent,
+            Poll::Ready(sent) => sent.is_ok(),
             Poll::Pending => !send.leave(&c),
         };
         let mut got: Vec<u32> = other.join().ok().flatten().into_iter().collect();
@@ -329,10 +356,10 @@ fn loom_model_a_wake_is_never_missed() {
             let c = Arc::clone(&c);
             thread::spawn(move || {
                 let _ = c.try_send(1);
-                c.remove_sender();
+                c.remove_sender(1);
             })
         };
-        let mut receive = Receiving::default();
+        let mut receive = Receiving::at(1);
         let first = receive.poll(&c, || wakes.clone());
         assert!(other.join().is_ok());
         if first.is_pending() {
@@ -357,7 +384,7 @@ fn loom_model_a_select_happens_in_exactly_one_channel() {
             })
         };
         let mut select = Selecting::default();
-        let arms = &mut [(&*a, Arm::Receive), (&*b, Arm::Receive)];
+        let arms = &mut [(&*a, Arm::Receive(1)), (&*b, Arm::Receive(1))];
         let mut got = Vec::new();
         match select.poll(arms, 1, Count::new) {
             Poll::Ready((_, Outcome::Item(item))) => got.push(item),
@@ -380,14 +407,14 @@ fn loom_model_two_selects_that_meet_in_two_channels_neither_block_nor_lose() {
             let (a, b) = (Arc::clone(&a), Arc::clone(&b));
             thread::spawn(move || {
                 let mut select = Selecting::default();
-                let arms = &mut [(&*b, Arm::Send(Some(1))), (&*a, Arm::Send(Some(2)))];
+                let arms = &mut [(&*b, Arm::Send(1, Some(1))), (&*a, Arm::Send(1, Some(2)))];
                 let ready = select.poll(arms, 0, Count::new).is_ready();
                 let sent = ready || select.leave(arms).is_some();
                 usize::from(sent)
             })
         };
         let mut select = Selecting::default();
-        let arms = &mut [(&*a, Arm::Receive), (&*b, Arm::Receive)];
+        let arms = &mut [(&*a, Arm::Receive(1)), (&*b, Arm::Receive(1))];
         let mut got = Vec::new();
         match select.poll(arms, 0, Count::new) {
             Poll::Ready((_, Outcome::Item(item))) => got.push(item),
@@ -415,9 +442,9 @@ fn loom_model_a_batch_that_is_left_halfway_has_sent_a_prefix() {
                 got
             })
         };
-        let mut send = Sending::many([1, 2].into());
+        let mut send = Sending::many([1, 2].into(), 1);
         let all = match send.poll(&c, Count::new) {
-            Poll::Ready(sent) => sent,
+            Poll::Ready(sent) => sent.is_ok(),
             Poll::Pending => !send.leave(&c),
         };
         let got = other.join().unwrap_or_default();

@@ -31,6 +31,8 @@ pub enum Outcome<T> {
     Ended,
     /// The last receiver has left; the item went nowhere.
     Broken,
+    /// The end that it was begun at was closed.
+    Closed,
 }
 
 #[derive(Debug)]

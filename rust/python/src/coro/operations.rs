@@ -1,8 +1,8 @@
 //! The awaitables of channel ends.
 
 use super::awaitable::Awaitable;
-use super::streams::{Channel, broken, ended};
-use super::suspend::{self, Operation, Waker};
+use super::streams::{Channel, broken, closed, ended};
+use super::suspend::{Operation, Waker};
 use pyo3::exceptions::{PyStopAsyncIteration, PyStopIteration};
 use pyo3::ffi;
 use pyo3::prelude::*;
@@ -12,7 +12,7 @@ use std::ffi::CStr;
 use std::ptr::null_mut;
 use std::sync::atomic::AtomicPtr;
 use std::task::Poll;
-use taskloom_core::channel::{ReceiveError, Receiving, Sending};
+use taskloom_core::channel::{NotSent, ReceiveError, Receiving, Sending};
 
 /// How a receive says that there will be no more.
 #[derive(Clone, Copy)]
@@ -28,32 +28,39 @@ pub struct ReceivePlan {
     inner: Receiving<Py<PyAny>, Waker>,
     /// 0 for one item by itself.
     max: u32,
-    open: bool,
+    /// The number of its end; 0 if that is closed.
+    end: usize,
     ends_with: EndsWith,
 }
 
 impl ReceivePlan {
     #[inline]
-    pub fn one(channel: Py<Channel>, open: bool, ends_with: EndsWith) -> Self {
+    pub fn one(channel: Py<Channel>, end: usize, ends_with: EndsWith) -> Self {
         ReceivePlan {
             channel,
-            inner: Receiving::default(),
+            inner: Receiving::at(end),
             max: 0,
-            open,
+            end,
             ends_with,
         }
     }
 
-    pub fn many(channel: Py<Channel>, open: bool, max: usize) -> Self {
+    pub fn many(channel: Py<Channel>, end: usize, max: usize) -> Self {
         ReceivePlan {
             max: u32::try_from(max).unwrap_or(u32::MAX),
-            ..ReceivePlan::one(channel, open, EndsWith::EndOfStream)
+            ..ReceivePlan::one(channel, end, EndsWith::EndOfStream)
         }
     }
 
+    /// The number of its end; 0 if that is closed.
+    pub fn end(&self) -> usize {
+        self.end
+    }
+
     #[cold]
-    fn end(&self, py: Python<'_>) -> PyErr {
+    fn error(&self, py: Python<'_>, why: ReceiveError) -> PyErr {
         match self.ends_with {
+            _ if why == ReceiveError::Closed => closed(py, "receiver"),
             EndsWith::EndOfStream => ended(py),
             EndsWith::StopIteration => PyStopIteration::new_err(()),
             EndsWith::StopAsyncIteration => PyStopAsyncIteration::new_err(()),
@@ -69,7 +76,7 @@ impl ReceivePlan {
         match received {
             Ok(first) if self.max == 0 => Ok(first),
             Ok(first) => self.gather(py, first),
-            Err(_) => Err(self.end(py)),
+            Err(why) => Err(self.error(py, why)),
         }
     }
 
@@ -85,9 +92,8 @@ impl ReceivePlan {
 impl Operation for ReceivePlan {
     #[inline]
     fn poll(&mut self, py: Python<'_>, wake: impl FnOnce() -> Waker) -> Poll<PyResult<Py<PyAny>>> {
-        if !self.open {
-            let text = "this receiver is closed";
-            return Poll::Ready(Err(suspend::raise(py, "ClosedResourceError", text)));
+        if self.end == 0 {
+            return Poll::Ready(Err(closed(py, "receiver")));
         }
         match self.inner.poll(&self.channel.get().core, wake) {
             Poll::Ready(received) => Poll::Ready(self.finish(py, received)),
@@ -100,7 +106,7 @@ impl Operation for ReceivePlan {
             // A queued receive never asks for another waker.
             return self.poll(py, unreachable_waker);
         }
-        if !self.open {
+        if self.end == 0 {
             return self.poll(py, unreachable_waker);
         }
         match self.channel.get().core.try_receive() {
@@ -130,24 +136,36 @@ impl Awaitable for ReceivePlan {
     }
 }
 
-/// A send on its way.
+#[inline]
+fn told(py: Python<'_>, sent: Result<(), NotSent>) -> PyResult<Py<PyAny>> {
+    match sent {
+        Ok(()) => Ok(py.None()),
+        Err(NotSent::Broken) => Err(broken(py)),
+        Err(NotSent::Closed) => Err(closed(py, "sender")),
+    }
+}
+
+/// A send on its way, by the end of a number.
 pub struct SendPlan {
     inner: Sending<Py<PyAny>, Waker>,
+    end: usize,
     waited: bool,
 }
 
 impl SendPlan {
     #[inline]
-    pub fn one(item: Py<PyAny>) -> Self {
+    pub fn one(item: Py<PyAny>, end: usize) -> Self {
         SendPlan {
-            inner: Sending::one(item),
+            inner: Sending::one(item, end),
+            end,
             waited: false,
         }
     }
 
-    pub fn many(items: VecDeque<Py<PyAny>>) -> Self {
+    pub fn many(items: VecDeque<Py<PyAny>>, end: usize) -> Self {
         SendPlan {
-            inner: Sending::many(items),
+            inner: Sending::many(items, end),
+            end,
             waited: false,
         }
     }
@@ -171,6 +189,11 @@ pub struct SendOn {
 }
 
 impl SendOn {
+    /// The number of its end; 0 if that is closed.
+    pub fn end(&self) -> usize {
+        if self.open { self.plan.end } else { 0 }
+    }
+
     /// The item of a send of one item that has not begun.
     pub fn take_one(&mut self) -> Option<Py<PyAny>> {
         self.plan.inner.take_one()
@@ -181,12 +204,10 @@ impl Operation for SendOn {
     #[inline]
     fn poll(&mut self, py: Python<'_>, wake: impl FnOnce() -> Waker) -> Poll<PyResult<Py<PyAny>>> {
         if !self.open {
-            let text = "this sender is closed";
-            return Poll::Ready(Err(suspend::raise(py, "ClosedResourceError", text)));
+            return Poll::Ready(Err(closed(py, "sender")));
         }
         match self.plan.inner.poll(&self.channel.get().core, wake) {
-            Poll::Ready(true) => Poll::Ready(Ok(py.None())),
-            Poll::Ready(false) => Poll::Ready(Err(broken(py))),
+            Poll::Ready(sent) => Poll::Ready(told(py, sent)),
             Poll::Pending => {
                 self.plan.waited = true;
                 Poll::Pending
@@ -199,8 +220,7 @@ impl Operation for SendOn {
             return self.poll(py, unreachable_waker);
         }
         match self.plan.inner.poll_now(&self.channel.get().core) {
-            Poll::Ready(true) => Poll::Ready(Ok(py.None())),
-            Poll::Ready(false) => Poll::Ready(Err(broken(py))),
+            Poll::Ready(sent) => Poll::Ready(told(py, sent)),
             Poll::Pending => Poll::Pending,
         }
     }

@@ -57,17 +57,27 @@ impl Receiver {
     /// A receive of one item.
     #[inline]
     fn plan(&self, py: Python<'_>, ends_with: EndsWith) -> ReceivePlan {
-        ReceivePlan::one(self.channel.clone_ref(py), self.is_open(), ends_with)
+        ReceivePlan::one(self.channel.clone_ref(py), self.open_number(), ends_with)
     }
 
-    fn is_open(&self) -> bool {
-        !self.closed.load(Ordering::Acquire)
+    /// What tells its receives from those of other ends: its address, which it keeps for life.
+    fn number(&self) -> usize {
+        std::ptr::from_ref(self).addr()
+    }
+
+    /// The same, or 0 if it is closed.
+    #[inline]
+    fn open_number(&self) -> usize {
+        match self.closed.load(Ordering::Acquire) {
+            true => 0,
+            false => self.number(),
+        }
     }
 
     fn leave(&self) -> bool {
         let open = !self.closed.swap(true, Ordering::AcqRel);
         if open {
-            self.channel.get().core.remove_receiver();
+            self.channel.get().core.remove_receiver(self.number());
         }
         open
     }
@@ -75,6 +85,7 @@ impl Receiver {
     fn nowait_error(py: Python<'_>, error: ReceiveError) -> PyErr {
         match error {
             ReceiveError::Ended => ended(py),
+            ReceiveError::Closed => closed(py, "receiver"),
             ReceiveError::Empty => suspend::raise(py, "WouldBlock", "the channel is empty"),
         }
     }
@@ -93,7 +104,7 @@ impl Receiver {
             return Err(PyValueError::new_err("receive_many(max): at least 1"));
         }
         let channel = self.channel.clone_ref(py);
-        awaitable::make(py, ReceivePlan::many(channel, self.is_open(), max))
+        awaitable::make(py, ReceivePlan::many(channel, self.open_number(), max))
     }
 
     /// Receives an item that is there, or raises WouldBlock.
@@ -130,7 +141,7 @@ impl Receiver {
         timeout: Option<f64>,
     ) -> PyResult<Py<PyAny>> {
         self.check(py)?;
-        let mut receive = ReceivePlan::many(self.channel.clone_ref(py), true, max.max(1));
+        let mut receive = ReceivePlan::many(self.channel.clone_ref(py), self.number(), max.max(1));
         suspend::block(py, &mut receive, call::timeout_from(timeout))
     }
 
@@ -160,6 +171,8 @@ impl Receiver {
     }
 
     /// Closes this end; the channel breaks with its last receiver. May be called twice.
+    ///
+    /// Who waits at this end gets nothing: ClosedResourceError is raised there.
     fn close(&self) {
         self.leave();
     }

@@ -2,7 +2,7 @@
 
 use super::awaitable::{self, awaitable as awaitable_class};
 use super::operations::{ReceivePlan, SendOn};
-use super::streams::{Channel, broken, ended};
+use super::streams::{Channel, broken, closed, ended};
 use super::suspend::{Operation, Suspended, Waker};
 use pyo3::exceptions::{PyTypeError, PyValueError};
 use pyo3::prelude::*;
@@ -70,6 +70,10 @@ impl SelectPlan {
         index: usize,
         outcome: Outcome<Py<PyAny>>,
     ) -> PyResult<Py<PyAny>> {
+        let end = match &self.arms[index] {
+            Arm::Receive(_) => "receiver",
+            Arm::Send(..) => "sender",
+        };
         let error = match outcome {
             Outcome::Item(value) => {
                 return Ok(Py::new(py, Selected { index, value })?.into_any());
@@ -80,6 +84,7 @@ impl SelectPlan {
             }
             Outcome::Ended => ended(py),
             Outcome::Broken => broken(py),
+            Outcome::Closed => closed(py, end),
         };
         error.value(py).setattr("index", index)?;
         Err(error)
@@ -155,17 +160,23 @@ pub fn select(alternatives: &Bound<'_, PyTuple>) -> PyResult<Select> {
         waited: false,
     };
     for alternative in alternatives {
-        let receive = |receive: &mut ReceivePlan| receive.channel.clone_ref(py);
-        let send = |send: &mut SendOn| (send.channel.clone_ref(py), send.take_one());
-        if let Some(channel) = awaitable::with(&alternative, receive) {
+        let receive = |receive: &mut ReceivePlan| (receive.channel.clone_ref(py), receive.end());
+        let send = |send: &mut SendOn| (send.channel.clone_ref(py), send.end(), send.take_one());
+        if let Some((channel, end)) = awaitable::with(&alternative, receive) {
+            if end == 0 {
+                return Err(closed(py, "receiver"));
+            }
             plan.channels.push(channel);
-            plan.arms.push(Arm::Receive);
-        } else if let Some((channel, item)) = awaitable::with(&alternative, send) {
+            plan.arms.push(Arm::Receive(end));
+        } else if let Some((channel, end, item)) = awaitable::with(&alternative, send) {
+            if end == 0 {
+                return Err(closed(py, "sender"));
+            }
             let item = item.ok_or_else(|| {
                 PyValueError::new_err("select() takes a send of one item, not awaited before")
             })?;
             plan.channels.push(channel);
-            plan.arms.push(Arm::Send(Some(item)));
+            plan.arms.push(Arm::Send(end, Some(item)));
         } else {
             return Err(PyTypeError::new_err(format!(
                 "select() takes what receive() and send(item) return, not {}",

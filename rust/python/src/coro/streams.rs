@@ -219,10 +219,16 @@ impl Sender {
         Ok(())
     }
 
+    /// What tells its sends from those of other ends: its address, which it keeps for life.
+    #[inline]
+    fn number(&self) -> usize {
+        std::ptr::from_ref(self).addr()
+    }
+
     fn leave(&self) -> bool {
         let open = !self.closed.swap(true, Ordering::AcqRel);
         if open {
-            self.channel.get().core.remove_sender();
+            self.channel.get().core.remove_sender(self.number());
         }
         open
     }
@@ -257,7 +263,10 @@ impl Sender {
         py: Python<'py>,
         items: &Bound<'py, PyAny>,
     ) -> PyResult<Bound<'py, PyAny>> {
-        awaitable::make(py, self.plan(py, SendPlan::many(items_of(items)?)))
+        awaitable::make(
+            py,
+            self.plan(py, SendPlan::many(items_of(items)?, self.number())),
+        )
     }
 
     /// Sends an item if there is room or a receiver waits, or raises WouldBlock.
@@ -278,7 +287,7 @@ impl Sender {
     #[pyo3(signature = (item, *, timeout = None))]
     fn send_blocking(&self, py: Python<'_>, item: Py<PyAny>, timeout: Option<f64>) -> PyResult<()> {
         self.check(py)?;
-        let mut plan = self.plan(py, SendPlan::one(item));
+        let mut plan = self.plan(py, SendPlan::one(item, self.number()));
         suspend::block(py, &mut plan, call::timeout_from(timeout))?;
         Ok(())
     }
@@ -292,7 +301,7 @@ impl Sender {
         timeout: Option<f64>,
     ) -> PyResult<()> {
         self.check(py)?;
-        let mut plan = self.plan(py, SendPlan::many(items_of(items)?));
+        let mut plan = self.plan(py, SendPlan::many(items_of(items)?, self.number()));
         suspend::block(py, &mut plan, call::timeout_from(timeout))?;
         Ok(())
     }
@@ -304,6 +313,8 @@ impl Sender {
     }
 
     /// Closes this end; the channel ends with its last sender. May be called twice.
+    ///
+    /// Sends that wait at this end are not done: ClosedResourceError is raised there.
     fn close(&self) {
         self.leave();
     }
@@ -397,7 +408,10 @@ unsafe extern "C" fn send(
             return std::ptr::null_mut();
         }
         let item = Bound::from_borrowed_ptr(py, *arguments).unbind();
-        awaitable::new(this.get().plan(py, SendPlan::one(item)))
+        awaitable::new(
+            this.get()
+                .plan(py, SendPlan::one(item, this.get().number())),
+        )
     }
 }
 
