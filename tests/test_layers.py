@@ -99,6 +99,7 @@ RUST_LAYERS = {
         "coro",
         "superstep",
         "patch",
+        "outline",
     ),
 }
 

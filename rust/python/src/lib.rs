@@ -9,6 +9,7 @@ mod errors;
 mod flow;
 mod future;
 mod options;
+mod outline;
 mod patch;
 mod plan;
 mod pool;
@@ -23,6 +24,8 @@ mod tracing;
 mod _taskloom {
     use super::*;
 
+    #[pymodule_export]
+    use crate::outline::_Outline;
     #[pymodule_export]
     use crate::patch::_diff;
     #[pymodule_export]

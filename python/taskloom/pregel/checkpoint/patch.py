@@ -16,7 +16,7 @@ import struct
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-from taskloom._taskloom import _diff
+from taskloom._taskloom import _diff, _Outline
 
 _LONGEST = 256  # links of a chain
 _LAYOUT = struct.Struct("<BBQQ")
@@ -61,12 +61,29 @@ def diff(old: bytes, new: bytes) -> Patch | None:
     return None if found is None else _made_of(Patch, found)
 
 
-class Chain:
-    """The last version of one cell and how it is stored, to patch the next one upon it."""
+def array_head(items: int) -> bytes:
+    """Return what msgpack puts in front of the items of a list."""
+    if items < 16:
+        return bytes((0x90 | items,))
+    return b"\xdc" + items.to_bytes(2) if items < 65536 else b"\xdd" + items.to_bytes(4)
 
-    __slots__ = ("links", "patched", "raw", "tag", "version")
+
+class Chain:
+    """The last version of one cell and how it is stored, to patch the next one upon it.
+
+    Attributes:
+        raw: its bytes; None if nobody has put them together since it was extended.
+        outline: what it held, if it is a list.
+        items: how many items that were; 0 if it is not known.
+    """
+
+    __slots__ = ("items", "links", "outline", "patched", "raw", "size", "tag", "version")
+
+    raw: bytes | None
 
     def __init__(self, version: str | int | float, tag: str, raw: bytes) -> None:
+        self.outline: _Outline | None = None
+        self.items = 0
         self.restart(version, tag, raw)
 
     def restart(self, version: str | int | float, tag: str, raw: bytes) -> None:
@@ -74,18 +91,42 @@ class Chain:
         self.version = version
         self.tag = tag
         self.raw = raw
+        self.size = len(raw)
         self.links = 0
         self.patched = 0
 
     def advance(self, version: str | int | float, tag: str, raw: bytes) -> Patch | None:
         """Return the patch to store a version as, or `None` if it has to be stored whole."""
-        if self.links < _LONGEST and tag == self.tag == "msgpack":
+        if self.links < _LONGEST and tag == self.tag == "msgpack" and self.raw is not None:
             patch = diff(self.raw, raw)
             if patch is not None and (patched := self.patched + len(patch[3]) + 32) * 4 <= len(raw):
                 self.version = version
                 self.raw = raw
+                self.size = len(raw)
                 self.links += 1
                 self.patched = patched
                 return patch
         self.restart(version, tag, raw)
         return None
+
+    def extend(
+        self, version: str | int | float, items: int, added: int, tail: bytes
+    ) -> Patch | None:
+        """Return the patch to store a list as that was so many items long and had some added.
+
+        Returns:
+            `None` if it has to be stored whole; nothing has changed then.
+        """
+        old_head, head = len(array_head(items)), array_head(items + added)
+        kept = self.size - old_head
+        patched = self.patched + len(tail) + 32
+        size = len(head) + kept + len(tail)
+        if self.links >= _LONGEST or patched * 4 > size:
+            return None
+        self.version = version
+        self.raw = None
+        self.size = size
+        self.links += 1
+        self.patched = patched
+        self.items = items + added
+        return Patch(head, old_head, kept, tail, 0)

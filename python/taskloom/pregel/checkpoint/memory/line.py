@@ -11,10 +11,12 @@ from collections.abc import Sequence
 from operator import itemgetter
 from typing import Any, TypeAlias
 
+from taskloom._taskloom import _Outline
 from taskloom.pregel.checkpoint.base import LATEST_VERSION, WRITES_IDX_MAP, Checkpoint
 from taskloom.pregel.checkpoint.frame import Frame, difference, new_frame
-from taskloom.pregel.checkpoint.patch import Chain, Patch
+from taskloom.pregel.checkpoint.patch import Chain, Patch, array_head
 from taskloom.pregel.checkpoint.serde.base import SerializationError, SerializerProtocol
+from taskloom.pregel.checkpoint.serde.jsonplus import JsonPlusSerializer
 from taskloom.pregel.ids import stamp, task_id
 
 # A stored value: itself if it cannot change, (tag, bytes), or (tag, value, patch...) for a patch
@@ -71,10 +73,26 @@ def loads(serde: SerializerProtocol, stored: Stored) -> Any:
     return serde.loads_typed(whole(stored)) if type(stored) is tuple else stored
 
 
+Made: TypeAlias = dict[str, tuple[Any, Stored, list[Any], Stored]]
+"""By cell: a value and its stored form; what was added to it, and the stored form of that."""
+
+NOTHING_ADDED: tuple[list[Any], Stored] = ([], None)
+
+
+def _shared(made: tuple[Any, Stored, list[Any], Stored], value: Any) -> Stored:
+    """The stored form of what was written, if it is known from the cell; else None."""
+    if made[0] is value:
+        return made[1]
+    added = made[2]
+    alike = value.__class__ is list and len(value) == len(added) == 1 and value[0] is added[0]
+    return made[3] if alike else None
+
+
 class Line:
     """The checkpoints of one namespace of a thread."""
 
     __slots__ = (
+        "added",
         "alone",
         "chains",
         "frame",
@@ -95,6 +113,7 @@ class Line:
         # (task, path, cell, value, cell, value, ...)
         self.alone: dict[str, tuple[Any, ...]] = {}
         self.chains: dict[str, Chain] = {}
+        self.added = NOTHING_ADDED  # to a list, by the last `store`
         self.frame = Frame("", {}, {})
         self.root = ""  # the newest checkpoint of the root namespace that this one belongs to
         self.since_sweep = 0
@@ -139,33 +158,69 @@ class Line:
         held = self.values.get(key, self)
         if held is not self:
             return held
-        stored = dumps(serde, value, "the value of the cell", cell)
-        if type(stored) is tuple and len(stored[1]) >= _PATCHED_FROM:
-            stored = self._patched(cell, version, stored)
+        self.added = NOTHING_ADDED
+        chain = self.chains.get(cell)
+        base = None if chain is None else self.values.get((cell, chain.version))
+        stored: Stored = None
+        lengthens = False
+        if chain is not None and base is not None and value.__class__ is list:
+            lengthens = serde.__class__ is JsonPlusSerializer
+            if lengthens:
+                stored = self._lengthened(serde, chain, base, version, value)
+        if stored is None:
+            stored = dumps(serde, value, "the value of the cell", cell)
+            if type(stored) is tuple and len(stored[1]) >= _PATCHED_FROM:
+                stored = self._patched(cell, version, stored, base)
+                if lengthens and stored[0] == "msgpack":
+                    self.chains[cell].items = len(value)
         self.values[key] = stored
         return stored
 
-    def _patched(self, cell: str, version: Any, stored: tuple[str, bytes]) -> Stored:
+    def _lengthened(
+        self, serde: SerializerProtocol, chain: Chain, base: Stored, version: Any, value: list[Any]
+    ) -> Stored:
+        """A list that has only grown, stored as what was added to its last version; else None."""
+        items, chain.items = chain.items, 0  # not known while this may fail
+        if chain.outline is None:
+            chain.outline = _Outline()
+        known = chain.outline.grown(value)
+        if known == 0 or known != items:
+            return None
+        new = value[known:]
+        try:
+            tag, raw = serde.dumps_typed(new)
+        except SerializationError:
+            return None  # storing the whole says where in it the trouble is
+        if tag != "msgpack":
+            return None
+        patch = chain.extend(version, items, len(new), raw[len(array_head(len(new))) :])
+        if patch is None:
+            return None
+        self.added = (new, (tag, raw))
+        return (tag, base, *patch)
+
+    def _patched(self, cell: str, version: Any, stored: tuple[str, bytes], base: Stored) -> Stored:
         tag, raw = stored
         chain = self.chains.get(cell)
-        base = None if chain is None else self.values.get((cell, chain.version))
         if chain is None or base is None:
             self.chains[cell] = Chain(version, tag, raw)
             return stored
+        if chain.raw is None:
+            chain.raw = whole(base)[1]
         patch = chain.advance(version, tag, raw)
         return stored if patch is None else (tag, base, *patch)
 
     def store_changes(
         self, serde: SerializerProtocol, changed: Sequence[tuple[str, Any, Any]]
-    ) -> dict[str, tuple[Any, Stored]]:
+    ) -> Made:
         """Store new values of cells; returns those that are not plain, with their stored form."""
-        made: dict[str, tuple[Any, Stored]] = {}
+        made: Made = {}
         values = self.values
         for cell, version, value in changed:
             if value.__class__ in UNCHANGING:
                 values[cell, version] = value
             else:
-                made[cell] = (value, self.store(serde, cell, version, value))
+                made[cell] = (value, self.store(serde, cell, version, value), *self.added)
         return made
 
     def add_alone(
@@ -173,7 +228,7 @@ class Line:
         serde: SerializerProtocol,
         id: str,
         alone: Alone,
-        made: dict[str, tuple[Any, Stored]],
+        made: Made,
     ) -> None:
         """Store what the only task of a superstep wrote.
 
@@ -181,18 +236,18 @@ class Line:
             serde: makes bytes of values.
             id: the checkpoint that the superstep started from.
             alone: the task.
-            made: new values of cells, with their stored form; a write of just that value
-                shares it.
+            made: new values of cells, with their stored form; a write of just that value, or of
+                just what was added to it, shares it.
         """
         task, path, writes = alone
         row: list[Any] = [task, path]
         for cell, value in writes:
             if value.__class__ in UNCHANGING:
                 stored = value
-            elif cell in made and made[cell][0] is value:
-                stored = made[cell][1]
             else:
-                stored = dumps(serde, value, "written to the cell", cell)
+                stored = _shared(made[cell], value) if cell in made else None
+                if stored is None:
+                    stored = dumps(serde, value, "written to the cell", cell)
             row.append(cell)
             row.append(stored)
         if id in self.writes or id in self.alone:
