@@ -26,6 +26,7 @@ PYTHON_LAYERS = (
     "_mapping",
     "_owed",
     "_workers",
+    "_waits",
     "current",
     "_ambient",
     "retry",

@@ -42,7 +42,7 @@ class Launch:
         self.started = False
         # Whether the pool counts it; the desk's lock guards this.
         self.handed = False
-        self._needs: Resources | None = chosen.given.get("resources")
+        self.needs: Resources | None = chosen.given.get("resources")
         self._lock = threading.Lock()
         # Whether the way is over: started, or given up before.
         self._decided = False
@@ -74,13 +74,13 @@ class Launch:
             self._unfinished -= 1
             if self._unfinished > 0 or self._decided:
                 return
-        if self._needs is None or self.desk.admit(self, self._needs):
+        if self.needs is None or self.desk.admit(self, self.needs):
             self.start()
 
     def start(self) -> None:
         """All that the task waited for is there."""
         with self._lock:
-            self._admitted = self._needs is not None
+            self._admitted = self.needs is not None
             self._prerequisites = ()
             if self._decided:
                 given_up = True
@@ -89,7 +89,7 @@ class Launch:
         if given_up:
             self.left()
             return
-        if self._needs is not None:
+        if self.needs is not None:
             _taskloom._set_on_left(self.future, self.left)
         self.launch()
 
@@ -103,8 +103,8 @@ class Launch:
         """The task holds its resources no longer."""
         with self._lock:
             admitted, self._admitted = self._admitted, False
-        if admitted and self._needs is not None:
-            self.desk.release(self._needs)
+        if admitted and self.needs is not None:
+            self.desk.release(self.needs)
 
     def _over(self, future: Future[Any]) -> None:
         self.desk.forget(self)
@@ -112,8 +112,8 @@ class Launch:
             given_up = not self._decided
             self._decided = True
         if given_up:
-            if self._needs is not None:
-                self.desk.admission.withdraw(self, self._needs)
+            if self.needs is not None:
+                self.desk.admission.withdraw(self, self.needs)
             self.pool._enqueue(future)  # over: this only lets the workers go
         elif _taskloom._attempts(future) == 0:
             self.left()

@@ -13,6 +13,8 @@ from taskloom._resolving import Call, replaces_attempts
 from taskloom._taskloom import Future, TaskOptions
 
 if TYPE_CHECKING:
+    from concurrent.futures import Future as StandardFuture
+
     from taskloom.places._coroutine import Turn
     from taskloom.places.process import ProcessPlace
     from taskloom.scheduling.admission import Admission
@@ -60,11 +62,13 @@ class Desk:
             elsewhere += self._coroutines
             return Outside(accepted, held, elsewhere, Ends(**self._ends))
 
-    def waiting(self) -> list[tuple[Future[Any], list[Any]]]:
-        """The tasks that are held back, each with the prerequisites that are not done."""
+    def waiting(self) -> list[tuple[StandardFuture[Any], list[Any], Resources | None]]:
+        """The tasks that are held back, with the prerequisites that are not done, and needs."""
         with self._lock:
             launches = [launch for launch in self._launches if not launch.started]
-        return [(launch.future, launch.unfinished()) for launch in launches]
+            turns = list(self._turns)
+        held = [(launch.future, launch.unfinished(), launch.needs) for launch in launches]
+        return [*held, *((turn.future, [], turn.needs) for turn in turns)]
 
     @property
     def waits_for_time(self) -> bool:

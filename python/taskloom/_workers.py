@@ -151,6 +151,11 @@ class _Here(threading.local):
 _here = _Here()
 
 
+def workers_here() -> Workers | None:
+    """Those that this thread is one of."""
+    return _here.workers
+
+
 def share_here() -> int | None:
     """The processors that this worker has for itself; None on any other thread."""
     return None if _here.workers is None else _here.workers.share()

@@ -8,6 +8,11 @@ told apart:
 - *stall*: tasks are queued, and no worker has finished or reported anything;
 - *hung*: the time of a task is up, and its thread has not left it.
 
+Beside that it looks at who waits for whom: coroutines and threads for locks, limiters and futures.
+Waits that lead back to where they began are a deadlock, whatever else goes on. A lock that is
+waited for while its holder waits for something else itself is a stall. Those who wait for an item,
+an event or a semaphore, which anybody may bring about, are named and not judged.
+
 A long task with nothing queued behind it is none of these. Each episode is told of once.
 """
 
@@ -21,35 +26,22 @@ import traceback
 import weakref
 from collections import deque
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Self, final
+from typing import Any, Literal, NamedTuple, Self, final
 
-from taskloom import _taskloom
+from taskloom import _taskloom, _waits
 from taskloom.errors import OptionError
-
-if TYPE_CHECKING:
-    from taskloom._taskloom import Future
+from taskloom.observe.waiting import (
+    Waiting,
+    knotted,
+    name_of,
+    waits_for_futures,
+    waits_for_others,
+)
 
 __all__ = ["Stall", "Waiting", "Watchdog", "WorkerStack"]
 
 #: How many findings are kept.
 KEPT = 16
-
-
-@final
-class Waiting(NamedTuple):
-    """Who waits for what: names of tasks, or of threads for those outside of one.
-
-    >>> str(Waiting("report", "load", 2.0))
-    'report waits for load, for 2 s'
-    """
-
-    waiter: str
-    target: str
-    seconds: float | None
-
-    def __str__(self) -> str:
-        since = "" if self.seconds is None else f", for {self.seconds:.3g} s"
-        return f"{self.waiter} waits for {self.target}{since}"
 
 
 @final
@@ -89,6 +81,9 @@ class Stall(NamedTuple):
                 f"task {self.task!r} goes on {self.seconds:.3g} s after its time was up; a spare "
                 "worker stands in for its thread"
             ]
+        elif self.waits and not (self.queued or self.held or self.stacks):
+            never = "cannot end" if self.kind == "deadlock" else "do not end"
+            lines = [f"waits that {never}, for {self.seconds:.3g} s:"]
         else:
             who = "all workers busy" if self.kind == "stall" else "no worker can go on"
             lines = [
@@ -172,6 +167,7 @@ class Watchdog:
         self._since = clock()
         self._told = False
         self._told_hung: set[int] = set()
+        self._told_waits: frozenset[int] = frozenset()
 
     @property
     def stalls(self) -> tuple[Stall, ...]:
@@ -182,14 +178,14 @@ class Watchdog:
         """Looks from now on, four times in `seconds`, until `stop()` or the executor is gone."""
         if not self._running:
             self._running = True
-            _taskloom._watch(True)
+            _waits.watch(True)
             _arm(weakref.ref(self), self._seconds / 4)
 
     def stop(self) -> None:
         """Looks no more."""
         if self._running:
             self._running = False
-            _taskloom._watch(False)
+            _waits.watch(False)
 
     def __enter__(self) -> Self:
         self.start()
@@ -221,6 +217,9 @@ class Watchdog:
             return None
         now = self._clock()
         self._check_hung(executor)
+        found = self._check_waits(executor)
+        if found is not None:
+            return found
         state = _look(executor)
         if state.progress != self._last:
             self._last, self._since, self._told = state.progress, now, False
@@ -240,7 +239,7 @@ class Watchdog:
                 state.queued,
                 state.held,
                 None,
-                tuple(_waits(executor)),
+                tuple(_waits_of(executor)),
                 tuple(_stacks(executor._threads)),
             )
         )
@@ -254,7 +253,17 @@ class Watchdog:
                 self._told_hung.add(id(future))
                 threads = [t for t in threading.enumerate() if t.ident == thread]
                 stacks = tuple(_stacks(threads))
-                self._tell(Stall("hung", seconds, 0, 0, _name(future), (), stacks))
+                self._tell(Stall("hung", seconds, 0, 0, name_of(future), (), stacks))
+
+    def _check_waits(self, executor: Any) -> Stall | None:
+        knot = knotted(executor, self._seconds)
+        if knot is None:
+            self._told_waits = frozenset()
+            return None
+        if knot.numbers <= self._told_waits:
+            return None
+        self._told_waits |= knot.numbers
+        return self._tell(Stall(knot.kind, knot.seconds, 0, 0, None, knot.waits, ()))
 
     def _tell(self, stall: Stall) -> Stall:
         self._found.append(stall)
@@ -319,20 +328,14 @@ def _look(executor: Any) -> _State:
     )
 
 
-def _name(future: Future[Any]) -> str:
-    return getattr(future, "name", None) or "a future without a name"
-
-
-def _waits(executor: Any) -> Iterator[Waiting]:
-    threads = {thread.ident: thread.name for thread in threading.enumerate()}
-    for waiter, thread, target, seconds in _taskloom._waits():
-        who = f"thread {threads.get(thread, thread)}" if waiter is None else _name(waiter)
-        yield Waiting(who, _name(target), seconds)
-    for future, prerequisites in executor._desk.waiting():
+def _waits_of(executor: Any) -> Iterator[Waiting]:
+    yield from waits_for_futures()
+    yield from waits_for_others()
+    for future, prerequisites, needs in executor._desk.waiting():
         for prerequisite in prerequisites:
-            yield Waiting(_name(future), _name(prerequisite), None)
+            yield Waiting(name_of(future), name_of(prerequisite), None)
         if not prerequisites:
-            yield Waiting(_name(future), "resources", None)
+            yield Waiting(name_of(future), f"resources: {needs}", None)
 
 
 def _stacks(threads: Any) -> Iterator[WorkerStack]:

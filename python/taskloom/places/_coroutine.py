@@ -77,11 +77,12 @@ def spawn(
 class Turn:
     """A coroutine in the line of those who need resources."""
 
-    __slots__ = ("_admitted", "_wait", "band", "future")
+    __slots__ = ("_admitted", "_wait", "band", "future", "needs")
 
     def __init__(self, band: int, future: StandardFuture[Any]) -> None:
         self.band = band
         self.future = future
+        self.needs: Resources | None = None
         self._wait = _taskloom.Wait()
         # Set by another thread: not asked of the wait, which the coroutine is in by then.
         self._admitted = self._wait.setter
@@ -95,6 +96,7 @@ class Turn:
         if desk.admit(self, needs):
             return
         wait = self._wait
+        self.needs = needs
         desk.hold(self)
         try:
             await wait

@@ -7,9 +7,9 @@ from collections import deque
 from dataclasses import dataclass
 from typing import final
 
-from taskloom import _taskloom
+from taskloom import _taskloom, _waits
 
-__all__ = ["Fair", "Queue", "WaitStats", "owner"]
+__all__ = ["Fair", "Queue", "WaitStats", "awaited", "blocked", "owner"]
 
 
 @final
@@ -93,24 +93,26 @@ class Fair:
         if served:
             self.give()
 
-    async def take(self) -> None:
+    async def take(self, of: object) -> None:
+        """Waits for one; `of` is what a watchdog says that it is waited for."""
         _taskloom.checkpoint_if_cancelled()
         wait = self.take_or_join()
         if wait is None:
             return
         try:
-            await wait
+            await awaited(wait, of)
         except BaseException:
             self.gave_up(wait)
             raise
 
-    def take_blocking(self, timeout: float | None) -> None:
+    def take_blocking(self, of: object, timeout: float | None) -> None:
+        """As `take`, blocking this thread."""
         _taskloom.checkpoint_if_cancelled()
         wait = self.take_or_join()
         if wait is None:
             return
         try:
-            wait.wait(timeout)
+            blocked(wait, of, timeout)
         except BaseException:
             self.gave_up(wait)
             raise
@@ -128,3 +130,21 @@ def owner() -> object:
     from taskloom.scope._hosts import running_task
 
     return running_task() or threading.get_ident()
+
+
+async def awaited(wait: _taskloom.Wait, of: object) -> None:
+    """Awaits, noted as waiting for `of`."""
+    noted = _waits.begin(of, owner())
+    try:
+        await wait
+    finally:
+        _waits.end(noted)
+
+
+def blocked(wait: _taskloom.Wait, of: object, timeout: float | None) -> None:
+    """As `awaited`, blocking this thread."""
+    noted = _waits.begin(of, owner())
+    try:
+        wait.wait(timeout)
+    finally:
+        _waits.end(noted)

@@ -58,11 +58,11 @@ class Semaphore:
 
     async def acquire(self) -> None:
         """Waits for its turn and takes one."""
-        await self._fair.take()
+        await self._fair.take(self)
 
     def acquire_blocking(self, timeout: float | None = None) -> None:
         """As `acquire`, blocking this thread; TimeoutError after `timeout` seconds."""
-        self._fair.take_blocking(timeout)
+        self._fair.take_blocking(self, timeout)
 
     def acquire_nowait(self) -> None:
         """Takes one, or raises WouldBlock."""
@@ -156,6 +156,9 @@ class CapacityLimiter:
         """How many can be lent; below zero while a lowered total takes effect."""
         return math.inf if self._total == math.inf else self._fair._left
 
+    def _held_by(self) -> list[object]:
+        return list(self._borrowers)
+
     def _borrower(self, borrower: object) -> object:
         borrower = owner() if borrower is None else borrower
         if borrower in self._borrowers:
@@ -165,7 +168,7 @@ class CapacityLimiter:
     async def acquire(self, *, on_behalf_of: object = None) -> None:
         """Waits for a token and borrows it, for the calling task or for `on_behalf_of`."""
         borrower = self._borrower(on_behalf_of)
-        await self._fair.take()
+        await self._fair.take(self)
         self._borrowers.add(borrower)
 
     def acquire_blocking(
@@ -173,7 +176,7 @@ class CapacityLimiter:
     ) -> None:
         """As `acquire`, blocking this thread; TimeoutError after `timeout` seconds."""
         borrower = self._borrower(on_behalf_of)
-        self._fair.take_blocking(timeout)
+        self._fair.take_blocking(self, timeout)
         self._borrowers.add(borrower)
 
     def acquire_nowait(self, *, on_behalf_of: object = None) -> None:

@@ -17,7 +17,7 @@ from typing import Self, TypeVar, final
 
 from taskloom import _taskloom
 from taskloom.errors import WouldBlock
-from taskloom.scope._waiting import Fair, Queue, WaitStats, owner
+from taskloom.scope._waiting import Fair, Queue, WaitStats, awaited, blocked, owner
 
 __all__ = ["Condition", "Event", "Lock", "WaitStats"]
 
@@ -75,7 +75,7 @@ class Event:
         if wait is None:
             return
         try:
-            await wait
+            await awaited(wait, self)
         except BaseException:
             self._leave(wait)
             raise
@@ -86,7 +86,7 @@ class Event:
         if wait is None:
             return
         try:
-            wait.wait(timeout)
+            blocked(wait, self, timeout)
         except BaseException:
             self._leave(wait)
             raise
@@ -117,13 +117,13 @@ class Lock:
     async def acquire(self) -> None:
         """Waits for the lock and takes it. RuntimeError if the caller has it already."""
         caller = self._refuse_twice()
-        await self._fair.take()
+        await self._fair.take(self)
         self._holder = caller
 
     def acquire_blocking(self, timeout: float | None = None) -> None:
         """As `acquire`, blocking this thread; TimeoutError after `timeout` seconds."""
         caller = self._refuse_twice()
-        self._fair.take_blocking(timeout)
+        self._fair.take_blocking(self, timeout)
         self._holder = caller
 
     def acquire_nowait(self) -> None:
@@ -132,6 +132,10 @@ class Lock:
         if not self._fair.take_now():
             raise WouldBlock("the lock is held")
         self._holder = caller
+
+    def _held_by(self) -> list[object]:
+        holder = self._holder
+        return [] if holder is None else [holder]
 
     def _refuse_twice(self) -> object:
         caller = owner()
@@ -223,7 +227,7 @@ class Condition:
         wait = self._join()
         self._lock.release()
         try:
-            await wait
+            await awaited(wait, self)
         except BaseException:
             with CancelScope(shield=True):
                 await self._lock.acquire()
@@ -239,7 +243,7 @@ class Condition:
         wait = self._join()
         self._lock.release()
         try:
-            wait.wait(timeout)
+            blocked(wait, self, timeout)
         except BaseException:
             with CancelScope(shield=True):
                 self._lock.acquire_blocking()

@@ -90,6 +90,8 @@ impl ReceivePlan {
 }
 
 impl Operation for ReceivePlan {
+    const ABOUT: Option<&'static str> = Some("an item of a channel");
+
     #[inline]
     fn poll(&mut self, py: Python<'_>, wake: impl FnOnce() -> Waker) -> Poll<PyResult<Py<PyAny>>> {
         if self.end == 0 {
@@ -201,6 +203,8 @@ impl SendOn {
 }
 
 impl Operation for SendOn {
+    const ABOUT: Option<&'static str> = Some("room in a channel");
+
     #[inline]
     fn poll(&mut self, py: Python<'_>, wake: impl FnOnce() -> Waker) -> Poll<PyResult<Py<PyAny>>> {
         if !self.open {

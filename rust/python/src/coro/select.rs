@@ -92,6 +92,8 @@ impl SelectPlan {
 }
 
 impl Operation for SelectPlan {
+    const ABOUT: Option<&'static str> = Some("one of several channels");
+
     fn poll(&mut self, py: Python<'_>, wake: impl FnOnce() -> Waker) -> Poll<PyResult<Py<PyAny>>> {
         let first = TURN.fetch_add(1, Ordering::Relaxed);
         match self.run(|inner, arms| inner.poll(arms, first, wake)) {

@@ -11,10 +11,12 @@ use super::lent;
 use super::task::{self, Current, Task};
 use super::token::{self, WakeOnCancel};
 use crate::call;
+use crate::future;
 use crate::timer;
 use pyo3::exceptions::{PyRuntimeError, PyStopIteration, PyTimeoutError};
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
+use std::num::NonZeroU64;
 use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
@@ -73,6 +75,9 @@ pub trait Operation {
     /// end of the queue.
     const WAITS: bool = true;
 
+    /// What a watchdog says that it waits for; None if that is noted elsewhere, or not at all.
+    const ABOUT: Option<&'static str> = None;
+
     /// Done, or a wake is arranged; `wake` is called only if it has to wait, and once.
     fn poll(&mut self, py: Python<'_>, wake: impl FnOnce() -> Waker) -> Poll<PyResult<Py<PyAny>>>;
 
@@ -95,7 +100,9 @@ enum Place {
     /// Nowhere yet.
     Fresh,
     /// In a task of ours.
-    Task,
+    Task {
+        _noted: Option<Noted>,
+    },
     /// On a foreign loop.
     Foreign(Box<Foreign>),
     Over,
@@ -111,6 +118,44 @@ struct Foreign {
 pub enum Step {
     Yield(Py<PyAny>),
     Return(Py<PyAny>),
+}
+
+/// A wait that is noted for watchdogs until this is dropped.
+struct Noted(NonZeroU64);
+
+impl Drop for Noted {
+    #[cold]
+    fn drop(&mut self) {
+        Python::attach(|py| {
+            let ended = waits(py).and_then(|waits| waits.call_method1("end", (self.0,)));
+            if let Err(error) = ended {
+                error.write_unraisable(py, None);
+            }
+        });
+    }
+}
+
+/// Notes that the caller begins to wait, if anybody watches.
+#[inline]
+fn note<O: Operation>(py: Python<'_>) -> Option<Noted> {
+    let about = O::ABOUT?;
+    future::is_watched().then(|| note_wait(py, about))?
+}
+
+#[cold]
+fn note_wait(py: Python<'_>, about: &'static str) -> Option<Noted> {
+    let begun = waits(py).and_then(|waits| waits.call_method1("begin", (about,))?.extract());
+    match begun {
+        Ok(number) => NonZeroU64::new(number).map(Noted),
+        Err(error) => {
+            error.write_unraisable(py, None);
+            None
+        }
+    }
+}
+
+fn waits(py: Python<'_>) -> PyResult<Bound<'_, PyModule>> {
+    py.import("taskloom._waits")
 }
 
 /// An operation on its way, wherever it is awaited.
@@ -137,7 +182,7 @@ impl<O: Operation> Suspended<O> {
     ) -> PyResult<Step> {
         match &self.place {
             Place::Fresh => self.begin(py, task),
-            Place::Task => self.resume(py, task),
+            Place::Task { .. } => self.resume(py, task),
             Place::Foreign(..) => self.forward(py, sent),
             Place::Over => Err(PyRuntimeError::new_err(
                 "this was awaited before: make a new one for each await",
@@ -163,7 +208,9 @@ impl<O: Operation> Suspended<O> {
                 result.map(Step::Return)
             }
             Poll::Pending => {
-                self.place = Place::Task;
+                self.place = Place::Task {
+                    _noted: note::<O>(py),
+                };
                 if O::WAITS {
                     task.arranged();
                 }
@@ -294,13 +341,13 @@ impl<O: Operation> Suspended<O> {
     /// Whether it waits: `leave` has something to do.
     #[inline]
     pub fn waits(&self) -> bool {
-        matches!(self.place, Place::Task | Place::Foreign(..))
+        matches!(self.place, Place::Task { .. } | Place::Foreign(..))
     }
 
     /// Gives the await up, whatever became of it; nothing to do if it never waited.
     pub fn leave(&mut self, py: Python<'_>) {
         match std::mem::replace(&mut self.place, Place::Over) {
-            Place::Task => {
+            Place::Task { .. } => {
                 let _ = self.operation.leave(py);
             }
             Place::Foreign(foreign) => {
@@ -336,6 +383,7 @@ pub fn block<O: Operation>(
     if let Poll::Ready(result) = operation.poll(py, waker) {
         return result;
     }
+    let _noted = note::<O>(py);
     let registered = token.as_ref().map(|token| {
         let waker = Waker::Thread(Arc::clone(&event), None);
         let registration = token.on_cancel(Arc::new(WakeOnCancel(waker)));

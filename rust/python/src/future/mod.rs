@@ -39,7 +39,7 @@ pub use execute::is_cancellation;
 pub use execute::{as_object, settle_elsewhere as settle};
 pub use execute::{drop_garbage, execute, fail_with, has_garbage};
 pub use record::Record;
-pub use waits::{after_fork, count_report, hung, register_waits};
+pub use waits::{after_fork, count_report, hung, is_watched, register_waits};
 
 use crate::options::TaskOptions;
 use crate::tracing;

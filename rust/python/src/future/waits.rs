@@ -50,6 +50,12 @@ pub fn note(future: &FutureObject, py: Python<'_>) -> Option<Noted> {
     (WATCHERS.load(Relaxed) > 0).then(|| note_wait(future, py))
 }
 
+/// Whether anybody watches who waits for what.
+#[inline]
+pub fn is_watched() -> bool {
+    WATCHERS.load(Relaxed) > 0
+}
+
 #[cold]
 fn note_wait(future: &FutureObject, py: Python<'_>) -> Noted {
     static NUMBERS: AtomicU64 = AtomicU64::new(0);
