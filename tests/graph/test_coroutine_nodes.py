@@ -591,3 +591,39 @@ def test_coroutine_nodes_of_subgraphs_and_unpickled_graphs_are_awaited(executor:
     assert not again._coroutines - {id(node.function) for node in again.nodes}
     assert "_coroutines" in LEFT_OUT
     assert executor.run(again)[again.nodes[-1]] == "3"
+
+
+def begun_in_order(**options: dict[int, float]) -> list[int]:
+    """The order in which coroutine nodes begin that are all queued when the only worker is free."""
+    began, go_on = threading.Event(), threading.Event()
+    begun: list[int] = []
+
+    def hold() -> None:
+        began.set()
+        go_on.wait()
+
+    async def note(number: int) -> None:
+        begun.append(number)
+
+    graph = Graph()
+    for number in range(3):
+        own = {name: values[number] for name, values in options.items() if number in values}
+        graph.options(**own).add(note, number)
+    graph.add(go_on.set)
+    with Executor(1, deadline_lead=0) as executor:
+        executor.submit(hold)
+        began.wait()
+        executor.run(graph.compile(order="registration"))
+    return begun
+
+
+def test_the_coroutine_with_the_earliest_deadline_begins_first() -> None:
+    assert begun_in_order(deadline={0: 300, 1: 100, 2: 200}) == [1, 2, 0]
+
+
+def test_a_coroutine_with_a_deadline_begins_before_one_without() -> None:
+    assert begun_in_order(deadline={2: 300}) == [2, 0, 1]
+
+
+def test_a_deadline_orders_coroutines_within_their_band() -> None:
+    assert begun_in_order(deadline={0: 100}, priority={1: 1, 2: 1}) == [1, 2, 0]

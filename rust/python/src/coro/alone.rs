@@ -10,8 +10,8 @@ use parking_lot::Mutex;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyTuple};
 use std::sync::Arc;
-use taskloom_core::cancel;
 use taskloom_core::ready::DEFAULT_BAND;
+use taskloom_core::{cancel, clock};
 
 /// Queues `function(*args, **kwargs)`, a call that makes a coroutine, on a pool, closed or not, and
 /// returns its future, which bears the name of `named`. It is cancelled with `token`, and runs in a copy of the caller's context.
@@ -44,6 +44,9 @@ pub fn _spawn<'py>(
     let context = Context::Shared(snapshot.unbind());
     let task = Task::new(owner, Some(future.clone().unbind()), context);
     home.begin();
-    on_pool.queue_first(task, options.map_or(DEFAULT_BAND, |options| options.band));
+    let band = options.map_or(DEFAULT_BAND, |options| options.band);
+    let span = options.and_then(|options| options.deadline);
+    let deadline = span.map(|span| clock::ticks().saturating_add(span));
+    on_pool.queue_first(task, band, deadline);
     Ok(future)
 }

@@ -55,9 +55,13 @@ impl OnPool {
         }
     }
 
-    /// Queues a task for its first step, with a priority.
-    pub fn queue_first(&self, task: Arc<Task>, band: usize) {
-        self.core.submit(job_of(task), band);
+    /// Queues a task for its first step, with a priority and a deadline in ticks.
+    pub fn queue_first(&self, task: Arc<Task>, band: usize, deadline: Option<u64>) {
+        match deadline {
+            None => self.core.submit(job_of(task), band),
+            // Never refused: coroutines do not count against the bound.
+            deadline => self.core.submit_accepted(job_of(task), band, deadline),
+        }
     }
 }
 
