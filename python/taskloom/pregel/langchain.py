@@ -15,14 +15,16 @@ import importlib
 import inspect
 import sys
 import types
+from collections import deque
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from functools import cache
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from taskloom.pregel.config import checkpoint_metadata_of
 from taskloom.pregel.constants import NS_SEP, TAG_NOSTREAM
 from taskloom.pregel.context import ambient_task
-from taskloom.pregel.stream import message_id
+from taskloom.pregel.stream import SHOWN_BY, message_id
 
 if TYPE_CHECKING:
     from taskloom.pregel.loop import Loop
@@ -63,7 +65,7 @@ class Tracing:
         manager = manager_class.configure(
             inheritable_callbacks=config.get("callbacks"),
             inheritable_tags=config.get("tags"),
-            inheritable_metadata=config.get("metadata"),
+            inheritable_metadata={**SHOWN_BY, **checkpoint_metadata_of(config)},
         )
         if tokens:
             manager.add_handler(_handler_class()(loop), True)
@@ -99,8 +101,10 @@ class Tracing:
     @contextmanager
     def _told(self, task: Task) -> Iterator[Callable[[T], T]]:
         around = task.parent
-        outer = self.run if around is None or around.traced is None else around.traced
-        manager = outer.get_child(f"graph:step:{self.loop.step}")
+        if around is None or around.traced is None:
+            manager = self.run.get_child(f"graph:step:{self.loop.step}")
+        else:
+            manager = around.traced.get_child("seq:step:1")
         manager.add_tags(task.node.tags)
         manager.add_metadata(task.metadata)
         task.traced = manager.on_chain_start(None, _inputs(task), name=task.name)
@@ -111,6 +115,9 @@ class Tracing:
 
         def tell(value: T) -> T:
             outputs[0] = value
+            for handler in task.traced.handlers:
+                if hasattr(handler, "tap_output_iter") and not isinstance(handler, _Tokens):
+                    deque(handler.tap_output_iter(task.traced.run_id, iter((value,))), maxlen=0)
             return value
 
         try:

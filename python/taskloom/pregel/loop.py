@@ -56,7 +56,10 @@ class Loop(Ledger):
         elif isinstance(error, GraphInterrupt) and self.parent is None:
             error = None
         if self.tracing is not None:
-            self.tracing.end(error)
+            try:
+                yield DRAIN  # so that the reader has all chunks before the end is told
+            finally:
+                self.tracing.end(error)
         if error is not None:
             raise error
 

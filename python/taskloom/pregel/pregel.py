@@ -21,7 +21,7 @@ from taskloom.pregel.node import PregelNode as PregelNode
 from taskloom.pregel.node import as_policies
 from taskloom.pregel.policy import CachePolicy, RetryPolicy
 from taskloom.pregel.program import Program
-from taskloom.pregel.runs import Runs
+from taskloom.pregel.runnable import Runnables
 from taskloom.pregel.types import (
     All,
     Checkpointer,
@@ -34,7 +34,7 @@ from taskloom.pregel.validate import validate_graph
 logger = logging.getLogger("taskloom.pregel")
 
 
-class Pregel(Runs):
+class Pregel(Runnables):
     """A graph of nodes that subscribe to cells and write cells, run in supersteps.
 
     Usually made by `StateGraph.compile` or `entrypoint`.

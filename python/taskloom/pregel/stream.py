@@ -47,7 +47,7 @@ _HIDDEN_METADATA = frozenset(
 )
 
 # By this LangGraph's programs tell the messages that nodes return from the tokens of a model.
-_SHOWN_BY = {"ls_integration": "langgraph"}
+SHOWN_BY = {"ls_integration": "langgraph"}
 
 
 class Stream:
@@ -106,7 +106,7 @@ class Stream:
         if "messages" in self.modes and TAG_NOSTREAM not in task.node.tags:
             ns = tuple(task.ns.split(NS_SEP)[:-1])
             task.loop.shown_messages.add(message_id(message))
-            self.put((ns, "messages", (message, {**_SHOWN_BY, **task.metadata})))
+            self.put((ns, "messages", (message, {**SHOWN_BY, **task.metadata})))
 
     def wants(self, mode: str) -> bool:
         """Whether anybody reads emissions of `mode`."""

@@ -1,0 +1,91 @@
+"""A graph as LangChain's `Runnable`: events, logs, maps and pipes."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from typing import Any, TypedDict
+
+import pytest
+from taskloom.pregel import END, START, StateGraph
+
+
+class State(TypedDict):
+    n: int
+
+
+def counting(to: int) -> Any:
+    builder = StateGraph(State)
+    builder.add_node("count", lambda state: {"n": state["n"] + 1})
+    builder.add_edge(START, "count")
+    builder.add_conditional_edges("count", lambda state: END if state["n"] >= to else "count")
+    return builder.compile(name="counting")
+
+
+@pytest.fixture
+def runnables() -> Any:
+    return pytest.importorskip("langchain_core.runnables")
+
+
+@pytest.mark.parametrize(
+    "ask", [lambda graph: graph.as_runnable(), lambda graph: graph.map(), lambda graph: graph | str]
+)
+def test_without_langchain_the_error_names_it(ask: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    from taskloom.pregel import runnable
+
+    runnable._runnable_class.cache_clear()
+    monkeypatch.setitem(sys.modules, "langchain_core.runnables", None)
+    with pytest.raises(ModuleNotFoundError, match="langchain_core"):
+        ask(counting(1))
+
+
+def test_it_does_what_the_graph_does(runnables: Any) -> None:
+    made = counting(2).as_runnable()
+    assert isinstance(made, runnables.Runnable)
+    assert made.invoke({"n": 0}) == {"n": 2}
+    assert asyncio.run(made.ainvoke({"n": 0})) == {"n": 2}
+    assert list(made.stream({"n": 0})) == [{"count": {"n": 1}}, {"count": {"n": 2}}]
+
+
+def test_a_graph_is_mapped_over_a_list(runnables: Any) -> None:
+    assert counting(2).map().invoke([{"n": 0}, {"n": 5}]) == [{"n": 2}, {"n": 6}]
+
+
+def test_a_graph_is_piped_on_both_sides(runnables: Any) -> None:
+    chain = (lambda n: {"n": n}) | counting(2) | (lambda state: state["n"] * 10)
+    assert chain.invoke(0) == 20
+    assert counting(2).pipe(lambda state: state["n"]).invoke({"n": 0}) == 2
+
+
+def collected(events: Any) -> list[Any]:
+    async def read() -> list[Any]:
+        return [event async for event in events]
+
+    return asyncio.run(read())
+
+
+def test_events_tell_of_the_graph_its_nodes_and_their_output(runnables: Any) -> None:
+    events = collected(counting(1).astream_events({"n": 0}, version="v2"))
+    told = [(e["event"], e["name"]) for e in events if e["name"] in ("counting", "count")]
+    assert told == [
+        ("on_chain_start", "counting"),
+        ("on_chain_start", "count"),
+        ("on_chain_stream", "count"),
+        ("on_chain_end", "count"),
+        ("on_chain_stream", "counting"),
+        ("on_chain_end", "counting"),
+    ]
+    assert events[-1]["data"]["output"] == {"n": 1}
+
+
+def test_events_do_not_bring_langchains_limit_of_supersteps(runnables: Any) -> None:
+    events = collected(counting(40).astream_events({"n": 0}, version="v2"))
+    assert events[-1]["data"]["output"] == {"n": 40}
+
+
+def test_a_log_ends_with_the_output(runnables: Any) -> None:
+    patches = collected(counting(1).astream_log({"n": 0}))
+    total = patches[0]
+    for patch in patches[1:]:
+        total += patch
+    assert total.state["final_output"] == {"count": {"n": 1}}
