@@ -96,6 +96,11 @@ pub struct Worker {
     orphaned: Cell<bool>,
     /// What the host says that it runs.
     current: Cell<*const ()>,
+    /// When the job before ended or the next was looked for, in ticks; 0 if nobody read the clock, or
+    /// something else was done since.
+    boundary: Cell<u64>,
+    /// The boundary before the job at hand, until somebody asks.
+    began: Cell<u64>,
 }
 
 impl Worker {
@@ -111,6 +116,8 @@ impl Worker {
             may_block: Cell::new(false),
             orphaned: Cell::new(false),
             current: Cell::new(std::ptr::null()),
+            boundary: Cell::new(0),
+            began: Cell::new(0),
         }
     }
 
@@ -154,6 +161,30 @@ impl Worker {
     #[inline]
     pub fn replace_current(&self, current: *const ()) -> *const () {
         self.current.replace(current)
+    }
+
+    /// When the job at hand began, in ticks, read for it or for the end of the job before. For its
+    /// first caller alone, before it does anything that takes time.
+    #[inline]
+    pub fn began(&self) -> u64 {
+        match self.began.replace(0) {
+            0 => self.pool.host.now(),
+            began => began,
+        }
+    }
+
+    /// The job at hand ends, and what follows takes no time: when, in ticks.
+    #[inline]
+    pub fn ends(&self) -> u64 {
+        let now = self.pool.host.now();
+        self.boundary.set(now);
+        now
+    }
+
+    /// Something took time since `ends`, or may take time from here on.
+    #[inline]
+    pub fn interrupted(&self) {
+        self.boundary.set(0);
     }
 
     /// What this worker counts.
@@ -202,6 +233,7 @@ impl Worker {
     #[inline]
     pub fn flush_late(&self) {
         while let Some(late) = self.late.take() {
+            self.interrupted();
             // SAFETY: taken, so executed once, as the maker of the job was promised.
             unsafe { late.execute(self) }
         }
@@ -239,7 +271,12 @@ impl Worker {
         let ticks = self.ticks.get().wrapping_add(1);
         self.ticks.set(ticks);
         let pool = &*self.pool;
-        let now = || pool.host.now();
+        let now = || {
+            if self.boundary.get() == 0 {
+                self.boundary.set(pool.host.now());
+            }
+            self.boundary.get()
+        };
         if (pool.injector.has_urgent() || ticks.is_multiple_of(FAIRNESS))
             && let Some(job) = pool.injector.pop(now)
         {
@@ -308,6 +345,7 @@ impl Worker {
                     }
                 }
                 self.flush_late();
+                self.began.set(self.boundary.replace(0));
                 // SAFETY: taken out of a queue, so executed once.
                 unsafe { job.execute(self) };
                 if self.orphaned.get() {
@@ -381,6 +419,7 @@ impl Worker {
         if self.pool.switch().is_on() {
             trace::interrupted();
         }
+        self.interrupted();
         self.attached.set(false);
         self.pool.host.detach();
     }

@@ -36,8 +36,9 @@ pub unsafe fn execute(data: *const (), worker: &Worker) {
         if traced {
             tracing::started(worker, data, (*future).named_by());
         }
-        let end = if (*future).shape.has(MANAGED) {
-            match managed::run(future, Python::assume_attached(), true) {
+        let managed = (*future).shape.has(MANAGED);
+        let end = if managed {
+            match managed::run(future, Python::assume_attached(), Some(worker)) {
                 Some(end) => end,
                 None => {
                     worker.replace_current(null());
@@ -63,14 +64,21 @@ pub unsafe fn execute(data: *const (), worker: &Worker) {
             _ => counts.cancelled.add(1),
         }
         (*future).shape.set_end(end);
-        FutureObject::clear_call(future);
+        if !managed {
+            FutureObject::clear_call(future);
+        }
         if traced {
             tracing::ended(worker, data, event_of(end));
         }
-        if worker.has_more() || ffi::Py_REFCNT(future.cast()) == 1 {
+        let is_last = ffi::Py_REFCNT(future.cast()) == 1;
+        if worker.has_more() || is_last {
             // There is no interpreter to hand over yet, or nobody to hand it to.
             publish(future, Python::assume_attached());
             ffi::Py_DECREF(future.cast());
+            if is_last {
+                // What the outcome did as it went is no part of the next task.
+                worker.interrupted();
+            }
         } else {
             worker.set_late(Job::new(data, publish_late));
         }
@@ -122,7 +130,7 @@ fn run_nested(this: *mut FutureObject, py: Python<'_>) {
             }
             fail(this)
         } else if (*this).shape.has(MANAGED) {
-            let end = managed::run(this, py, false);
+            let end = managed::run(this, py, None);
             ffi::Py_LeaveRecursiveCall();
             match end {
                 Some(end) => end,
@@ -333,6 +341,7 @@ pub unsafe fn publish(future: *mut FutureObject, py: Python<'_>) {
 #[cold]
 fn publish_observed(future: &FutureObject, end: State, py: Python<'_>) {
     interrupted();
+    Worker::with_current(|worker| worker.map(Worker::interrupted));
     let observers = future.observers_or_new();
     let publish = || future.completion.publish_observed(end);
     if let Some(pair) = observers.publish_or_condition(py, publish) {

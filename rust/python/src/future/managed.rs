@@ -18,30 +18,29 @@ use taskloom_core::clock;
 use taskloom_core::completion::State;
 use taskloom_core::pool::Worker;
 
-/// Runs the call of a claimed future and drops it. Returns how the future ended, to be published,
-/// or None if somebody else ended it.
+/// Runs the call of a claimed future and drops it, on `worker` or inside of what runs on this thread.
+/// Returns how the future ended, to be published, or None if somebody else ended it.
 ///
 /// # Safety
-/// Attached, claimed by the caller, and made with a record. `outermost` is true on a worker that
-/// runs nothing else.
-#[cold]
-pub unsafe fn run(this: *mut FutureObject, py: Python<'_>, outermost: bool) -> Option<State> {
-    // SAFETY: live, and its observers were there before it was shared.
+/// Attached, claimed by the caller, and made with a record. `worker` runs nothing else.
+pub unsafe fn run(
+    this: *mut FutureObject,
+    py: Python<'_>,
+    worker: Option<&Worker>,
+) -> Option<State> {
+    // SAFETY: live, and its record was there before it was shared.
     let future = unsafe { &*this };
     let record = record_of(future)?;
     let is_timed = record.timing() || record.deadline().is_some() || record.timeout().is_some();
-    let now = if is_timed { clock::ticks() } else { 0 };
-    if record.timing() {
-        record.started.store(now, Relaxed);
+    let now = match worker {
+        Some(worker) if is_timed => worker.began(),
+        None if is_timed => clock::ticks(),
+        _ => 0,
+    };
+    match worker {
+        Some(_) => record.note_start(worker, now),
+        None => Worker::with_current(|around| record.note_start(around, now)),
     }
-    Worker::with_current(|worker| {
-        if let Some(worker) = worker {
-            record.worker.store(worker.index() as u32 + 1, Relaxed);
-            if record.deadline().is_some_and(|deadline| now > deadline) {
-                worker.stats().counts.overdue.add(1);
-            }
-        }
-    });
     let mut struck = false;
     let (end, outcome) = if future.origin.is_cancelled() {
         (State::Cancelled, py.None())
@@ -56,7 +55,7 @@ pub unsafe fn run(this: *mut FutureObject, py: Python<'_>, outermost: bool) -> O
         (State::Failed, missed(py, &text))
     } else {
         // SAFETY: as the caller promises.
-        unsafe { attempts(this, record, now, &mut struck, outermost) }
+        unsafe { attempts(this, record, now, &mut struck, worker.is_some()) }
     };
     // SAFETY: whoever claimed owns the call; dropping it may run arbitrary code, which still finds
     // the future running.
@@ -66,7 +65,10 @@ pub unsafe fn run(this: *mut FutureObject, py: Python<'_>, outermost: bool) -> O
     }
     record.forget_error();
     if record.timing() {
-        record.note_end();
+        match worker {
+            Some(on) => record.note_end(worker, on.ends()),
+            None => Worker::with_current(|around| record.note_end(around, clock::ticks())),
+        }
     }
     let ended = future.completion.settle_running();
     if ended {
@@ -81,10 +83,13 @@ pub unsafe fn run(this: *mut FutureObject, py: Python<'_>, outermost: bool) -> O
             }
         }
     }
-    if let Some(callable) = record.take_on_left()
-        && let Err(error) = callable.call0(py)
-    {
-        call::write_unraisable(py, error, Some(callable.bind(py)));
+    if let Some(callable) = record.take_on_left() {
+        if let Err(error) = callable.call0(py) {
+            call::write_unraisable(py, error, Some(callable.bind(py)));
+        }
+        if let Some(worker) = worker {
+            worker.interrupted();
+        }
     }
     ended.then_some(end)
 }

@@ -410,6 +410,26 @@ pub unsafe fn new(
     positional: usize,
     kwnames: Object,
 ) -> *mut FutureObject {
+    // SAFETY: as the caller promises.
+    unsafe {
+        // Compiled once for each: most calls ask for nothing more.
+        match call.managed {
+            None => make(call, None, args, positional, kwnames),
+            managed => make(call, managed, args, positional, kwnames),
+        }
+    }
+}
+
+/// # Safety
+/// As `new`.
+#[inline(always)]
+unsafe fn make(
+    call: &Call<'_>,
+    managed: Option<Management<'_>>,
+    args: *const Object,
+    positional: usize,
+    kwnames: Object,
+) -> *mut FutureObject {
     // SAFETY: as the caller promises; every reference stored is a new one, but for the context's.
     unsafe {
         let keywords = if kwnames.is_null() {
@@ -428,14 +448,14 @@ pub unsafe fn new(
         };
         let inline = if call.inline { INLINE } else { 0 };
         let named = if keywords > 0 { KEYWORDS } else { 0 };
-        let managed = if call.managed.is_some() { MANAGED } else { 0 };
-        let shape = Shape::new(inputs, inline | named | managed);
+        let kind = if managed.is_some() { MANAGED } else { 0 };
+        let shape = Shape::new(inputs, inline | named | kind);
         let future = FutureObject::allocate(shape, call.origin);
         if future.is_null() {
             ffi::Py_DECREF(call.context);
             return null_mut();
         }
-        if let Some(managed) = &call.managed {
+        if let Some(managed) = managed {
             managed.write(future);
         }
         ffi::Py_INCREF(call.callable);

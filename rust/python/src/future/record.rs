@@ -260,20 +260,36 @@ impl Record {
         }
     }
 
-    /// Its task has left, on the worker that this thread is.
-    pub fn note_end(&self) {
-        let now = clock::ticks();
-        self.finished.store(now, Relaxed);
-        Worker::with_current(|worker| {
-            if let Some(worker) = worker {
-                let rare = self.rare.get();
-                let queued = rare.map_or(0, |rare| rare.queued.load(Relaxed));
-                let queued = self.submitted.max(queued);
-                worker
-                    .stats()
-                    .record(queued, self.started.load(Relaxed), now);
+    /// When it was submitted, or queued if it waited for something else before; in ticks.
+    fn queued(&self) -> u64 {
+        let rare = self.rare.get();
+        let queued = rare.map_or(0, |rare| rare.queued.load(Relaxed));
+        self.submitted.max(queued)
+    }
+
+    /// It begins on this worker, or inside of another task, about at `now`.
+    #[inline]
+    pub fn note_start(&self, worker: Option<&Worker>, now: u64) {
+        if self.timing() {
+            // The job before it may have ended before it was submitted.
+            self.started.store(now.max(self.queued()), Relaxed);
+        }
+        if let Some(worker) = worker {
+            self.worker.store(worker.index() as u32 + 1, Relaxed);
+            if self.deadline().is_some_and(|deadline| now > deadline) {
+                worker.stats().counts.overdue.add(1);
             }
-        });
+        }
+    }
+
+    /// Its task has left, `now`.
+    #[inline]
+    pub fn note_end(&self, worker: Option<&Worker>, now: u64) {
+        self.finished.store(now, Relaxed);
+        if let Some(worker) = worker {
+            let started = self.started.load(Relaxed);
+            worker.stats().record(self.queued(), started, now);
+        }
     }
 
     /// This thread enters the call. Attached.
