@@ -134,7 +134,7 @@ class GraphBuilder:
     def _compile(
         self,
         policy: int,
-        adjusted: dict[int, tuple[Callable[..., Any], int, int, int]],
+        adjusted: dict[int, tuple[Callable[..., Any], int, int, int, int | None]],
         keep: list[int] | None,
         inferred: Inferred,
         takes: list[tuple[int, int]],

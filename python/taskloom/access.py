@@ -17,7 +17,7 @@ from contextvars import ContextVar
 from inspect import Parameter, signature
 from typing import Annotated, Any, NamedTuple, TypeVar, cast, final, get_type_hints
 
-from taskloom._taskloom import Use
+from taskloom._taskloom import Use, _is_spawn
 from taskloom.errors import GraphError
 
 __all__ = [
@@ -364,10 +364,23 @@ def forwarding(function: Callable[..., Any], key: int | str) -> Callable[..., An
     """
 
     def call(*args: Any, **kwargs: Any) -> Any:
-        function(*args, **kwargs)
+        refuse_spawn(function(*args, **kwargs))
         return args[key] if isinstance(key, int) else kwargs[key]
 
     return call
+
+
+def refuse_spawn(value: object) -> None:
+    """Raises `GraphError` if a node that forwards has spawned a graph.
+
+    >>> from taskloom.access import refuse_spawn
+    >>> refuse_spawn([1])
+    """
+    if _is_spawn(value):
+        raise GraphError(
+            "a node that forwards stands for its argument, so what it spawns could not give its "
+            "value: let another node return the Spawn"
+        )
 
 
 @functools.cache

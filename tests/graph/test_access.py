@@ -331,3 +331,57 @@ def test_random_uses_never_overlap_and_give_the_values_of_a_serial_reference(see
         got = executor.run(g.compile(slots="one_to_one"))
     assert {node: got[node] for node in expected} == expected
     assert [got[root].overlaps for root in roots] == [[], [], []]
+
+
+RETRIED: dict[str, Any] = {"retry": 2, "retry_safe": True}
+
+
+@pytest.mark.parametrize("mode", ["serial", "parallel"])
+@pytest.mark.parametrize("options", [{}, RETRIED, {"max_concurrency": 1}, {"place": "caller"}])
+def test_a_node_may_forward_any_of_its_arguments(mode: Any, options: dict[str, Any]) -> None:
+    def fill(numbers: list[int], box: list[int], *, more: list[int]) -> str:
+        box += numbers + more
+        return "not the value"
+
+    g = taskloom.Graph()
+    numbers, box, more = (g.add(list, [n]) for n in range(3))
+    by_position = g.options(**options).add(fill, numbers, forward(box), more=more)
+    by_name = g.options(**options).add(fill, [7], by_position, more=forward(more))
+    in_list = g.options(**options).add(fill, [numbers], forward(by_position), more=[8])
+    plan = g.compile(keep=[by_position, by_name])
+    run = taskloom.run(plan, mode=mode)
+    assert run[by_position] is run[in_list]
+    assert run[in_list] == [1, 0, 2, 7, 2, [0], 8]
+    assert run[by_name] == [2]
+
+
+@pytest.mark.parametrize("mode", ["serial", "parallel"])
+def test_a_forwarding_node_may_ask_for_another_attempt(mode: Any) -> None:
+    asked: list[int] = []
+
+    def twice(box: list[int]) -> None:
+        asked.append(len(box))
+        if len(asked) % 2:
+            raise taskloom.RetryTask
+
+    g = taskloom.Graph()
+    box = g.add(twice, forward(g.add(list, "ab")))
+    size = g.add(len, box)
+    assert taskloom.run(g, mode=mode)[size] == 2
+    assert asked == [2, 2]
+
+
+@pytest.mark.parametrize("mode", ["serial", "parallel"])
+@pytest.mark.parametrize(
+    "options", [{}, {"max_concurrency": 1}, {"resources": taskloom.Resources(cpu=0.5)}]
+)
+def test_a_node_that_forwards_may_not_spawn(mode: Any, options: dict[str, Any]) -> None:
+    def spawn(_: list[int]) -> taskloom.Spawn:
+        inner = taskloom.Graph()
+        return taskloom.Spawn(inner, inner.add(int))
+
+    g = taskloom.Graph()
+    view = g.options(**options)
+    nodes = [view.add(spawn, forward(g.add(list))) for _ in range(2)]
+    run = taskloom.run(g, mode=mode, check=False)
+    assert all("stands for its argument" in str(run.exceptions()[node]) for node in nodes)

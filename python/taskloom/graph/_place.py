@@ -8,7 +8,7 @@ from typing import Any
 from taskloom import _taskloom
 from taskloom._asynchrony import is_coroutine_function
 from taskloom._taskloom import Node
-from taskloom.access import taking
+from taskloom.access import refuse_spawn, taking
 from taskloom.errors import OptionError
 from taskloom.flow import RetryTask
 from taskloom.task import Options
@@ -144,8 +144,7 @@ def forwarding_async(function: Callable[..., Any], key: int | str) -> Callable[.
 
     async def call(*args: Any, **kwargs: Any) -> Any:
         value = function(*args, **kwargs)
-        if hasattr(value, "__await__"):
-            await value
+        refuse_spawn(await value if hasattr(value, "__await__") else value)
         return args[key] if isinstance(key, int) else kwargs[key]
 
     return call

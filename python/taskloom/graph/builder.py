@@ -301,26 +301,30 @@ class Graph(Kin, Patterns, Trees, Composition, Flows):
             self._compiled = (version, self.compile())
         return self._compiled[1]
 
-    def _adjusted(
-        self, facts: Facts, check_aliasing: bool, stepping: Stepping | None
-    ) -> dict[int, tuple[Callable[..., Any], int, int, int]]:
-        """What nodes with options or access modes call in place of their function, their policy,
-        their kind, and their priority."""
+    def _options_of_adjusted(
+        self, facts: Facts, watched: Iterable[int], stepping: bool
+    ) -> dict[int, Options]:
+        """The nodes that are more than a call of their function, with the options of their own."""
         optioned = self._optioned
         if "retry" in self._defaults or stepping:
-            optioned = {node.index: node.options or Options.EMPTY for node in self.nodes}
-        elif facts.uses:
-            optioned = {**dict.fromkeys(self._wrapped, Options.EMPTY), **optioned}
+            return {node.index: node.options or Options.EMPTY for node in self.nodes}
+        more = [*watched, *(self._wrapped if facts.uses else ())]
         if self._coroutines:
             awaited = self._coroutines
-            indices = [node.index for node in self.nodes if id(node.function) in awaited]
-            optioned = {**dict.fromkeys(indices, Options.EMPTY), **optioned}
+            more += [node.index for node in self.nodes if id(node.function) in awaited]
+        return {**dict.fromkeys(more, Options.EMPTY), **optioned} if more else optioned
+
+    def _adjusted(
+        self, facts: Facts, check_aliasing: bool, stepping: Stepping | None
+    ) -> dict[int, tuple[Callable[..., Any], int, int, int, int | None]]:
+        """What nodes with options or access modes call in place of their function, their policy,
+        their kind, their priority, and the place of the argument that they stand for."""
         watched: Mapping[int, Any] = {}
         if check_aliasing:
             from taskloom.graph._aliasing import watches
 
             watched = watches(self.nodes, facts)
-            optioned = {**dict.fromkeys(watched, Options.EMPTY), **optioned}
+        optioned = self._options_of_adjusted(facts, watched, stepping is not None)
         nodes = self.nodes if optioned else ()
         adjusted = {}
         for index, own in optioned.items():
@@ -347,9 +351,12 @@ class Graph(Kin, Patterns, Trees, Composition, Flows):
             watch = None if options.get("place") == "process" else watched.get(index)
             if watch is not None and (deferred or not takes):
                 function = watch.over(function, asynchronous)
-            for use in uses:
-                if use.mode == "forward":
-                    function = (forwarding_async if asynchronous else forwarding)(function, use.key)
+            forwarded = next((use.key for use in uses if use.mode == "forward"), None)
+            if forwarded is not None and (deferred or stepping or takes):
+                function = (forwarding_async if asynchronous else forwarding)(function, forwarded)
+                forwarded = None
+            elif isinstance(forwarded, str):
+                forwarded = len(nodes[index].args) + [*nodes[index].kwargs].index(forwarded)
             given = options.without("after", "on_error", "estimated_duration")
             if stepping and kind != JOIN:
                 function, kind = stepping(nodes[index], function, given, deferred), DEFERRED
@@ -358,12 +365,8 @@ class Graph(Kin, Patterns, Trees, Composition, Flows):
             elif takes:
                 function = taking(function, len(nodes[index].args), tuple(nodes[index].kwargs))
                 function = function if watch is None else watch.over_box(function)
-            adjusted[index] = (
-                function,
-                policy,
-                kind,
-                max(-100, min(100, options.get("priority", 0))),
-            )
+            priority = max(-100, min(100, options.get("priority", 0)))
+            adjusted[index] = function, policy, kind, priority, forwarded
         return adjusted
 
     def _add_task(

@@ -6,6 +6,7 @@ mod execution;
 mod failure;
 mod flow;
 mod fork;
+mod forwarding;
 mod handle;
 mod scratch;
 mod spawned;

@@ -9,7 +9,7 @@ use taskloom_core::plan::{Layout, Slots};
 
 use super::compile::Extra;
 use super::reader::Reader;
-use super::table::{DEFERRED, Kind, PLAIN, Policy, Step, Tables};
+use super::table::{DEFERRED, FORWARDED, FORWARDING, Kind, PLAIN, Policy, Step, Tables};
 use super::template::{CONSTANT, Template};
 use super::wire::{Uses, wire};
 
@@ -88,7 +88,12 @@ pub(super) fn assemble(
         let place = place as u32;
         let is_special =
             !is_ordinary || takes.contains_key(&place) || windows.members.contains_key(&place);
-        let plain = if is_special { DEFERRED } else { PLAIN };
+        let plain = match extra.forwards.get(&place) {
+            _ if is_special => DEFERRED,
+            Some(&argument) if argument < FORWARDED => FORWARDING - argument,
+            Some(_) => DEFERRED,
+            None => PLAIN,
+        };
         let template = match template_of.get(node) {
             Some(&template) if template != PLAIN => template,
             _ => plain,
@@ -116,6 +121,7 @@ pub(super) fn assemble(
         policies: policies.into(),
         kinds: kinds.into(),
         takes,
+        forwards: extra.forwards.clone(),
         windows,
         constants: reader.constants.into(),
         held: held.into(),

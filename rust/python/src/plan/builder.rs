@@ -230,6 +230,7 @@ impl GraphBuilder {
         let extra = Extra {
             inferred,
             takes,
+            forwards: HashMap::new(),
             windows: slf.get().windows(),
             facts,
             durations,

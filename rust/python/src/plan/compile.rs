@@ -1,6 +1,6 @@
 //! From a builder to a plan, and what a plan is to Python.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use pyo3::PyTraverseError;
@@ -263,8 +263,8 @@ impl Plan {
 }
 
 /// What a node calls in place of its function, what happens when it fails, the number of its [`Kind`],
-/// and its priority.
-type Adjustment<'py> = (Bound<'py, PyAny>, u8, u8, i32);
+/// its priority, and the place of the argument that it stands for, if it does.
+type Adjustment<'py> = (Bound<'py, PyAny>, u8, u8, i32, Option<u32>);
 
 /// What Python's half of the compiler adds to a plan, by registration.
 pub(super) struct Extra {
@@ -272,6 +272,8 @@ pub(super) struct Extra {
     pub inferred: Py<Inferred>,
     /// `(node, source)` where a node takes a source's value.
     pub takes: Vec<(u32, u32)>,
+    /// By position, which of its arguments a node stands for.
+    pub forwards: HashMap<u32, u32>,
     pub windows: Windows,
     pub facts: Py<PyAny>,
     /// Seconds that nodes are expected to take.
@@ -396,8 +398,11 @@ pub(super) fn compile<'py>(
         );
     }
     let mut kinds = Vec::new();
-    for (index, (callable, policy, kind, _)) in adjustments {
+    for (index, (callable, policy, kind, _, forwarded)) in adjustments {
         let position = layout.position[index] as usize;
+        extra
+            .forwards
+            .extend(forwarded.map(|argument| (position as u32, argument)));
         callables[position] = callable.unbind();
         policies[position] = Policy::from_number(policy);
         let kind = Kind::from_number(kind);

@@ -72,6 +72,11 @@ pub const PLAIN: u32 = u32::MAX;
 /// `template` of a step whose arguments are all plain, but which is deferred, takes values, or is in a window.
 pub const DEFERRED: u32 = u32::MAX - 1;
 
+/// `template` of a step that is as a plain one, but stands for one of its arguments: this less its place.
+pub const FORWARDING: u32 = DEFERRED - 1;
+/// The places of arguments that a `template` tells.
+pub const FORWARDED: u32 = 256;
+
 /// One node, as the loop reads it.
 pub struct Step {
     /// Borrowed from [`Tables::held`].
@@ -85,6 +90,21 @@ pub struct Step {
     pub length: u32,
     pub positional: u32,
     pub template: u32,
+}
+
+impl Step {
+    /// Whether its arguments are all plain, and it is simply called.
+    #[inline(always)]
+    pub fn is_direct(&self) -> bool {
+        self.template == PLAIN || self.forwards().is_some()
+    }
+
+    /// The place of the argument that it stands for, if it is direct and does.
+    #[inline(always)]
+    pub fn forwards(&self) -> Option<u32> {
+        let place = FORWARDING.wrapping_sub(self.template);
+        (place < FORWARDED).then_some(place)
+    }
 }
 
 /// Where values lie in the runs of one kind, serial or parallel.
@@ -110,6 +130,8 @@ pub struct Tables {
     pub kinds: Box<[Kind]>,
     /// Which of its operands a step takes: it is called with a list that owns its arguments, reversed.
     pub takes: HashMap<u32, Vec<u32>>,
+    /// Which of its arguments a step stands for, whatever it returns.
+    pub forwards: HashMap<u32, u32>,
     pub windows: Windows,
     pub constants: Box<[Py<PyAny>]>,
     /// Keeps the callables and keyword names alive.

@@ -16,6 +16,7 @@ use taskloom_core::run::{NodeExec, OrderOnly, Outcome, Run, State};
 
 use super::failure::{Failure, NO_NODE};
 use super::flow::{self, again_if_asked};
+use super::forwarding::exchanged;
 use super::scratch::Scratch;
 use super::spawned::is_spawn;
 use crate::call::{self, take_exception};
@@ -158,17 +159,22 @@ impl Execution {
         let step = self.tables().step(node);
         let wiring = self.wiring_of::<SERIAL>();
         let (operands, result) = wiring.of(step);
-        let outcome = if step.template == PLAIN {
+        let forwards = step.forwards();
+        let outcome = if step.template == PLAIN || forwards.is_some() {
             for (index, &operand) in operands.iter().enumerate() {
                 scratch.set(index, self.values.get(operand & SLOT));
             }
             // SAFETY: attached, by the caller's promise; the sources' values wait for this node.
-            let value = unsafe { scratch.call(step) };
+            let mut value = unsafe { scratch.call(step) };
             // SAFETY: attached; a live object, if it is not null.
             if value.is_null() || unsafe { is_spawn(value) } {
                 // SAFETY: as the caller promises.
                 unsafe { self.end_node::<SERIAL>(node, step, Called::Value(value), scratch) }
             } else {
+                if let Some(place) = forwards {
+                    // SAFETY: attached; a new reference, given up for one of an argument, which lives.
+                    value = unsafe { exchanged(value, scratch.argument(place)) };
+                }
                 // SAFETY: attached; this node has read its operands.
                 unsafe { self.values.release::<SERIAL>(wiring, operands) };
                 self.values.set(result & SLOT, value);
@@ -202,6 +208,9 @@ impl Execution {
         }
         if matches!(called, Called::Value(value) if value.is_null()) {
             called = self.failed(node, step, scratch);
+        }
+        if let Called::Value(value) = called {
+            called = self.handed_on(node, step, scratch, value);
         }
         let wiring = self.wiring_of::<SERIAL>();
         let (operands, result) = wiring.of(step);
@@ -321,7 +330,7 @@ impl Execution {
     fn failed(&self, node: u32, step: &Step, scratch: &Scratch) -> Called {
         // SAFETY: nodes are executed attached.
         let py = unsafe { Python::assume_attached() };
-        if step.template == PLAIN {
+        if step.is_direct() {
             // The others were seen to where their arguments were still at hand.
             let value = again_if_asked(py, step, scratch);
             if !value.is_null() {

@@ -56,6 +56,11 @@ impl Scratch {
         }
     }
 
+    /// One of the arguments that were set.
+    pub fn argument(&self, place: u32) -> *mut ffi::PyObject {
+        self.buffer[place as usize + 1]
+    }
+
     /// The arguments that were set.
     pub fn arguments(&self, count: usize) -> &[*mut ffi::PyObject] {
         &self.buffer[1..=count]

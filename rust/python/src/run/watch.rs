@@ -18,7 +18,6 @@ use super::execution::Execution;
 use super::failure::NO_NODE;
 use super::scratch::Scratch;
 use crate::future;
-use crate::plan::PLAIN;
 
 /// Where a node ran that no thread of this process ran, or nobody knows which.
 const ELSEWHERE: u32 = (1 << STATUS) - 1;
@@ -176,7 +175,7 @@ impl Execution {
         node: u32,
         scratch: &mut Scratch,
     ) -> Outcome {
-        if self.tables().step(node).template == PLAIN {
+        if self.tables().step(node).is_direct() {
             self.begin_watched(node, scratch);
         }
         // SAFETY: as the caller promises.
