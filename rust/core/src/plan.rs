@@ -12,10 +12,10 @@
 
 pub mod access;
 mod priority;
-mod slots;
+pub mod slots;
 
 pub use priority::{Preference, Urgency};
-pub use slots::{Readers, Slots};
+pub use slots::Slots;
 
 /// Marks an edge that only orders two nodes: no value flows along it.
 pub const ORDER_ONLY: u32 = 1 << 31;

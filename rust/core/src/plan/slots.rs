@@ -29,9 +29,12 @@ pub struct Readers<'a> {
     pub sources: &'a [u32],
     /// How many nodes read each value.
     pub counts: &'a [u32],
-    /// Whether a value is kept to the end of the run. One that nobody reads must be.
-    pub kept: &'a [bool],
+    /// The last of them; [`KEPT`] for a value that is kept to the end of the run, as one that nobody reads must be.
+    pub last: &'a [u32],
 }
+
+/// In place of the last reader of a value: none frees it.
+pub const KEPT: u32 = u32::MAX;
 
 impl Readers<'_> {
     fn sources_of(&self, node: usize) -> &[u32] {
@@ -51,14 +54,11 @@ impl Slots {
     /// For runs that take the nodes in the static order.
     pub fn in_order(readers: &Readers<'_>) -> Self {
         let mut slots = Slots::none(readers);
-        let mut to_come = readers.counts.to_vec();
         let mut free = Vec::new();
         for node in 0..readers.counts.len() {
             for &source in readers.sources_of(node) {
-                let source = source as usize;
-                to_come[source] -= 1;
-                if to_come[source] == 0 && !readers.kept[source] {
-                    free.push(slots.of[source]);
+                if readers.last[source as usize] == node as u32 {
+                    free.push(slots.of[source as usize]);
                 }
             }
             let own = free.pop();
@@ -72,7 +72,7 @@ impl Slots {
         let mut slots = Slots::none(readers);
         for node in 0..readers.counts.len() {
             let is_left = |&&source: &&u32| {
-                readers.counts[source as usize] == 1 && !readers.kept[source as usize]
+                readers.counts[source as usize] == 1 && readers.last[source as usize] != KEPT
             };
             let left = readers.sources_of(node).iter().find(is_left);
             let own = left.map(|&source| slots.of[source as usize]);
@@ -106,7 +106,7 @@ mod tests {
         starts: Vec<u32>,
         sources: Vec<u32>,
         counts: Vec<u32>,
-        kept: Vec<bool>,
+        last: Vec<u32>,
     }
 
     impl Graph {
@@ -119,14 +119,22 @@ mod tests {
                 starts.push(sources.len() as u32);
                 list.iter().for_each(|&source| counts[source as usize] += 1);
             }
-            let mut kept: Vec<bool> = counts.iter().map(|&count| count == 0).collect();
-            keep.iter().for_each(|&node| kept[node] = true);
+            let reads_it = |node: usize, source: u32| reads[node].contains(&source);
+            let mut last: Vec<u32> = (0..reads.len() as u32)
+                .map(|source| (0..reads.len()).rfind(|&node| reads_it(node, source)))
+                .map(|node| node.map_or(KEPT, |node| node as u32))
+                .collect();
+            keep.iter().for_each(|&node| last[node] = KEPT);
             Graph {
                 starts,
                 sources,
                 counts,
-                kept,
+                last,
             }
+        }
+
+        fn is_kept(&self, node: usize) -> bool {
+            self.last[node] == KEPT
         }
 
         fn readers(&self) -> Readers<'_> {
@@ -134,7 +142,7 @@ mod tests {
                 starts: &self.starts,
                 sources: &self.sources,
                 counts: &self.counts,
-                kept: &self.kept,
+                last: &self.last,
             }
         }
 
@@ -254,7 +262,7 @@ mod tests {
                 }
                 owner[slots.of[node] as usize] = Some(node as u32);
             }
-            for node in (0..graph.counts.len()).filter(|&node| graph.kept[node]) {
+            for node in (0..graph.counts.len()).filter(|&node| graph.is_kept(node)) {
                 assert_eq!(owner[slots.of[node] as usize], Some(node as u32));
             }
         }
@@ -269,7 +277,7 @@ mod tests {
             for node in 0..graph.counts.len() {
                 for &source in graph.readers().sources_of(node) {
                     to_come[source as usize] -= 1;
-                    let is_freed = to_come[source as usize] == 0 && !graph.kept[source as usize];
+                    let is_freed = to_come[source as usize] == 0 && !graph.is_kept(source as usize);
                     live -= u32::from(is_freed);
                 }
                 live += 1;
@@ -289,7 +297,7 @@ mod tests {
             for (late, before_it) in before.iter().enumerate() {
                 let earlier = (0..late).filter(|&early| slots.of[early] == slots.of[late]);
                 for early in earlier {
-                    assert!(!graph.kept[early] && before_it[early]);
+                    assert!(!graph.is_kept(early) && before_it[early]);
                     let is_reader =
                         |&node: &usize| graph.readers().sources_of(node).contains(&(early as u32));
                     for reader in (0..count).filter(is_reader) {

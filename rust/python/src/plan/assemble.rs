@@ -5,13 +5,13 @@ use std::ops::Range;
 
 use pyo3::ffi;
 use pyo3::prelude::*;
-use taskloom_core::plan::{Layout, Slots};
+use taskloom_core::plan::Layout;
 
 use super::compile::Extra;
 use super::reader::Reader;
 use super::table::{DEFERRED, FORWARDED, FORWARDING, Kind, PLAIN, Policy, Step, Tables};
 use super::template::{CONSTANT, Template};
-use super::wire::{Uses, wire};
+use super::wire::wire;
 
 pub(super) fn assemble(
     reader: Reader<'_, '_>,
@@ -23,16 +23,7 @@ pub(super) fn assemble(
     keep: Option<Vec<u32>>,
 ) -> Tables {
     let count = layout.order.len();
-    let uses = Uses::new(&reader, layout, keep.as_deref());
-    let (in_order, side_by_side) = match extra.reuses_slots {
-        true => (
-            Slots::in_order(&uses.readers()),
-            Slots::side_by_side(&uses.readers()),
-        ),
-        false => (Slots::one_to_one(count), Slots::one_to_one(count)),
-    };
-    let serial = wire(&reader, layout, &uses, &in_order, true);
-    let parallel = wire(&reader, layout, &uses, &side_by_side, false);
+    let (serial, parallel) = wire(&reader, layout, keep.as_deref(), extra.reuses_slots);
 
     let windows = extra.windows.placed(&layout.position);
     let mut takes: HashMap<u32, Vec<u32>> = HashMap::new();
