@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import subprocess
+import sys
 
 import taskloom
 from harness import Contender, Workload
@@ -141,40 +143,151 @@ def asyncio_threadsafe() -> Contender:
     yield run
 
 
+# Each is measured in a process of its own: memory that another run has freed would not count.
+SUSPENDED = 50_000
+
 suspended = Workload(
     "coroutine-suspended",
-    "memory of a coroutine that waits for a channel, of 20,000 in one scope",
+    f"memory of a coroutine that waits for a channel, of {SUSPENDED:,} in one scope",
     unit="bytes",
     aim=600,
 )
 
-
-def _resident() -> int:
+_RESIDENT = """
+def resident():
     with open("/proc/self/statm", encoding="ascii") as statm:
         return int(statm.read().split()[1]) * 4096
+"""
+
+_OURS = """
+import taskloom
+
+sender, receiver = taskloom.Channel(0).split()
+
+async def plain():
+    await receiver.receive()
+
+async def limited():
+    with taskloom.CancelScope():
+        await receiver.receive()
+
+async def main():
+    async with taskloom.Scope() as scope:
+        before = resident()
+        for _ in range(COUNT):
+            scope.spawn(WAIT)
+        while receiver.stats().tasks_waiting_receive < COUNT:
+            await taskloom.sleep(0.01)
+        print((resident() - before) / COUNT)
+        scope.cancel()
+
+with sender, receiver, taskloom.Executor(1) as executor:
+    executor.run_coroutine(main)
+"""
+
+_ASYNCIO = """
+import asyncio
+
+waiting = 0
+
+async def wait(queue):
+    global waiting
+    waiting += 1
+    await queue.get()
+
+async def main():
+    queue = asyncio.Queue()
+    before = resident()
+    tasks = [asyncio.create_task(wait(queue)) for _ in range(COUNT)]
+    while waiting < COUNT:
+        await asyncio.sleep(0.01)
+    print((resident() - before) / COUNT)
+    for task in tasks:
+        task.cancel()
+
+asyncio.run(main())
+"""
+
+_TRIO = """
+import trio
+
+async def main():
+    sender, receiver = trio.open_memory_channel(0)
+    async with trio.open_nursery() as nursery:
+        before = resident()
+        for _ in range(COUNT):
+            nursery.start_soon(receiver.receive)
+        while receiver.statistics().tasks_waiting_receive < COUNT:
+            await trio.sleep(0.01)
+        print((resident() - before) / COUNT)
+        nursery.cancel_scope.cancel()
+
+trio.run(main)
+"""
+
+
+def _bytes(program: str, wait: str = "") -> Contender:
+    def run() -> float:
+        source = _RESIDENT + program.replace("COUNT", str(SUSPENDED)).replace("WAIT", wait)
+        output = subprocess.run(
+            [sys.executable, "-c", source], check=True, capture_output=True, text=True
+        )
+        return float(output.stdout)
+
+    yield run
 
 
 @suspended.contender("taskloom")
 def ours_suspended() -> Contender:
-    def run() -> float:
-        sender, receiver = taskloom.Channel[int](0).split()
+    return _bytes(_OURS, "plain")
 
-        async def wait() -> None:
-            with taskloom.CancelScope():
-                await receiver.receive()
 
-        async def main() -> float:
-            async with Scope() as scope:
-                before = _resident()
-                for _ in range(COUNT):
-                    scope.spawn(wait)
-                while receiver.stats().tasks_waiting_receive < COUNT:
-                    await taskloom.yield_now()
-                used = _resident() - before
-                scope.cancel()
-            return used / COUNT
+@suspended.contender("taskloom, each in a cancel scope of its own")
+def ours_limited() -> Contender:
+    return _bytes(_OURS, "limited")
 
-        with sender, receiver, taskloom.Executor(1) as executor:
-            return executor.run_coroutine(main)
 
-    yield run
+@suspended.contender("asyncio.Queue")
+def asyncio_suspended() -> Contender:
+    return _bytes(_ASYNCIO)
+
+
+@suspended.contender("trio memory channel")
+def trio_suspended() -> Contender:
+    return _bytes(_TRIO)
+
+
+turns = Workload(
+    "coroutine-two-workers",
+    "2 µs of Python between awaits, two workers and one (free-threaded: x1.8)",
+    unit="ns/turn",
+)
+
+COROUTINES, TURNS = 200, 100
+
+
+def _turns(workers: int) -> Contender:
+    async def work() -> None:
+        for _ in range(TURNS):
+            total = 0
+            for n in range(60):
+                total += n
+            await taskloom.yield_now()
+
+    async def main() -> None:
+        async with Scope() as scope:
+            for _ in range(COROUTINES):
+                scope.spawn(work)
+
+    with taskloom.Executor(workers) as executor:
+        yield lambda: executor.run_coroutine(main)
+
+
+@turns.contender("taskloom, two workers", per=COROUTINES * TURNS)
+def two_workers() -> Contender:
+    return _turns(2)
+
+
+@turns.contender("taskloom, one worker", per=COROUTINES * TURNS)
+def one_worker() -> Contender:
+    return _turns(1)

@@ -224,3 +224,20 @@ def test_a_blocking_wait_gives_up_after_its_timeout() -> None:
     with pytest.raises(TimeoutError):
         semaphore.acquire_blocking(timeout=0.001)
     assert semaphore.stats().waiting == 0
+
+
+def test_many_may_give_up_at_once() -> None:
+    # Each leaves the queue by itself: it may not have to be looked for among all the others.
+    count = 20_000
+
+    async def main() -> int:
+        event = Event()
+        async with Scope() as scope:
+            for _ in range(count):
+                scope.spawn(event.wait)
+            while event.stats().waiting < count:
+                await sleep(0.001)
+            scope.cancel()
+        return event.stats().waiting
+
+    assert taskloom.run_coroutine(main) == 0

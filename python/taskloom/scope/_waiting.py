@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections import deque
+from collections import OrderedDict
 from dataclasses import dataclass
 from typing import final
 
@@ -34,23 +34,25 @@ class Queue:
     __slots__ = ("_setters",)
 
     def __init__(self) -> None:
-        self._setters: deque[_taskloom.Setter] = deque()
+        # The first is served, and anybody may leave: neither may depend on how many wait.
+        self._setters: OrderedDict[_taskloom.Wait, _taskloom.Setter] = OrderedDict()
 
     def __len__(self) -> int:
         return len(self._setters)
 
     def join(self) -> _taskloom.Wait:
         wait = _taskloom.Wait()
-        self._setters.append(wait.setter)
+        self._setters[wait] = wait.setter
         return wait
 
     def leave(self, wait: _taskloom.Wait) -> None:
-        self._setters = deque(s for s in self._setters if not s.ends(wait))
+        self._setters.pop(wait, None)
 
     def serve(self) -> bool:
         """Serves the first who still waits; false if there is none."""
         while self._setters:
-            if self._setters.popleft().set():
+            _, setter = self._setters.popitem(last=False)
+            if setter.set():
                 return True
         return False
 

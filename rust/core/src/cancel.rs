@@ -16,6 +16,7 @@
 
 use crate::sync::atomic::{AtomicBool, Ordering};
 use crate::sync::{Arc, Mutex};
+use std::num::NonZeroU32;
 use std::sync::Weak;
 
 /// What is called, once, when a token is cancelled.
@@ -91,9 +92,9 @@ impl Drop for Node {
 #[derive(Clone)]
 pub struct Token(Link);
 
-/// A callback's registration, to be removed by.
+/// A callback's registration, to be removed by: one more than its place.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Registration(u32);
+pub struct Registration(NonZeroU32);
 
 impl Default for Token {
     fn default() -> Self {
@@ -224,12 +225,18 @@ impl Token {
         if self.0.cancelled.load(Ordering::Relaxed) {
             return None;
         }
-        Some(Registration(inner.callbacks.insert(callback)))
+        let place = inner.callbacks.insert(callback);
+        Some(Registration(NonZeroU32::MIN.saturating_add(place)))
     }
 
     /// Takes a callback back. False if it has been called, or is about to be.
     pub fn forget(&self, registration: Registration) -> bool {
-        let gone = self.0.inner.lock().callbacks.remove(registration.0);
+        let gone = self
+            .0
+            .inner
+            .lock()
+            .callbacks
+            .remove(registration.0.get() - 1);
         gone.is_some()
     }
 }

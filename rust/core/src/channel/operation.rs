@@ -25,6 +25,11 @@ impl<T, W> Receiving<T, W> {
     pub fn at(end: usize) -> Self {
         Receiving { ticket: None, end }
     }
+
+    /// The number of its end.
+    pub fn end(&self) -> usize {
+        self.end
+    }
 }
 
 impl<T, W: Wake> Receiving<T, W> {

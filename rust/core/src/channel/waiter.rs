@@ -35,11 +35,46 @@ pub enum Outcome<T> {
     Closed,
 }
 
+/// Where a waiter is, and how it was served by which arm: in two words, as there may be millions.
 #[derive(Debug)]
 enum Slot<T> {
     Waiting,
-    Served(usize, Outcome<T>),
     Left,
+    Sent(u32),
+    Item(u32, T),
+    Ended(u32),
+    Broken(u32),
+    Closed(u32),
+}
+
+impl<T> Slot<T> {
+    fn served(arm: usize, outcome: Outcome<T>) -> Self {
+        // A select has a handful of arms.
+        let arm = arm as u32;
+        match outcome {
+            Outcome::Sent => Slot::Sent(arm),
+            Outcome::Item(item) => Slot::Item(arm, item),
+            Outcome::Ended => Slot::Ended(arm),
+            Outcome::Broken => Slot::Broken(arm),
+            Outcome::Closed => Slot::Closed(arm),
+        }
+    }
+
+    fn is_served(&self) -> bool {
+        !matches!(self, Slot::Waiting | Slot::Left)
+    }
+
+    fn outcome(self) -> Option<(usize, Outcome<T>)> {
+        let (arm, outcome) = match self {
+            Slot::Waiting | Slot::Left => return None,
+            Slot::Sent(arm) => (arm, Outcome::Sent),
+            Slot::Item(arm, item) => (arm, Outcome::Item(item)),
+            Slot::Ended(arm) => (arm, Outcome::Ended),
+            Slot::Broken(arm) => (arm, Outcome::Broken),
+            Slot::Closed(arm) => (arm, Outcome::Closed),
+        };
+        Some((arm as usize, outcome))
+    }
 }
 
 /// The shared half of a suspended operation: the owner keeps one reference, each channel that it
@@ -65,7 +100,7 @@ impl<T, W: Wake> Waiter<T, W> {
         if !matches!(*slot, Slot::Waiting) || !self.wake.is_wanted() {
             return false;
         }
-        *slot = Slot::Served(arm, outcome());
+        *slot = Slot::served(arm, outcome());
         true
     }
 
@@ -75,7 +110,7 @@ impl<T, W: Wake> Waiter<T, W> {
         if !matches!(*slot, Slot::Waiting) || !self.wake.is_wanted() {
             return Err(item);
         }
-        *slot = Slot::Served(arm, Outcome::Item(item));
+        *slot = Slot::served(arm, Outcome::Item(item));
         Ok(())
     }
 
@@ -86,28 +121,22 @@ impl<T, W: Wake> Waiter<T, W> {
 
     /// Whether an outcome is there to be taken.
     pub fn is_served(&self) -> bool {
-        matches!(*self.slot.lock(), Slot::Served(..))
+        self.slot.lock().is_served()
     }
 
     /// The outcome and the arm that it came by, once; None while the waiter waits.
     pub fn take(&self) -> Option<(usize, Outcome<T>)> {
         let mut slot = self.slot.lock();
-        if !matches!(*slot, Slot::Served(..)) {
+        if !slot.is_served() {
             return None;
         }
-        match std::mem::replace(&mut *slot, Slot::Left) {
-            Slot::Served(arm, outcome) => Some((arm, outcome)),
-            Slot::Waiting | Slot::Left => None,
-        }
+        std::mem::replace(&mut *slot, Slot::Left).outcome()
     }
 
     /// Gives up. Some if the waiter had been served before: the outcome is the owner's to handle.
     pub fn leave(&self) -> Option<(usize, Outcome<T>)> {
         let mut slot = self.slot.lock();
-        match std::mem::replace(&mut *slot, Slot::Left) {
-            Slot::Served(arm, outcome) => Some((arm, outcome)),
-            Slot::Waiting | Slot::Left => None,
-        }
+        std::mem::replace(&mut *slot, Slot::Left).outcome()
     }
 
     pub(super) fn wake(&self) {

@@ -1,7 +1,7 @@
 //! A coroutine of an executor that no scope has: only its future tells how it ended.
 
 use super::home::{Home, OnPool};
-use super::task::{Apart, Context, Owner, Task};
+use super::task::{Apart, Owner, Task};
 use super::token::Token;
 use crate::context;
 use crate::options::TaskOptions;
@@ -9,6 +9,7 @@ use crate::pool::Pool;
 use parking_lot::Mutex;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyTuple};
+use std::cell::UnsafeCell;
 use std::sync::Arc;
 use taskloom_core::ready::DEFAULT_BAND;
 use taskloom_core::{cancel, clock};
@@ -37,12 +38,12 @@ pub fn _spawn<'py>(
     let owner = Owner::Nobody(Box::new(Apart {
         home: home.clone(),
         token: token.map_or_else(cancel::Token::new, |token| token.0.clone()),
+        context: UnsafeCell::new(Some(snapshot.unbind())),
         call: Mutex::new(Some((function, args, kwargs))),
         ended: None,
         handle: None,
     }));
-    let context = Context::Shared(snapshot.unbind());
-    let task = Task::new(owner, Some(future.clone().unbind()), context);
+    let task = Task::new(owner, Some(future.clone().unbind()), false);
     home.begin();
     let band = options.map_or(DEFAULT_BAND, |options| options.band);
     let span = options.and_then(|options| options.deadline);

@@ -1,13 +1,14 @@
 //! Where a coroutine is queued when it can go on.
 
 use super::sleep::real_clock;
-use super::task::{self, Apart, Context, Owner, Task};
+use super::task::{self, Apart, Owner, Task};
 use super::token::Token;
 use crate::tracing;
 use parking_lot::Mutex;
 use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyTuple};
+use std::cell::UnsafeCell;
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
@@ -325,11 +326,12 @@ impl HomeObject {
         let owner = Owner::Nobody(Box::new(Apart {
             home: self.0.clone(),
             token: token.0.clone(),
+            context: UnsafeCell::new(context),
             call: Mutex::new(Some((function, arguments, keywords))),
             ended: Some(ended),
             handle,
         }));
-        let task = Task::new(owner, None, context.map_or(Context::None, Context::Own));
+        let task = Task::new(owner, None, true);
         self.0.begin();
         self.0.queue(Arc::clone(&task));
         TaskHandle(task)

@@ -5,7 +5,7 @@
 //! `_begin` and `_child_over`.
 
 use super::home::Home;
-use super::task::{Context, Owner, Task};
+use super::task::{Owner, Task};
 use super::token::Token;
 use super::wait::Wait;
 use crate::{context, future};
@@ -82,20 +82,16 @@ pub struct Shared {
 }
 
 impl Shared {
-    /// Counts a child. A pool is retained while there are any.
+    /// Counts a child. A pool is retained while there are any: by the first, which is queued after
+    /// that and so counted until then, and released by the last.
     fn begin(&self) -> PyResult<()> {
-        // Before the first is counted: whoever is counted after it relies on that.
-        let retained = (self.children.live() == 0).then(|| self.pool()).flatten();
-        if let Some(pool) = retained {
-            pool.begin();
-        }
-        let begun = self.children.begin();
-        if let Some(pool) = retained
-            && begun != Some(1)
-        {
-            pool.over();
-        }
-        match begun {
+        match self.children.begin() {
+            Some(1) => {
+                if let Some(pool) = self.pool() {
+                    pool.begin();
+                }
+                Ok(())
+            }
             Some(_) => Ok(()),
             None => Err(PyRuntimeError::new_err(
                 "this scope is not open: nothing can be spawned in it",
@@ -304,15 +300,17 @@ impl Nursery {
             names: kwnames,
             managed: None,
         };
-        // SAFETY: the caller's arguments and their names are live for the call.
-        let future = unsafe { future::of_coroutine(py, &call)? };
-        // SAFETY: a new reference, or null with an exception set.
-        let snapshot = unsafe { Bound::from_owned_ptr_or_err(py, context::capture())? };
+        // SAFETY: a new reference, or null with an exception set; the caller's arguments and their
+        // names are live for the call.
+        let future = unsafe {
+            let context = Bound::from_owned_ptr_or_err(py, context::capture())?;
+            future::of_coroutine(py, &call, Some(context))?
+        };
         shared.begin()?;
         let task = Task::new(
             Owner::Scope(Arc::clone(shared)),
             Some(future.clone().unbind()),
-            Context::Shared(snapshot.unbind()),
+            false,
         );
         if !home.is_pool() {
             home.begin();

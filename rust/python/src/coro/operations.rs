@@ -28,10 +28,11 @@ pub struct ReceivePlan {
     inner: Receiving<Py<PyAny>, Waker>,
     /// 0 for one item by itself.
     max: u32,
-    /// The number of its end; 0 if that is closed.
-    end: usize,
     ends_with: EndsWith,
 }
+
+// Every coroutine that waits for a channel has one of these.
+const _: () = assert!(size_of::<ReceivePlan>() <= 40);
 
 impl ReceivePlan {
     #[inline]
@@ -40,7 +41,6 @@ impl ReceivePlan {
             channel,
             inner: Receiving::at(end),
             max: 0,
-            end,
             ends_with,
         }
     }
@@ -54,7 +54,7 @@ impl ReceivePlan {
 
     /// The number of its end; 0 if that is closed.
     pub fn end(&self) -> usize {
-        self.end
+        self.inner.end()
     }
 
     #[cold]
@@ -94,7 +94,7 @@ impl Operation for ReceivePlan {
 
     #[inline]
     fn poll(&mut self, py: Python<'_>, wake: impl FnOnce() -> Waker) -> Poll<PyResult<Py<PyAny>>> {
-        if self.end == 0 {
+        if self.end() == 0 {
             return Poll::Ready(Err(closed(py, "receiver")));
         }
         match self.inner.poll(&self.channel.get().core, wake) {
@@ -106,10 +106,10 @@ impl Operation for ReceivePlan {
     fn poll_now(&mut self, py: Python<'_>) -> Poll<PyResult<Py<PyAny>>> {
         if self.inner.has_waited() {
             // A queued receive never asks for another waker.
-            return self.poll(py, unreachable_waker);
+            return self.poll(py, Waker::nobody);
         }
-        if self.end == 0 {
-            return self.poll(py, unreachable_waker);
+        if self.end() == 0 {
+            return self.poll(py, Waker::nobody);
         }
         match self.channel.get().core.try_receive() {
             Err(ReceiveError::Empty) => Poll::Pending,
@@ -122,11 +122,6 @@ impl Operation for ReceivePlan {
         self.inner.leave(&self.channel.get().core);
         None
     }
-}
-
-/// For polls that cannot have to wait anew.
-fn unreachable_waker() -> Waker {
-    Waker::Thread(std::sync::Arc::default(), None)
 }
 
 impl Awaitable for ReceivePlan {
@@ -221,7 +216,7 @@ impl Operation for SendOn {
 
     fn poll_now(&mut self, py: Python<'_>) -> Poll<PyResult<Py<PyAny>>> {
         if self.plan.waited || !self.open {
-            return self.poll(py, unreachable_waker);
+            return self.poll(py, Waker::nobody);
         }
         match self.plan.inner.poll_now(&self.channel.get().core) {
             Poll::Ready(sent) => Poll::Ready(told(py, sent)),

@@ -109,7 +109,7 @@ impl Operation for SelectPlan {
         if !self.waited {
             return Poll::Pending;
         }
-        self.poll(py, || Waker::Thread(std::sync::Arc::default(), None))
+        self.poll(py, Waker::nobody)
     }
 
     fn leave(&mut self, py: Python<'_>) -> Option<PyResult<Py<PyAny>>> {

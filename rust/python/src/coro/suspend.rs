@@ -26,46 +26,60 @@ use taskloom_core::latch::Event;
 use taskloom_core::pool::Worker;
 
 /// How whoever waits is told to look again.
+#[derive(Clone)]
 pub enum Waker {
     Task(Arc<Task>),
-    /// A thread, and the innermost token there.
-    Thread(Arc<Event>, Option<Token>),
-    /// A callable of a foreign event loop, safe to call from any thread, and the innermost token.
-    Call(Py<PyAny>, Option<Token>),
+    Thread(Arc<Elsewhere<Arc<Event>>>),
+    /// By a callable of a foreign event loop, safe to call from any thread.
+    Call(Arc<Elsewhere<Py<PyAny>>>),
+}
+
+/// Who waits outside of our coroutines: how to wake it, and the innermost token there.
+pub struct Elsewhere<W> {
+    wake: W,
+    token: Option<Token>,
+}
+
+impl<W> Elsewhere<W> {
+    fn is_wanted(&self) -> bool {
+        !self.token.as_ref().is_some_and(Token::is_cancelled)
+    }
 }
 
 impl Wake for Waker {
     fn wake(&self) {
         match self {
             Waker::Task(task) => task.wake(),
-            Waker::Thread(event, _) => event.set(),
-            Waker::Call(call, _) => {
-                Python::attach(|py| {
-                    if let Err(error) = call.call0(py) {
-                        error.write_unraisable(py, Some(call.bind(py)));
-                    }
-                });
-            }
+            Waker::Thread(thread) => thread.wake.set(),
+            Waker::Call(call) => Python::attach(|py| {
+                if let Err(error) = call.wake.call0(py) {
+                    error.write_unraisable(py, Some(call.wake.bind(py)));
+                }
+            }),
         }
     }
 
     fn is_wanted(&self) -> bool {
         match self {
             Waker::Task(task) => !task.is_doomed(),
-            Waker::Thread(_, token) | Waker::Call(_, token) => {
-                !token.as_ref().is_some_and(Token::is_cancelled)
-            }
+            Waker::Thread(thread) => thread.is_wanted(),
+            Waker::Call(call) => call.is_wanted(),
         }
     }
 }
 
 impl Waker {
-    pub fn clone_ref(&self, py: Python<'_>) -> Self {
-        match self {
-            Waker::Task(task) => Waker::Task(Arc::clone(task)),
-            Waker::Thread(event, token) => Waker::Thread(Arc::clone(event), token.clone()),
-            Waker::Call(call, token) => Waker::Call(call.clone_ref(py), token.clone()),
-        }
+    pub fn thread(wake: Arc<Event>, token: Option<Token>) -> Self {
+        Waker::Thread(Arc::new(Elsewhere { wake, token }))
+    }
+
+    fn call(wake: Py<PyAny>, token: Option<Token>) -> Self {
+        Waker::Call(Arc::new(Elsewhere { wake, token }))
+    }
+
+    /// For polls that cannot have to wait anew.
+    pub fn nobody() -> Self {
+        Waker::thread(Arc::default(), None)
     }
 }
 
@@ -254,7 +268,7 @@ impl<O: Operation> Suspended<O> {
         if self.operation.only_gives_way() {
             // By the loop's own means: a wake that comes before the wait would end it unawaited.
             let iterator = hosts(py)?.call_method0("give_way")?.unbind();
-            let nobody = || Waker::Thread(Arc::default(), None);
+            let nobody = Waker::nobody;
             self.place = Place::Foreign(Box::new(Foreign {
                 iterator,
                 registered: None,
@@ -266,23 +280,23 @@ impl<O: Operation> Suspended<O> {
             return self.forward(py, None);
         }
         let (iterator, wake) = park(py)?;
-        let waker = Waker::Call(wake, token.clone());
-        let on_cancel = waker.clone_ref(py);
+        let waker = Waker::call(wake, token.clone());
+        let on_cancel = waker.clone();
         match self.operation.poll(py, || waker) {
             Poll::Ready(result) => {
                 self.place = Place::Over;
                 result.map(Step::Return)
             }
             Poll::Pending => {
-                self.listen(py, iterator, token, on_cancel);
+                self.listen(iterator, token, on_cancel);
                 self.forward(py, None)
             }
         }
     }
 
-    fn listen(&mut self, py: Python<'_>, iterator: Py<PyAny>, token: Option<Token>, waker: Waker) {
+    fn listen(&mut self, iterator: Py<PyAny>, token: Option<Token>, waker: Waker) {
         let registered = token.and_then(|token| {
-            let callback = Arc::new(WakeOnCancel(waker.clone_ref(py)));
+            let callback = Arc::new(WakeOnCancel(waker.clone()));
             match token.on_cancel(callback) {
                 Some(registration) => Some((token, registration)),
                 None => {
@@ -379,13 +393,13 @@ pub fn block<O: Operation>(
     let clock = lent::clock().unwrap_or_else(|| Arc::clone(timer::real_clock()));
     let started = clock.now();
     let elapsed = || Duration::from_nanos(clock.now().saturating_sub(started));
-    let waker = || Waker::Thread(Arc::clone(&event), token.clone());
+    let waker = || Waker::thread(Arc::clone(&event), token.clone());
     if let Poll::Ready(result) = operation.poll(py, waker) {
         return result;
     }
     let _noted = note::<O>(py);
     let registered = token.as_ref().map(|token| {
-        let waker = Waker::Thread(Arc::clone(&event), None);
+        let waker = Waker::thread(Arc::clone(&event), None);
         let registration = token.on_cancel(Arc::new(WakeOnCancel(waker)));
         if registration.is_none() {
             event.set(); // cancelled meanwhile

@@ -42,20 +42,10 @@ const NOTIFIED: u8 = 2;
 const SUSPENDED: u8 = 3;
 const DONE: u8 = 4;
 
-/// What the task's variables live in; entered around each step.
-pub enum Context {
-    /// The stepping thread's own.
-    None,
-    /// The task's own.
-    Own(Py<PyAny>),
-    /// A snapshot, which others may share.
-    Shared(Py<PyAny>),
-}
-
 /// To whom a task belongs.
 pub enum Owner {
     /// The scope that it is a child of, which knows its home and the token it begins with. Its call
-    /// is in its future.
+    /// and its context are in its future.
     Scope(Arc<Shared>),
     Nobody(Box<Apart>),
 }
@@ -63,7 +53,6 @@ pub enum Owner {
 struct Inner {
     /// Made at the first step.
     coroutine: Option<Py<PyAny>>,
-    context: Option<Py<PyAny>>,
     /// The innermost cancel scope; None for the owner's.
     token: Option<Token>,
     /// Registered there to be woken on cancellation.
@@ -72,7 +61,7 @@ struct Inner {
     foreign: Option<Py<PyAny>>,
     /// The call that makes the coroutine was taken.
     begun: bool,
-    /// The context is the task's own, and not a snapshot.
+    /// Its context, entered around each step, is its own, and not a snapshot.
     owns_context: bool,
     /// One of our awaitables has arranged to wake the task.
     arranged: bool,
@@ -97,6 +86,9 @@ pub struct Task {
     inner: UnsafeCell<Inner>,
 }
 
+// With the two counts of its `Arc`, what an allocation of 96 bytes has room for.
+const _: () = assert!(size_of::<Task>() <= 72);
+
 // SAFETY: `inner` is reached only by the owner that `state` names (see the module's head).
 unsafe impl Send for Task {}
 // SAFETY: as above.
@@ -112,12 +104,7 @@ enum After {
 
 impl Task {
     /// A task that is counted as queued; the caller hands it to its home.
-    pub fn new(owner: Owner, future: Option<Py<PyAny>>, context: Context) -> Arc<Self> {
-        let (context, owns_context) = match context {
-            Context::None => (None, false),
-            Context::Own(context) => (Some(context), true),
-            Context::Shared(snapshot) => (Some(snapshot), false),
-        };
+    pub fn new(owner: Owner, future: Option<Py<PyAny>>, owns_context: bool) -> Arc<Self> {
         Arc::new(Task {
             state: AtomicU8::new(QUEUED),
             asked: AtomicBool::new(false),
@@ -128,7 +115,6 @@ impl Task {
             own: Own::default(),
             inner: UnsafeCell::new(Inner {
                 coroutine: None,
-                context,
                 token: None,
                 registration: None,
                 foreign: None,

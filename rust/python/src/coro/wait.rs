@@ -89,13 +89,6 @@ impl Setter {
         true
     }
 
-    /// Whether this is the wait's own setter.
-    fn ends(&self, wait: &Bound<'_, Wait>) -> bool {
-        // A wait that is being awaited is borrowed; then it is not one that gives up.
-        wait.try_borrow()
-            .is_ok_and(|wait| Arc::ptr_eq(&wait.shared, &self.0))
-    }
-
     /// Whether the wait was ended.
     #[getter]
     fn is_set(&self) -> bool {

@@ -78,12 +78,16 @@ impl Call<'_> {
     }
 }
 
-/// A pending future for a coroutine.
+/// A pending future for a coroutine, with a snapshot of the context variables for its task.
 ///
 /// # Safety
 /// All that `call` refers to is live.
 #[inline]
-pub unsafe fn of_coroutine<'py>(py: Python<'py>, call: &Call<'_>) -> PyResult<Bound<'py, PyAny>> {
+pub unsafe fn of_coroutine<'py>(
+    py: Python<'py>,
+    call: &Call<'_>,
+    context: Option<Bound<'py, PyAny>>,
+) -> PyResult<Bound<'py, PyAny>> {
     let inputs = super::input_count(py, call.inputs.len())?;
     let keywords = if call.names.is_null() { 0 } else { KEYWORDS };
     // SAFETY: attached; every reference stored is a new one, and all slots are filled at once.
@@ -99,6 +103,7 @@ pub unsafe fn of_coroutine<'py>(py: Python<'py>, call: &Call<'_>) -> PyResult<Bo
         }
         ffi::Py_INCREF(call.callable);
         (*future).callable = call.callable;
+        (*future).context = context.map_or(null_mut(), Bound::into_ptr);
         asked(future).cast_mut().write(Asked {
             lock: Mutex::new(()),
             task: AtomicPtr::new(null_mut()),
@@ -145,6 +150,12 @@ impl FutureObject {
             }
             made.map(Bound::unbind)
         }
+    }
+
+    /// Where its task keeps its context.
+    pub fn context_of_coroutine(&self) -> *mut Option<Py<PyAny>> {
+        // An owned reference or null, which is what the type stands for.
+        (&raw const self.context).cast_mut().cast()
     }
 
     /// Registers the task that runs it, taking a share in it. True if it is to be cancelled.

@@ -152,7 +152,7 @@ impl Pool {
             ..future::CoroutineCall::named(named)
         };
         // SAFETY: the callable is live.
-        unsafe { future::of_coroutine(py, &call) }
+        unsafe { future::of_coroutine(py, &call, None) }
     }
 
     /// Makes a future and queues it. Null with an exception set if it was refused.

@@ -4,6 +4,7 @@ use super::super::home::Home;
 use parking_lot::{Mutex, MutexGuard};
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyTuple};
+use std::cell::UnsafeCell;
 use std::ptr::null_mut;
 use std::sync::Arc;
 use std::sync::atomic::AtomicPtr;
@@ -17,6 +18,8 @@ pub type Call = (Py<PyAny>, Py<PyTuple>, Option<Py<PyDict>>);
 pub struct Apart {
     pub home: Home,
     pub token: Token,
+    /// What its variables live in; None for those of the stepping thread. For who steps it.
+    pub context: UnsafeCell<Option<Py<PyAny>>>,
     /// Taken at the first step.
     pub call: Mutex<Option<Call>>,
     /// Told how it ended: `ended(value, None)` or `ended(None, error)`.

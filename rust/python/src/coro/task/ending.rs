@@ -132,19 +132,15 @@ impl Task {
 
     pub(super) fn end(&self, py: Python<'_>, outcome: PyResult<Py<PyAny>>) {
         // SAFETY: as in `step`; what is dropped is taken out first.
-        let (coroutine, context, registered) = unsafe {
+        let (coroutine, registered) = unsafe {
             let inner = self.inner();
-            (
-                inner.coroutine.take(),
-                inner.context.take(),
-                inner.registration.take(),
-            )
+            (inner.coroutine.take(), inner.registration.take())
         };
         if let Some(registration) = registered {
             self.innermost().forget(registration);
         }
         self.state.store(DONE, Ordering::SeqCst);
-        drop((coroutine, context));
+        drop(coroutine);
         if let Err(error) = &outcome {
             suspend::explain(py, error);
         }

@@ -17,6 +17,12 @@ pub(super) enum Entered {
     Shared,
 }
 
+/// Enters a context; None, with an exception set, if that fails.
+fn enter(context: *mut ffi::PyObject) -> Option<Entered> {
+    // SAFETY: a live PyContext that the task owns; it is entered by one step at a time.
+    (unsafe { ffi::PyContext_Enter(context) } == 0).then_some(Entered::Own(context))
+}
+
 /// How the coroutine answered.
 pub(super) enum Sent {
     Returned(Py<PyAny>),
@@ -30,25 +36,52 @@ impl Task {
     /// A worker has one context for all coroutines that keep but a snapshot of their variables.
     #[inline]
     pub(super) fn enter_context(&self, py: Python<'_>) -> Option<Entered> {
-        // SAFETY: as in `step`; nothing below steps the task.
-        let inner = unsafe { self.inner() };
-        let Some(context) = &inner.context else {
+        let Some(context) = self.context_now(py) else {
             return Some(Entered::Nothing);
         };
-        if !inner.owns_context {
-            let snapshot = context.as_ptr();
-            if self.home().is_pool() && context::enter_for_step(snapshot) {
-                return Some(Entered::Shared);
-            }
-            // SAFETY: a live snapshot; a new reference, or null with an exception set.
-            let own = unsafe { Bound::from_owned_ptr_or_opt(py, context::context_of(snapshot))? };
-            inner.owns_context = true;
-            drop(inner.context.replace(own.unbind()));
+        // SAFETY: as in `step`; the reference is gone at once.
+        if unsafe { self.inner() }.owns_context {
+            return enter(context);
         }
-        // SAFETY: as above; what was dropped may have run code, but not this task.
-        let context = unsafe { self.inner() }.context.as_ref()?.as_ptr();
-        // SAFETY: a live PyContext that the task owns; it is entered by one step at a time.
-        (unsafe { ffi::PyContext_Enter(context) } == 0).then_some(Entered::Own(context))
+        if self.home().is_pool() && context::enter_for_step(context) {
+            return Some(Entered::Shared);
+        }
+        // SAFETY: a live snapshot; a new reference, or null with an exception set.
+        let own = unsafe { Bound::from_owned_ptr_or_opt(py, context::context_of(context))? };
+        self.set_context(py, own.unbind(), true);
+        enter(self.context_now(py)?)
+    }
+
+    /// What its context is at this moment, borrowed. Only on the thread that steps the task.
+    fn context_now(&self, py: Python<'_>) -> Option<*mut ffi::PyObject> {
+        // SAFETY: as the caller promises; the reference is gone at once.
+        let place = unsafe { self.context(py) }?;
+        place.as_ref().map(Py::as_ptr)
+    }
+
+    /// Where the context is; None for a scope's child that has no future of ours.
+    ///
+    /// # Safety
+    /// Only on the thread that steps the task, which has begun, and not while another reference from
+    /// here is alive.
+    #[allow(clippy::mut_from_ref)]
+    unsafe fn context(&self, py: Python<'_>) -> Option<&mut Option<Py<PyAny>>> {
+        // SAFETY: the caller's promise; who has begun a future's call owns its context.
+        unsafe {
+            match &self.owner {
+                Owner::Scope(_) => Some(&mut *self.native(py)?.context_of_coroutine()),
+                Owner::Nobody(apart) => Some(&mut *apart.context.get()),
+            }
+        }
+    }
+
+    fn set_context(&self, py: Python<'_>, context: Py<PyAny>, owns: bool) {
+        // SAFETY: as in `step`; what was there is dropped when all is written.
+        let before = unsafe {
+            self.inner().owns_context = owns;
+            self.context(py).and_then(|place| place.replace(context))
+        };
+        drop(before);
     }
 
     /// Leaves it, before anybody else may step the task.
@@ -72,18 +105,12 @@ impl Task {
 
     #[inline]
     fn leave_shared(&self, py: Python<'_>) {
-        // SAFETY: as in `enter_context`; the snapshot is dropped when all is written.
-        let inner = unsafe { self.inner() };
-        let Some(snapshot) = &inner.context else {
-            return;
-        };
-        let (context, owns) = match context::leave_after_step(py, snapshot.as_ptr()) {
-            context::Left::AsItWas => return,
-            context::Left::Changed(snapshot) => (snapshot, false),
-            context::Left::Named(context) => (context, true),
-        };
-        inner.owns_context = owns;
-        drop(inner.context.replace(context));
+        let snapshot = self.context_now(py);
+        match snapshot.map(|snapshot| context::leave_after_step(py, snapshot)) {
+            None | Some(context::Left::AsItWas) => {}
+            Some(context::Left::Changed(snapshot)) => self.set_context(py, snapshot, false),
+            Some(context::Left::Named(context)) => self.set_context(py, context, true),
+        }
     }
 
     pub(super) fn send(&self, py: Python<'_>, throw: Option<PyErr>) -> Sent {
