@@ -494,6 +494,23 @@ def _absorb_writes(
 def _note_seen(
     tasks: Iterable[Any], versions: dict[str, Any], seen: dict[str, dict[str, Any]]
 ) -> None: ...
+def _bump(
+    version: Any,
+    updated: list[str],
+    changed: list[str],
+    versions: dict[str, Any],
+    bumped: set[str],
+) -> None: ...
+def _changes(
+    bumped: set[str],
+    kinds: dict[str, int],
+    versions: dict[str, Any],
+    values: dict[str, Any],
+    signals: dict[str, Any],
+) -> tuple[list[tuple[str, Any, Any]], list[str]]: ...
+def _store_unchanging(
+    changes: list[tuple[str, Any, Any]], into: dict[tuple[str, Any], Any]
+) -> list[tuple[str, Any, Any]] | None: ...
 
 @final
 class _Outline:

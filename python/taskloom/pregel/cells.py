@@ -14,7 +14,7 @@ import logging
 from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
-from taskloom._taskloom import _absorb_writes, _note_seen
+from taskloom._taskloom import _absorb_writes, _bump, _changes, _note_seen
 from taskloom.pregel import revive
 from taskloom.pregel.channels.base import BaseChannel
 from taskloom.pregel.channels.binop import ONE_OVERWRITE, unwrap_overwrite
@@ -240,7 +240,8 @@ class Cells:
                 self.sends = sends
                 updated.append(TASKS)
         if versions is not None and (updated or changed):
-            self._bump(versions, updated, changed)
+            self.highest = version = self.next_version(self.highest, None)
+            _bump(version, updated, changed, versions, self.bumped)
         return updated
 
     def _apply_from(
@@ -336,14 +337,6 @@ class Cells:
             if cell.finish() and cell.is_available():
                 updated.append(key)
 
-    def _bump(self, versions: Versions, updated: list[str], changed: list[str]) -> None:
-        self.highest = version = self.next_version(self.highest, None)
-        bumped = self.bumped
-        for keys in (updated, changed) if changed else (updated,):
-            for key in keys:
-                versions[key] = version
-            bumped.update(keys)
-
     # Storing
 
     def checkpoint(self) -> dict[str, Any]:
@@ -365,22 +358,17 @@ class Cells:
 
     def changes(self) -> list[tuple[str, Any, Any]]:
         """Name, version and value of the cells that changed since this was asked last."""
-        versions, values, signals = self.versions or {}, self.values, self.signals
-        kinds = self.program.kinds
-        found: list[tuple[str, Any, Any]] = []
-        for key in self.bumped:
-            kind = kinds[key]
-            if kind <= REDUCE:
-                if key in values:
-                    found.append((key, versions[key], values[key]))
-            elif kind == OBJECT:
+        versions = self.versions or {}
+        found, others = _changes(
+            self.bumped, self.program.kinds, versions, self.values, self.signals
+        )
+        for key in others:
+            if key == TASKS:
+                found.append((key, versions[key], self._storable_sends()))
+            else:
                 value = self.objects[key].checkpoint()
                 if value is not MISSING:
                     found.append((key, versions[key], value))
-            elif kind == SENDS:
-                found.append((key, versions[key], self._storable_sends()))
-            elif key in signals:
-                found.append((key, versions[key], signals[key]))
         self.bumped.clear()
         return found
 

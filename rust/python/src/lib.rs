@@ -36,7 +36,9 @@ mod _taskloom {
     use crate::run::{_after_fork_in_runs, _is_spawn, _know_spawn, _pause, _run_here, RunCore};
 
     #[pymodule_export]
-    use crate::superstep::{_absorb_writes, _checkpoint_id, _know_node, _note_seen};
+    use crate::superstep::{
+        _absorb_writes, _bump, _changes, _checkpoint_id, _know_node, _note_seen, _store_unchanging,
+    };
 
     #[pymodule_init]
     fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {

@@ -6,7 +6,7 @@
 
 use pyo3::intern;
 use pyo3::prelude::*;
-use pyo3::types::{PyDict, PyList, PySet, PyString, PyTuple};
+use pyo3::types::{PyBool, PyBytes, PyDict, PyFloat, PyInt, PyList, PySet, PyString, PyTuple};
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -15,6 +15,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 const LAST: u8 = 0;
 const REDUCE: u8 = 1;
 const SIGNAL: u8 = 2;
+const GUARDED_SIGNAL: u8 = 3;
 const SENDS: u8 = 5;
 
 /// Ticks of 100 ns from 1582-10-15, the epoch of UUIDs, to 1970-01-01.
@@ -166,6 +167,85 @@ pub fn _note_seen(
         seen.set_item(name, noted)?;
     }
     Ok(())
+}
+
+/// Gives the cells that were updated or otherwise changed a new version, and adds them to `bumped`.
+#[pyfunction]
+pub fn _bump(
+    version: &Bound<'_, PyAny>,
+    updated: &Bound<'_, PyList>,
+    changed: &Bound<'_, PyList>,
+    versions: &Bound<'_, PyDict>,
+    bumped: &Bound<'_, PySet>,
+) -> PyResult<()> {
+    for key in updated.iter().chain(changed.iter()) {
+        versions.set_item(&key, version)?;
+        bumped.add(key)?;
+    }
+    Ok(())
+}
+
+/// The name, version and value of the plain cells and signals among `bumped` that hold a value, and
+/// the names of the other cells.
+#[pyfunction]
+pub fn _changes<'py>(
+    bumped: &Bound<'py, PySet>,
+    kinds: &Bound<'py, PyDict>,
+    versions: &Bound<'py, PyDict>,
+    values: &Bound<'py, PyDict>,
+    signals: &Bound<'py, PyDict>,
+) -> PyResult<(Bound<'py, PyList>, Bound<'py, PyList>)> {
+    let py = bumped.py();
+    let (found, others) = (PyList::empty(py), PyList::empty(py));
+    for key in bumped.iter() {
+        let kind = match kinds.get_item(&key)? {
+            Some(kind) => kind.extract::<u8>()?,
+            None => SENDS,
+        };
+        let held = match kind {
+            LAST | REDUCE => values.get_item(&key)?,
+            SIGNAL | GUARDED_SIGNAL => signals.get_item(&key)?,
+            _ => {
+                others.append(key)?;
+                continue;
+            }
+        };
+        if let (Some(value), Some(version)) = (held, versions.get_item(&key)?) {
+            found.append((key, version, value))?;
+        }
+    }
+    Ok((found, others))
+}
+
+/// Stores those of the changes that cannot change any more under their name and version, and returns
+/// the others.
+#[pyfunction]
+pub fn _store_unchanging<'py>(
+    changes: &Bound<'py, PyList>,
+    into: &Bound<'py, PyDict>,
+) -> PyResult<Option<Bound<'py, PyList>>> {
+    let mut others = None;
+    for change in changes {
+        let parts = change.cast::<PyTuple>()?;
+        let value = parts.get_borrowed_item(2)?;
+        if is_unchanging(&value) {
+            into.set_item(parts.get_slice(0, 2), value)?;
+        } else {
+            others
+                .get_or_insert_with(|| PyList::empty(changes.py()))
+                .append(change)?;
+        }
+    }
+    Ok(others)
+}
+
+fn is_unchanging(value: &Bound<'_, PyAny>) -> bool {
+    value.is_none()
+        || value.is_exact_instance_of::<PyInt>()
+        || value.is_exact_instance_of::<PyString>()
+        || value.is_exact_instance_of::<PyBool>()
+        || value.is_exact_instance_of::<PyFloat>()
+        || value.is_exact_instance_of::<PyBytes>()
 }
 
 /// A new checkpoint id, greater than every one that this process made before.

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from operator import itemgetter
 from typing import Any, TypeAlias
 
-from taskloom._taskloom import _Outline
+from taskloom._taskloom import _Outline, _store_unchanging
 from taskloom.pregel.checkpoint.base import LATEST_VERSION, WRITES_IDX_MAP, Checkpoint
 from taskloom.pregel.checkpoint.frame import Frame, difference, new_frame
 from taskloom.pregel.checkpoint.patch import Chain, Patch, array_head
@@ -109,8 +109,9 @@ class Line:
         self.records: dict[str, Record] = {}
         self.values: dict[tuple[str, Any], Stored] = {}
         self.writes: dict[str, dict[str, list[Write]]] = {}  # by checkpoint and task
-        # By checkpoint: the writes of the only task of its superstep, not yet made into rows:
-        # (task, path, cell, value, cell, value, ...)
+        # By checkpoint: the writes of the only task of its superstep, not yet made into rows; flat,
+        # so that the garbage collector has one object to look at:
+        # (path, what its id is made of besides the checkpoint..., cell, value, cell, value, ...)
         self.alone: dict[str, tuple[Any, ...]] = {}
         self.chains: dict[str, Chain] = {}
         self.added = NOTHING_ADDED  # to a list, by the last `store`
@@ -210,17 +211,11 @@ class Line:
         patch = chain.advance(version, tag, raw)
         return stored if patch is None else (tag, base, *patch)
 
-    def store_changes(
-        self, serde: SerializerProtocol, changed: Sequence[tuple[str, Any, Any]]
-    ) -> Made:
+    def store_changes(self, serde: SerializerProtocol, changed: list[tuple[str, Any, Any]]) -> Made:
         """Store new values of cells; returns those that are not plain, with their stored form."""
         made: Made = {}
-        values = self.values
-        for cell, version, value in changed:
-            if value.__class__ in UNCHANGING:
-                values[cell, version] = value
-            else:
-                made[cell] = (value, self.store(serde, cell, version, value), *self.added)
+        for cell, version, value in _store_unchanging(changed, self.values) or ():
+            made[cell] = (value, self.store(serde, cell, version, value), *self.added)
         return made
 
     def add_alone(
@@ -240,7 +235,10 @@ class Line:
                 just what was added to it, shares it.
         """
         task, path, writes = alone
-        row: list[Any] = [task, path]
+        if not isinstance(task, str) and task[0] != id:
+            task = _task_id(task[0], (path, *task[1:]))
+        row: list[Any] = [path]
+        row += (task, None, None, None) if isinstance(task, str) else task[1:]
         for cell, value in writes:
             if value.__class__ in UNCHANGING:
                 stored = value
@@ -251,8 +249,8 @@ class Line:
             row.append(cell)
             row.append(stored)
         if id in self.writes or id in self.alone:
-            name = task if isinstance(task, str) else _task_id(task)
-            self.add_writes(id, name, _rows(name, path, row[2:]))
+            name = _task_id(id, row)
+            self.add_writes(id, name, _rows(name, path, row[_NAMED:]))
         else:
             self.alone[id] = tuple(row)
 
@@ -273,9 +271,8 @@ class Line:
         """The writes upon a checkpoint, by task; with `make`, to be added to."""
         alone = self.alone.get(id)
         if alone is not None:
-            task, path, *flat = alone
-            name = task if isinstance(task, str) else _task_id(task)
-            found = {name: _rows(name, path, flat)}
+            name = _task_id(id, alone)
+            found = {name: _rows(name, alone[0], alone[_NAMED:])}
             if make:
                 self.writes[id] = found
                 del self.alone[id]
@@ -339,12 +336,15 @@ class Line:
         self.since_sweep = 0
 
 
-def _task_id(parts: tuple[str, str, int, str, str]) -> str:
-    checkpoint, scope, step, name, triggers = parts
-    return task_id(checkpoint, scope, str(step), name, triggers)
+_NAMED = 5  # what stands in a row before its cells and values
 
 
-def _rows(task: str, path: str, flat: list[Any]) -> list[Write]:
+def _task_id(checkpoint: str, row: Sequence[Any]) -> str:
+    _, scope, step, name, triggers = row[:_NAMED]
+    return scope if step is None else task_id(checkpoint, scope, str(step), name, triggers)
+
+
+def _rows(task: str, path: str, flat: Sequence[Any]) -> list[Write]:
     pairs = zip(flat[::2], flat[1::2], strict=True)
     return [
         (path, task, WRITES_IDX_MAP.get(cell, index), cell, stored)
