@@ -25,6 +25,7 @@ PYTHON_LAYERS = (
     "_bridge",
     "_mapping",
     "_owed",
+    "_generators",
     "_workers",
     "_waits",
     "current",

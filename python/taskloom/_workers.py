@@ -19,6 +19,7 @@ from contextvars import Context
 from typing import Any, Protocol
 
 from taskloom import _taskloom
+from taskloom._generators import let_generators_close
 from taskloom._owed import LOOK_EVERY, attend
 
 __all__ = ["Workers", "is_exiting", "live", "register"]
@@ -110,6 +111,7 @@ class Workers:
         if not entry.begin():
             return
         _here.workers = self
+        let_generators_close(self._home)
         if self.prepare is not None:
             self.prepare(index)
         try:
@@ -117,6 +119,14 @@ class Workers:
         finally:
             if self.leave is not None:
                 self.leave()
+
+    def _home(self) -> _taskloom.Home | None:
+        """Where coroutines live on these threads; None if they take no more."""
+        executor = self.executor() if self.executor is not None else None
+        # A coroutine that goes on keeps a closed pool going.
+        if executor is None or (executor.is_closed and not _taskloom.in_coroutine()):
+            return None
+        return _taskloom.pool_home(executor)
 
     def _work(self, entry: Entry) -> None:
         if self.initializer is not None:

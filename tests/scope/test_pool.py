@@ -6,10 +6,12 @@ from __future__ import annotations
 
 import threading
 import time
+from typing import Any
 
 import pytest
 import taskloom
 from taskloom import Channel, Executor, Scope, current_time, sleep, yield_now
+from taskloom.scope.coroutines import run_seeded
 
 
 def test_a_coroutine_stays_on_the_worker_of_its_first_step() -> None:
@@ -193,3 +195,61 @@ def test_a_failed_function_with_options_cancels_the_scope() -> None:
 def test_an_unknown_option_is_refused_where_it_is_given() -> None:
     with Scope() as scope, pytest.raises(taskloom.errors.OptionError, match="timeout"):
         scope.options(timeuot=3)
+
+
+def test_maybe_yield_gives_way_only_when_the_slice_is_over() -> None:
+    async def main(slice: float) -> list[str]:
+        log = []
+
+        async def other() -> None:
+            log.append("other")
+
+        async with Scope() as scope:
+            scope.spawn(other)
+            await taskloom.maybe_yield(slice=slice)
+            log.append("went on")
+        return log
+
+    assert run_seeded(main, 60) == ["went on", "other"]
+    assert run_seeded(main, 0) == ["other", "went on"]
+
+
+def test_a_coroutine_can_be_stolen_before_its_first_step() -> None:
+    barrier = threading.Barrier(2)
+
+    async def meet() -> int:
+        barrier.wait(timeout=20)
+        return threading.get_ident()
+
+    async def main() -> set[int]:
+        async with Scope() as scope:
+            futures = [scope.spawn(meet) for _ in range(2)]
+        return {future.result() for future in futures}
+
+    with Executor(2) as executor:
+        assert len(executor.run_coroutine(main)) == 2
+
+
+def test_a_coroutines_task_knows_itself() -> None:
+    async def child() -> object:
+        return taskloom.current_task()
+
+    async def main() -> bool:
+        async with Scope() as scope:
+            future = scope.spawn(child)
+        current: Any = future.result()
+        return current.future is future
+
+    assert taskloom.run_coroutine(main)
+
+
+def test_a_scope_gives_limits_to_a_part_of_its_body() -> None:
+    async def main() -> list[bool]:
+        async with Scope() as scope:
+            with scope.move_on_after(0.001) as limit:
+                await taskloom.sleep_forever()
+            with pytest.raises(TimeoutError), scope.fail_after(0.001):
+                await taskloom.sleep_forever()
+            return [limit.cancelled_caught, scope.cancelled]
+
+    assert taskloom.run_coroutine(main) == [True, False]

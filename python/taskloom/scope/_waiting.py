@@ -45,8 +45,17 @@ class Queue:
         self._setters[wait] = wait.setter
         return wait
 
-    def leave(self, wait: _taskloom.Wait) -> None:
-        self._setters.pop(wait, None)
+    def append(self, wait: _taskloom.Wait, setter: _taskloom.Setter) -> None:
+        self._setters[wait] = setter
+
+    def pop(self) -> tuple[_taskloom.Wait, _taskloom.Setter]:
+        """Takes the first out."""
+        wait = next(iter(self._setters))
+        return wait, self._setters.pop(wait)
+
+    def leave(self, wait: _taskloom.Wait) -> bool:
+        """Takes a wait out; whether it was there."""
+        return self._setters.pop(wait, None) is not None
 
     def serve(self) -> bool:
         """Serves the first who still waits; false if there is none."""
@@ -94,6 +103,17 @@ class Fair:
             served = wait.setter.is_set
         if served:
             self.give()
+
+    def line_up(self, wait: _taskloom.Wait, setter: _taskloom.Setter) -> None:
+        """Puts somebody who waits already in line; only who holds what there is may do so."""
+        with self._guard:
+            self._queue.append(wait, setter)
+
+    def step_out(self, wait: _taskloom.Wait) -> bool:
+        """Takes who was put in line out of it; true if it was served before, and holds."""
+        with self._guard:
+            self._queue.leave(wait)
+            return wait.setter.is_set
 
     async def take(self, of: object) -> None:
         """Waits for one; `of` is what a watchdog says that it is waited for."""

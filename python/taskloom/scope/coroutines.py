@@ -9,6 +9,7 @@ from collections.abc import Callable, Coroutine
 from typing import Any, ParamSpec, TypeVar, final, overload
 
 from taskloom import _taskloom
+from taskloom._generators import generators_closed_on
 from taskloom.scope._hosts import refuse_to_block
 from taskloom.scope.cancellation import CancelScope
 
@@ -162,6 +163,7 @@ def run_seeded(
     loop = _taskloom.LocalLoop(seed=seed, virtual_time=True)
     outcome = _Outcome()
     _start(loop.home, fn, args, {}, outcome)
-    loop.run()
+    with generators_closed_on(loop.home):
+        loop.run()
     result: R = outcome.get()
     return result

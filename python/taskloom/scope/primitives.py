@@ -187,6 +187,9 @@ class Lock:
 class Condition:
     """A lock and a place to wait for what it guards to change.
 
+    Who is notified gets in line for the lock at once, so those notified go on in the order in which
+    they came, and before who comes for the lock later.
+
     >>> import taskloom
     >>> condition = taskloom.Condition()
     >>> ready = []
@@ -214,11 +217,17 @@ class Condition:
         _taskloom.checkpoint_if_cancelled()
         return self._queue.join()
 
+    def _holds(self, wait: _taskloom.Wait) -> bool:
+        """A wait that was given up: whether it was notified and handed the lock all the same."""
+        holds = self._lock._fair.step_out(wait)
+        if holds:
+            self._lock._holder = owner()
+        return holds
+
     def _gave_up(self, wait: _taskloom.Wait) -> None:
         """Called with the lock held: a notification that came too late goes to the next."""
-        self._queue.leave(wait)
-        if wait.setter.is_set:
-            self._queue.serve()
+        if not self._queue.leave(wait):
+            self.notify()
 
     async def wait(self) -> None:
         """Releases the lock, waits to be notified, takes the lock again (also when cancelled)."""
@@ -227,14 +236,14 @@ class Condition:
         wait = self._join()
         self._lock.release()
         try:
-            await awaited(wait, self)
+            await awaited(wait, self)  # for the lock, too: who notifies puts it in line for that
         except BaseException:
-            with CancelScope(shield=True):
-                await self._lock.acquire()
+            if not self._holds(wait):
+                with CancelScope(shield=True):
+                    await self._lock.acquire()
             self._gave_up(wait)
             raise
-        with CancelScope(shield=True):
-            await self._lock.acquire()
+        self._lock._holder = owner()
 
     def wait_blocking(self, timeout: float | None = None) -> None:
         """As `wait`, blocking this thread; TimeoutError after `timeout` seconds."""
@@ -245,12 +254,12 @@ class Condition:
         try:
             blocked(wait, self, timeout)
         except BaseException:
-            with CancelScope(shield=True):
-                self._lock.acquire_blocking()
+            if not self._holds(wait):
+                with CancelScope(shield=True):
+                    self._lock.acquire_blocking()
             self._gave_up(wait)
             raise
-        with CancelScope(shield=True):
-            self._lock.acquire_blocking()
+        self._lock._holder = owner()
 
     async def wait_for(self, predicate: Callable[[], T]) -> T:
         """Waits until `predicate()` is true, and returns what it gave."""
@@ -268,9 +277,8 @@ class Condition:
         """Lets the first `n` who wait go on; only with the lock held."""
         if self._lock._holder != owner():
             raise RuntimeError("notify only while holding the condition's lock")
-        for _ in range(n):
-            if not self._queue.serve():
-                return
+        for _ in range(min(n, len(self._queue))):
+            self._lock._fair.line_up(*self._queue.pop())
 
     def notify_all(self) -> None:
         """Lets all who wait go on; only with the lock held."""

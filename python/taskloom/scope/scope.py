@@ -33,7 +33,7 @@ from taskloom.scope._children import (
 )
 from taskloom.scope._hosts import running_trio
 from taskloom.scope._start import start_child
-from taskloom.scope.cancellation import CancelScope
+from taskloom.scope.cancellation import CancelScope, fail_after, move_on_after
 from taskloom.scope.options import ScopeOptions
 from taskloom.scope.pipeline import Stage, start_pipeline
 
@@ -335,6 +335,10 @@ class Scope(_taskloom.Nursery):
         True
         """
         self._cancel_scope.cancel(reason)
+
+    # For a part of the body: `with scope.move_on_after(2): ...`
+    move_on_after = staticmethod(move_on_after)
+    fail_after = staticmethod(fail_after)
 
     def join(self) -> Awaitable[None]:
         """Waits until no child is left, without leaving: await it; in plain code it blocks.

@@ -19,6 +19,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, final
 
 from taskloom import _taskloom
+from taskloom._generators import generators_closed_on
 from taskloom.errors import Cancelled, TaskloomError
 from taskloom.retry import Hands, hands
 from taskloom.testing._queue import NEVER, Call, CallQueue, nanoseconds
@@ -71,7 +72,8 @@ class _Step(Call):
 
     def run(self) -> None:
         """Takes the step."""
-        self._loop.step(self._index)
+        with generators_closed_on(self._loop.home, lasting=True):
+            self._loop.step(self._index)
 
 
 class _Strand:

@@ -1,0 +1,106 @@
+"""Who waits first is served first: of every primitive, and between coroutines and threads."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import taskloom
+from taskloom import CapacityLimiter, Condition, Executor, Lock, Scope, Semaphore, sleep
+
+Run = Callable[..., Any]
+MAKERS = [Lock, lambda: Semaphore(1), lambda: CapacityLimiter(1), Condition]
+NAMES = ["Lock", "Semaphore", "CapacityLimiter", "Condition"]
+
+
+@pytest.mark.parametrize("make", MAKERS, ids=NAMES)
+def test_those_who_wait_are_served_in_the_order_of_their_coming(
+    run: Run, make: Callable[[], Any]
+) -> None:
+    async def main() -> list[int]:
+        one, order = make(), list[int]()
+
+        async def use(n: int) -> None:
+            await sleep(n)
+            async with one:
+                order.append(n)
+                await sleep(0)
+
+        async with Scope() as scope, one:
+            for n in (3, 1, 4, 2):
+                scope.spawn(use, n)
+            await sleep(10)
+        return order
+
+    assert run(main) == [1, 2, 3, 4]
+
+
+@pytest.mark.parametrize("make", MAKERS, ids=NAMES)
+def test_nobody_overtakes_who_was_handed_what_was_released(
+    run: Run, make: Callable[[], Any]
+) -> None:
+    async def main() -> list[str]:
+        one, order = make(), list[str]()
+
+        async def use() -> None:
+            async with one:
+                order.append("waited")
+
+        async with Scope() as scope:
+            await one.acquire()
+            scope.spawn(use)
+            await sleep(1)
+            one.release()
+            with pytest.raises(taskloom.errors.WouldBlock):
+                one.acquire_nowait()
+            async with one:
+                order.append("came later")
+        return order
+
+    assert run(main) == ["waited", "came later"]
+
+
+def test_those_notified_go_on_in_the_order_of_their_coming(run: Run) -> None:
+    async def main() -> list[int]:
+        condition, order = Condition(), list[int]()
+
+        async def wait(n: int) -> None:
+            await sleep(n)
+            async with condition:
+                await condition.wait()
+                order.append(n)
+
+        async with Scope() as scope:
+            for n in (2, 3, 1):
+                scope.spawn(wait, n)
+            await sleep(5)
+            async with condition:
+                condition.notify_all()
+        return order
+
+    assert run(main) == [1, 2, 3]
+
+
+@pytest.mark.parametrize("make", MAKERS, ids=NAMES)
+def test_threads_and_coroutines_stand_in_one_line(make: Callable[[], Any]) -> None:
+    one, order = make(), list[str]()
+
+    def in_a_thread(name: str) -> None:
+        with one:
+            order.append(name)
+
+    async def in_a_coroutine(name: str) -> None:
+        async with one:
+            order.append(name)
+
+    def wait_for(count: int) -> None:
+        line = one._lock if isinstance(one, Condition) else one
+        while line.stats().waiting < count:
+            taskloom.checkpoint()
+
+    with Executor(3) as executor, Scope(executor) as scope, one:
+        for place, spawned in enumerate((in_a_thread, in_a_coroutine, in_a_thread), 1):
+            scope.spawn(spawned, str(place))  # type: ignore[arg-type]
+            wait_for(place)
+    assert order == ["1", "2", "3"]
