@@ -18,7 +18,11 @@ def counting(to: int) -> Any:
     builder = StateGraph(State)
     builder.add_node("count", lambda state: {"n": state["n"] + 1})
     builder.add_edge(START, "count")
-    builder.add_conditional_edges("count", lambda state: END if state["n"] >= to else "count")
+
+    def choose(state: State) -> str:
+        return END if state["n"] >= to else "count"
+
+    builder.add_conditional_edges("count", choose, ["count", END])
     return builder.compile(name="counting")
 
 
@@ -89,3 +93,22 @@ def test_a_log_ends_with_the_output(runnables: Any) -> None:
     for patch in patches[1:]:
         total += patch
     assert total.state["final_output"] == {"count": {"n": 1}}
+
+
+def test_it_is_drawn_as_langchain_draws(runnables: Any) -> None:
+    drawn = counting(1).as_runnable().get_graph()
+    assert [(edge.source, edge.target, edge.conditional) for edge in drawn.edges] == [
+        ("__start__", "count", False),
+        ("count", "count", True),
+        ("count", "__end__", True),
+    ]
+    assert "__start__ --> count;" in drawn.draw_mermaid(with_styles=False)
+
+
+def test_langchains_drawing_shows_where_a_run_stops(runnables: Any) -> None:
+    builder = StateGraph(State)
+    builder.add_node("ask", lambda state: state)
+    builder.add_edge(START, "ask")
+    graph = builder.compile(interrupt_before=["ask"], interrupt_after=["ask"])
+    drawn = graph.as_runnable().get_graph()
+    assert drawn.nodes["ask"].metadata == {"__interrupt": "before,after"}
