@@ -16,6 +16,7 @@ from taskloom._asynchrony import running_loop
 from taskloom._modes import choice_of
 from taskloom._taskloom import Plan
 from taskloom.access import Context, given
+from taskloom.current import around
 from taskloom.errors import OptionError
 from taskloom.graph import Graph
 from taskloom.plan import Facts
@@ -241,6 +242,7 @@ def run_plan(
     )
     if timeout is not None:
         _Limit(run, timeout)
+    run._around = around()
     begin = run._run_serial if mode == "serial" else run._run_shared
     live: Live = executor._live  # type: ignore[attr-defined]
     seen = ref(run)
@@ -281,6 +283,7 @@ def start_plan(
     if timeout is not None:
         _Limit(run, timeout)
     live: Live = executor._live  # type: ignore[attr-defined]
+    run._around = around()
     # Weakly: who drops the run is told of the errors that nobody asked for.
     seen = ref(run)
     live[seen] = None

@@ -66,12 +66,15 @@ class Observed:
         from taskloom.observe.progress import progress_of_executor
 
         mine = (None, self) if self._is_default else (self,)
+        # Those without an executor of their own are listed where they are a part of something.
         scopes = [
-            (f"{scope._name or '(unnamed)'}, {scope._live} children", None, None)
-            for scope in tuple(current.open_scopes)
-            if scope._executor in mine
+            s for s in tuple(current.open_scopes) if s._executor is None or s._executor in mine
         ]
-        tasks = [task for task in tuple(current.reporting) if self._owns(task)]  # type: ignore[attr-defined]
+        tasks = [
+            (task, around)
+            for task, around in tuple(current.reporting.items())
+            if self._owns(task)  # type: ignore[attr-defined]
+        ]
         return progress_of_executor(self, scopes, tasks)
 
     def tracing(self, *, capacity: int = 65_536) -> Recording:

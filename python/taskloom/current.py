@@ -9,11 +9,42 @@ from typing import Any, final
 from taskloom import _taskloom
 from taskloom._taskloom import Future, Token
 
-#: Tasks that go on and have said how far they are, and scopes that are open.
-reporting: set[Future[Any]] = set()
+#: Tasks that go on and have said how far they are, with what they are a part of, and scopes that
+#: are open.
+reporting: dict[Future[Any], tuple[object, ...]] = {}
 open_scopes: set[Any] = set()
 
-__all__ = ["CurrentTask", "current_task"]
+#: The scope whose body or children run here, innermost.
+scope_here: ContextVar[Any] = ContextVar("taskloom_scope", default=None)
+
+__all__ = ["CurrentTask", "around", "current_task"]
+
+
+def around() -> tuple[object, ...]:
+    """What the caller is a part of, by their numbers, the nearest first: runs, tasks and scopes.
+
+    >>> from taskloom.current import around
+    >>> around()
+    ()
+    """
+    run, task = place = place_here()
+    scope = scope_here.get()
+    if run is task is scope:  # None of them, as a rule: each run asks.
+        return ()
+    if scope is None:
+        found: tuple[object, ...] = (run, task)
+    elif scope._opened_in == place:
+        found = (id(scope), run, task)
+    else:
+        found = (run, task, id(scope))
+    return tuple(item for item in found if item is not None)
+
+
+def place_here() -> tuple[int | None, int | None]:
+    """The numbers of the run and of the task that go on here."""
+    task = _taskloom.current_handle() or _taskloom._current_future()
+    return _taskloom._run_id_here(), None if task is None else id(task)
+
 
 #: The future of the task that runs on an event loop here.
 _on_loop: ContextVar[Future[object] | None] = ContextVar("taskloom_task", default=None)
@@ -99,8 +130,9 @@ class CurrentTask:
         """Says how far it is; `Future.progress` shows it. The unit is the task's own."""
         _taskloom._set_progress(self.future, done, total)
         if self.future not in reporting:
-            reporting.add(self.future)
-            self.future.add_done_callback(reporting.discard)
+            scope = scope_here.get()
+            reporting[self.future] = () if scope is None else (id(scope),)
+            self.future.add_done_callback(lambda future: reporting.pop(future, None))
 
     def __repr__(self) -> str:
         return f"<taskloom task {self.name!r}, attempt {self.attempt}>"

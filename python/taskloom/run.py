@@ -85,6 +85,8 @@ class Run(_taskloom.RunCore):
     """
 
     _limit: _Limit | None = None
+    #: What it is a part of, by their numbers.
+    _around: tuple[object, ...] = ()
 
     @property
     def status(self) -> Status:

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import taskloom
 from taskloom.observe._live import LiveLine
-from taskloom.observe.progress import RunProgress, bar
+from taskloom.observe.progress import ExecutorProgress, ProgressItem, RunProgress, bar
 
 
 @pytest.fixture
@@ -132,4 +132,84 @@ def test_a_bar_stays_within_its_width() -> None:
         "[    ]   0%",
         "[##  ]  50%",
         "[####] 100%",
+    ]
+
+
+def test_what_is_a_part_of_something_stands_below_it(executor: taskloom.Executor) -> None:
+    seen: list[str] = []
+
+    def look() -> None:
+        seen.append(str(executor.progress()))
+
+    def load() -> None:
+        task = taskloom.current_task()
+        assert task is not None
+        task.progress(1, 2)
+        inner = taskloom.Graph()
+        inner.add(look)
+        executor.run(inner, mode="serial")
+
+    with taskloom.Scope(executor=executor, name="all") as scope:
+        scope.options(name="load").spawn(load).result()
+    lines = seen[0].splitlines()[1:]
+    assert lines[0].startswith("  scope all, ")
+    assert lines[1:] == [
+        "  └─ task load [##########          ]  50%",
+        "     └─ run of 1 nodes [                    ]   0%",
+    ]
+
+
+def test_a_run_in_a_node_stands_below_its_run(executor: taskloom.Executor) -> None:
+    seen: list[Any] = []
+    inner = taskloom.Graph()
+    inner.add(lambda: seen.append(executor.progress()))
+    outer = taskloom.Graph()
+    outer.add(lambda: executor.run(inner, mode="serial"))
+    outer.add(int)
+    executor.run(outer, mode="serial")
+    assert [(item.name, item.depth) for item in seen[0].items] == [
+        ("of 2 nodes", 0),
+        ("of 1 nodes", 1),
+    ]
+
+
+def test_nested_scopes_are_a_tree(executor: taskloom.Executor) -> None:
+    with (
+        taskloom.Scope(executor=executor, name="outer"),
+        taskloom.Scope(executor=executor, name="inner"),
+    ):
+        text = str(executor.progress())
+    assert text.splitlines()[1:] == [
+        "  scope outer, 0 children",
+        "  └─ scope inner, 0 children",
+    ]
+
+
+def test_branches_are_drawn_to_those_that_follow() -> None:
+    def item(name: str, depth: int) -> ProgressItem:
+        return ProgressItem("scope", name, None, None, depth)
+
+    items = (item("a", 0), item("b", 1), item("c", 2), item("d", 1), item("e", 0))
+    progress = ExecutorProgress(0, 0, 0, 0, 0, 0, items)
+    assert str(progress).splitlines()[1:] == [
+        "  scope a",
+        "  ├─ scope b",
+        "  │  └─ scope c",
+        "  └─ scope d",
+        "  scope e",
+    ]
+
+
+def test_a_scope_of_a_child_stands_below_its_scope(executor: taskloom.Executor) -> None:
+    seen: list[str] = []
+
+    async def child() -> None:
+        async with taskloom.Scope(name="inner"):
+            seen.append(str(executor.progress()))
+
+    with taskloom.Scope(executor=executor, name="outer") as scope:
+        scope.spawn(child)
+    assert [line.split(",")[0] for line in seen[0].splitlines()[1:]] == [
+        "  scope outer",
+        "  └─ scope inner",
     ]

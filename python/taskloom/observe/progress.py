@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple, final
 from taskloom.errors import OptionError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Mapping, Sequence, Set
 
 __all__ = ["ExecutorProgress", "ProgressItem", "RunProgress", "bar"]
 
@@ -67,6 +67,8 @@ class RunProgress(NamedTuple):
 class ProgressItem(NamedTuple):
     """A run, scope or task that goes on: `done` of `total`, None where nobody said.
 
+    `depth` says how many others it is a part of: a run in a task in a scope has 2.
+
     >>> print(ProgressItem("task", "load", 5, 10))
     task load [##########          ]  50%
     """
@@ -75,6 +77,7 @@ class ProgressItem(NamedTuple):
     name: str
     done: float | None
     total: float | None
+    depth: int = 0
 
     def __str__(self) -> str:
         if self.done is None:
@@ -89,6 +92,8 @@ class ProgressItem(NamedTuple):
 @final
 class ExecutorProgress(NamedTuple):
     """What an executor is at: counts of tasks, and the runs, scopes and tasks that say how far.
+
+    Each of `items` stands below what it is a part of, if that is known and belongs to the executor.
 
     >>> print(ExecutorProgress(2, 0, 1, done=7, failed=0, cancelled=0, items=()))
     10 tasks: 2 queued, 1 running, 7 done
@@ -108,7 +113,23 @@ class ExecutorProgress(NamedTuple):
         said = ", ".join(f"{count} {what}" for what, count in counts.items() if count)
         total = sum(counts.values())
         lines = [f"{total} task{'s' * (total != 1)}" + (f": {said}" if said else "")]
-        return "\n".join([*lines, *(f"  {item}" for item in self.items)])
+        return "\n".join(lines + _branches(self.items))
+
+
+def _branches(items: Sequence[ProgressItem]) -> list[str]:
+    """The items as a tree."""
+    lines: list[str] = []
+    # From the last to the first: whether another one follows below the same item, by depth.
+    follows: list[bool] = []
+    for item in reversed(items):
+        depth = item.depth
+        follows += [False] * (depth + 1 - len(follows))
+        stems = "".join("│  " if more else "   " for more in follows[1:depth])
+        branch = ("├─ " if follows[depth] else "└─ ") if depth else ""
+        lines.append(f"  {stems}{branch}{item}")
+        del follows[depth + 1 :]
+        follows[depth] = True
+    return lines[::-1]
 
 
 def progress_of_run(run: Any) -> RunProgress:
@@ -120,22 +141,28 @@ def progress_of_run(run: Any) -> RunProgress:
 
 
 def progress_of_executor(
-    executor: Any, scopes: Sequence[Any], tasks: Sequence[Any]
+    executor: Any, scopes: Sequence[Any], tasks: Sequence[tuple[Any, tuple[object, ...]]]
 ) -> ExecutorProgress:
     """What an executor is at."""
     stats = executor.stats()
-    items = []
+    found: dict[object, tuple[tuple[object, ...], ProgressItem]] = {}
     for seen in tuple(executor._live):
         run = seen()
         if run is None:
             continue  # Nobody has its handle.
         progress = progress_of_run(run)
         name = f"of {progress.total} nodes"
-        items.append(ProgressItem("run", name, progress.ended, progress.total))
-    items += [ProgressItem("scope", *facts) for facts in scopes]
-    for task in tasks:
+        item = ProgressItem("run", name, progress.ended, progress.total)
+        found[run._id] = run._around, item
+    strangers = set()
+    for scope in scopes:
+        if scope._executor is None and not executor._is_default:
+            strangers.add(id(scope))
+        name = f"{scope._name or '(unnamed)'}, {scope._live} children"
+        found[id(scope)] = scope._around, ProgressItem("scope", name, None, None)
+    for task, around in tasks:
         done, total = task.progress or (None, None)
-        items.append(ProgressItem("task", task.name or "?", done, total))
+        found[id(task)] = around, ProgressItem("task", task.name or "?", done, total)
     return ExecutorProgress(
         queued=stats.queued,
         held=stats.held,
@@ -143,5 +170,23 @@ def progress_of_executor(
         done=stats.done,
         failed=stats.failed + stats.timed_out,
         cancelled=stats.cancelled,
-        items=tuple(items),
+        items=tuple(_nested(found, strangers)),
     )
+
+
+def _nested(
+    found: Mapping[object, tuple[tuple[object, ...], ProgressItem]], strangers: Set[object]
+) -> Iterator[ProgressItem]:
+    """The items, each followed by its parts; strangers only as parts of others."""
+    parts: dict[object, list[object]] = {}
+    for key, (around, _) in found.items():
+        nearest = next((item for item in around if item in found), None)
+        if nearest is not None or key not in strangers:
+            parts.setdefault(nearest, []).append(key)
+
+    def below(around: object, depth: int) -> Iterator[ProgressItem]:
+        for key in parts.pop(around, ()):
+            yield found[key][1]._replace(depth=depth)
+            yield from below(key, depth + 1)
+
+    yield from below(None, 0)

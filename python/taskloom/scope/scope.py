@@ -12,6 +12,7 @@ What a scope guarantees, however it is left:
 
 from __future__ import annotations
 
+import contextlib
 import math
 from collections.abc import Awaitable, Callable, Generator
 from concurrent.futures import Executor
@@ -22,7 +23,7 @@ from typing import Any, Literal, Self, TypeVar, final
 from taskloom import _taskloom
 from taskloom._asynchrony import is_coroutine_function, running_loop
 from taskloom._taskloom import Channel, Future, Receiver, Sender
-from taskloom.current import open_scopes
+from taskloom.current import around, open_scopes, place_here, scope_here
 from taskloom.errors import Cancelled, OptionError
 from taskloom.scope._child import Child, run_function, with_end, with_end_async
 from taskloom.scope._children import (
@@ -366,6 +367,9 @@ class Scope(_taskloom.Nursery):
         self._cancel_scope.__enter__()
         home = self._host.home if isinstance(self._host, TaskloomHost) else None
         self._open(self.token, home)
+        self._around = around()
+        self._opened_in = place_here()
+        self._outer = scope_here.set(self)
         open_scopes.add(self)
 
     def _body_ended(self, error: BaseException | None) -> None:
@@ -387,6 +391,8 @@ class Scope(_taskloom.Nursery):
     def _finish(self, error: BaseException | None, interrupt: BaseException | None) -> bool:
         """Leaves the cancel scope with all that happened. True if nothing is to be raised."""
         open_scopes.discard(self)
+        with contextlib.suppress(ValueError):  # left in another context than it was entered in
+            scope_here.reset(self._outer)
         errors = self._take_errors()
         outcome: BaseException | None = interrupt or error
         if errors:

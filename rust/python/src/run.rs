@@ -14,7 +14,7 @@ mod taking;
 mod watch;
 mod windows;
 
-pub use flow::_pause;
+pub use flow::{_pause, _run_id_here};
 pub use fork::_after_fork_in_runs;
 pub use handle::RunCore;
 pub use spawned::{_is_spawn, _know_spawn, _run_here};

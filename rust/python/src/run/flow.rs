@@ -109,6 +109,14 @@ pub(super) unsafe fn here<'a>() -> Vec<&'a Execution> {
     })
 }
 
+/// What tells apart the run that this thread takes part in, innermost; None if it does not.
+#[pyfunction]
+pub fn _run_id_here() -> Option<usize> {
+    // SAFETY: used in this call alone.
+    let execution = unsafe { here() }.pop()?;
+    Some(execution.run.as_ptr().addr())
+}
+
 /// Pauses a node of the run that this thread takes part in; raises `Cancelled` if the run is stopped.
 #[pyfunction]
 pub fn _pause(py: Python<'_>, seconds: f64) -> PyResult<()> {

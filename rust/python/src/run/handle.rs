@@ -370,6 +370,12 @@ impl RunCore {
         }
     }
 
+    /// What tells it apart from other runs while it lives.
+    #[getter]
+    fn _id(&self) -> usize {
+        Arc::as_ptr(&self.run).addr()
+    }
+
     /// Whether the run is not over and has nothing for the thread that called it to do.
     fn _caller_sleeps(&self) -> bool {
         self.run.caller_sleeps()
