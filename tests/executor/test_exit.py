@@ -44,9 +44,11 @@ def test_exit_right_after_a_run_says_nothing(turn: int) -> None:
 def test_exit_waits_for_a_task_of_an_executor_that_was_dropped(turn: int) -> None:
     out = passes(
         """
-        import time
+        import threading
         from taskloom import Executor
-        Executor(1).submit(lambda: (time.sleep(0.05), print("ran")))
+        exit_begins = threading.Event()
+        threading._register_atexit(exit_begins.set)
+        Executor(1).submit(lambda: (exit_begins.wait(), print("ran")))
         """
     )
     assert out == "ran\n"
@@ -61,7 +63,7 @@ def test_task_that_submits_during_exit_is_refused_as_in_the_standard_library(tur
         executor = Executor(1)
         def task():
             while not executor._shutdown:
-                time.sleep(0.001)
+                time.sleep(0)
             try:
                 executor.submit(int)
             except RuntimeError as error:
@@ -77,11 +79,13 @@ def test_task_that_submits_during_exit_is_refused_as_in_the_standard_library(tur
 def test_exit_status_is_the_programmes_own(turn: int, status: int) -> None:
     outcome = run(
         """
-        import sys, time
+        import sys, threading
         from taskloom import Executor
         executor = Executor(2)
+        exit_begins = threading.Event()
+        threading._register_atexit(exit_begins.set)
         for _ in range(20):
-            executor.submit(time.sleep, 0.001)
+            executor.submit(exit_begins.wait)
         sys.exit(int(sys.argv[1]))
         """,
         str(status),
@@ -93,10 +97,12 @@ def test_exit_status_is_the_programmes_own(turn: int, status: int) -> None:
 def test_error_in_the_main_thread_still_lets_the_tasks_end(turn: int) -> None:
     outcome = run(
         """
-        import time
+        import threading
         from taskloom import Executor
         executor = Executor(1)
-        executor.submit(lambda: (time.sleep(0.02), print("ran")))
+        exit_begins = threading.Event()
+        threading._register_atexit(exit_begins.set)
+        executor.submit(lambda: (exit_begins.wait(), print("ran")))
         raise KeyError("mine")
         """
     )
