@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gc
 import re
+import sys
 import threading
 from collections.abc import Iterator
 from typing import Any
@@ -131,6 +133,20 @@ def test_batch_dispatch(executor: taskloom.Executor) -> None:
     squares = g.map(lambda n: n * n, range(50))
     total = g.add(sum, squares)
     assert executor.run(g)[total] == sum(n * n for n in range(50))
+
+
+def test_nodes_of_a_plan_are_reused_by_its_runs(executor: taskloom.Executor) -> None:
+    g = taskloom.Graph()
+    g.add(len, [g.add(int) for _ in range(500)])
+    plan = g.compile()
+    for _ in range(20):
+        executor.run(plan)
+    gc.collect()
+    blocks = sys.getallocatedblocks()
+    for _ in range(200):
+        executor.run(plan)
+    gc.collect()
+    assert sys.getallocatedblocks() - blocks < 500  # less than one for each node, of 200 runs
 
 
 def test_worker_index_and_count(executor: taskloom.Executor) -> None:
