@@ -394,3 +394,20 @@ def test_a_shield_raised_late_keeps_asyncio_code_going() -> None:
         return [*log, f"{outer.cancelled_caught} {task.cancelling()}"]
 
     assert asyncio.run(main()) == ["shielded", "lifted", "False 0"]
+
+
+def test_a_cancellation_of_asyncios_beside_a_scopes_comes_at_the_next_await() -> None:
+    async def main() -> tuple[bool, bool]:
+        task = asyncio.current_task()
+        assert task is not None
+        with CancelScope() as scope:
+            scope.cancel()
+            task.cancel()
+            await sleep(0)
+        try:
+            await asyncio.sleep(0)
+        except asyncio.CancelledError:
+            return scope.cancelled_caught, True
+        return scope.cancelled_caught, False
+
+    assert asyncio.run(main()) == (True, True)

@@ -50,8 +50,7 @@ class Queue:
 
     def pop(self) -> tuple[_taskloom.Wait, _taskloom.Setter]:
         """Takes the first out."""
-        wait = next(iter(self._setters))
-        return wait, self._setters.pop(wait)
+        return self._setters.popitem(last=False)
 
     def leave(self, wait: _taskloom.Wait) -> bool:
         """Takes a wait out; whether it was there."""
