@@ -185,15 +185,18 @@ _MODULES: frozenset[str] = frozenset({"errors"})
 if not TYPE_CHECKING:
     __all__ = [*sorted({*_HOME, *_MODULES})]  # noqa: PLE0604
 
-    def __getattr__(name: str) -> object:
-        from importlib import import_module
+    def _module(name: str) -> ModuleType:
+        # Not by importlib, which would have to be imported for it.
+        __import__(name)
+        return sys.modules[name]
 
+    def __getattr__(name: str) -> object:
         if name in _HOME:
-            value = getattr(import_module(f"taskloom.{_HOME[name]}"), name)
+            value = getattr(_module(f"taskloom.{_HOME[name]}"), name)
             globals()[name] = value
             return value
         if name in _MODULES:
-            return import_module(f"taskloom.{name}")
+            return _module(f"taskloom.{name}")
         raise AttributeError(f"module 'taskloom' has no attribute {name!r}")
 
     def __dir__() -> list[str]:

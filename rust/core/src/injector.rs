@@ -64,17 +64,23 @@ impl Injector {
         self.bands.store(ready.bands(), Relaxed);
     }
 
-    /// Queues a job unless `bound` jobs are queued; returns the length with it.
+    /// Calls `f` with the length, which does not change meanwhile.
+    pub fn at_length<R>(&self, f: impl FnOnce(usize) -> R) -> R {
+        f(self.ready.lock().len())
+    }
+
+    /// Queues a job unless `bound()` jobs are queued; returns the length with it. The bound is asked
+    /// for while the length cannot change.
     #[inline]
     pub fn push(
         &self,
         job: Job,
         band: usize,
         deadline: Option<u64>,
-        bound: usize,
+        bound: impl FnOnce() -> usize,
     ) -> Result<usize, Full> {
         let mut ready = self.ready.lock();
-        if ready.len() >= bound {
+        if ready.len() >= bound() {
             return Err(Full);
         }
         ready.push(job, band, deadline);
@@ -83,9 +89,9 @@ impl Injector {
     }
 
     /// Queues as many of the jobs as the bound lets in, in one hand-over; returns how many.
-    pub fn push_many(&self, jobs: &[Job], band: usize, bound: usize) -> usize {
+    pub fn push_many(&self, jobs: &[Job], band: usize, bound: impl FnOnce() -> usize) -> usize {
         let mut ready = self.ready.lock();
-        let room = jobs.len().min(bound.saturating_sub(ready.len()));
+        let room = jobs.len().min(bound().saturating_sub(ready.len()));
         for &job in &jobs[..room] {
             ready.push(job, band, None);
         }
@@ -167,5 +173,33 @@ impl Injector {
         };
         self.waiting.fetch_sub(1, SeqCst);
         wait
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::pool::Worker;
+
+    unsafe fn nothing(_: *const (), _: &Worker) {}
+
+    #[test]
+    fn the_length_does_not_change_while_the_bound_is_asked_for() {
+        let injector = Injector::new(Order::default(), Some(1));
+        let locked = |found: &str| assert!(injector.ready.try_lock().is_none(), "{found}");
+        // SAFETY: the job uses no data.
+        let job = unsafe { Job::new(std::ptr::null(), nothing) };
+        let one = || {
+            locked("push");
+            1
+        };
+        assert_eq!(injector.push(job, DEFAULT_BAND, None, one), Ok(1));
+        assert_eq!(injector.push(job, DEFAULT_BAND, None, one), Err(Full));
+        assert_eq!(injector.push_many(&[job, job], DEFAULT_BAND, one), 0);
+        let length = injector.at_length(|length| {
+            locked("at_length");
+            length
+        });
+        assert_eq!(length, 1);
     }
 }

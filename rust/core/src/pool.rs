@@ -28,6 +28,9 @@ use std::time::Duration;
 pub use worker::Worker;
 use worker::steal;
 
+/// A bound that no queue reaches.
+const UNBOUNDED: fn() -> usize = || usize::MAX;
+
 pub struct Pool {
     host: Box<dyn Host>,
     /// Whether tasks are recorded.
@@ -154,7 +157,7 @@ impl Pool {
             self.announce(1);
         } else {
             // Cannot be full: the bound is the largest number there is.
-            let _ = self.injector.push(job, band, None, usize::MAX);
+            let _ = self.injector.push(job, band, None, UNBOUNDED);
             self.announce(self.injector.len());
         }
     }
@@ -163,7 +166,7 @@ impl Pool {
     pub fn requeue(&self, job: Job) {
         self.tickets.add(1);
         // Cannot be full: the bound is the largest number there is.
-        let _ = self.injector.push(job, DEFAULT_BAND, None, usize::MAX);
+        let _ = self.injector.push(job, DEFAULT_BAND, None, UNBOUNDED);
     }
 
     /// How long the shared queue may be now.
@@ -185,18 +188,20 @@ impl Pool {
     }
 
     /// Counts a task that cannot be queued yet, unless the bound refuses it; a worker of this pool
-    /// is never refused, nor is anybody if not `bounded`. Threads that get here at the same moment may pass the bound by one each.
+    /// is never refused, nor is anybody if not `bounded`.
     pub fn hold(&self, bounded: bool) -> Result<(), Full> {
-        let held = self.held.fetch_add(1, SeqCst);
-        let full = (self.settings.bound).is_some_and(|bound| self.queued() + held >= bound);
-        if bounded && full && !self.is_current() {
-            self.let_go();
-            return Err(Full);
-        }
-        Ok(())
+        let bounded = bounded && !self.is_current();
+        // Who submits asks for the room under the same lock, so that nobody passes the bound.
+        self.injector.at_length(|len| {
+            if bounded && len >= self.room() {
+                return Err(Full);
+            }
+            self.held.fetch_add(1, SeqCst);
+            Ok(())
+        })
     }
 
-    /// A task that was held is queued, or will never be.
+    /// A task that was held will not be queued.
     pub fn let_go(&self) {
         self.held.fetch_sub(1, SeqCst);
         self.injector.note_room();
@@ -220,11 +225,9 @@ impl Pool {
             self.announce(1);
             return Ok(());
         }
-        let len = match self.injector.push(job, band, deadline, self.room()) {
+        let len = match self.injector.push(job, band, deadline, || self.room()) {
             Ok(len) => len,
-            Err(Full) if self.is_current() => {
-                self.injector.push(job, band, deadline, usize::MAX)?
-            }
+            Err(Full) if self.is_current() => self.injector.push(job, band, deadline, UNBOUNDED)?,
             Err(Full) => return Err(Full),
         };
         self.announce(len);
@@ -235,7 +238,19 @@ impl Pool {
     /// and allowed on a closed pool that is retained. Attached.
     pub fn submit_accepted(self: &Arc<Self>, job: Job, band: usize, deadline: Option<u64>) {
         // Cannot be full: the bound is the largest number there is.
-        let _ = self.injector.push(job, band, deadline, usize::MAX);
+        let _ = self.injector.push(job, band, deadline, UNBOUNDED);
+        self.announce(self.injector.len());
+    }
+
+    /// As `submit_accepted`, for the job of a task that was held until now. Attached.
+    pub fn submit_held(self: &Arc<Self>, job: Job, band: usize, deadline: Option<u64>) {
+        // It is counted all the time, and once.
+        let let_go = || {
+            self.held.fetch_sub(1, SeqCst);
+            usize::MAX
+        };
+        // Cannot be full: the bound is the largest number there is.
+        let _ = self.injector.push(job, band, deadline, let_go);
         self.announce(self.injector.len());
     }
 
@@ -254,13 +269,13 @@ impl Pool {
         for job in self.inboxes[index].close() {
             self.tickets.add(1);
             // Cannot be full: the bound is the largest number there is.
-            let _ = self.injector.push(job, DEFAULT_BAND, None, usize::MAX);
+            let _ = self.injector.push(job, DEFAULT_BAND, None, UNBOUNDED);
         }
     }
 
     /// Queues as many jobs as fit and returns how many. Attached.
     pub fn submit_many(self: &Arc<Self>, jobs: &[Job], band: usize) -> usize {
-        let taken = self.injector.push_many(jobs, band, self.room());
+        let taken = self.injector.push_many(jobs, band, || self.room());
         for _ in 0..taken.min(self.settings.max_workers) {
             self.announce(self.injector.len());
         }

@@ -229,7 +229,6 @@ impl Pool {
         let Some(native) = future::native(future) else {
             return false;
         };
-        self._let_go(future);
         let mut queued = false;
         if let Some(record) = future::record_of(native)
             && !native.is_over()
@@ -243,8 +242,14 @@ impl Pool {
             unsafe { ffi::Py_INCREF(future.as_ptr()) };
             // SAFETY: a future, with the job's own reference.
             let job = unsafe { Job::new(future.as_ptr().cast(), future::execute) };
-            self.core()
-                .submit_accepted(job, usize::from(record.band), record.deadline());
+            let (band, deadline) = (usize::from(record.band), record.deadline());
+            if record.held.swap(false, SeqCst) {
+                self.core().submit_held(job, band, deadline);
+            } else {
+                self.core().submit_accepted(job, band, deadline);
+            }
+        } else {
+            self._let_go(future);
         }
         self.core().release();
         queued

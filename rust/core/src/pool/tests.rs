@@ -66,6 +66,14 @@ fn start_with(settings: Settings) -> (Arc<Pool>, Arc<Threads>) {
     (pool, threads)
 }
 
+/// A pool that finds no threads to start.
+fn start_without_threads(bound: usize) -> (Arc<Pool>, Arc<Threads>) {
+    let threads = Arc::new(Threads::default());
+    let settings = settings(1, true, Some(bound));
+    let pool = Pool::new(Box::new(Arc::clone(&threads)), settings);
+    (pool, threads)
+}
+
 fn join(pool: &Pool, threads: &Threads) {
     pool.close();
     loop {
@@ -87,6 +95,38 @@ fn job(work: impl FnOnce(&Worker) + Send + 'static) -> Job {
     let boxed: Box<Boxed> = Box::new(Box::new(work));
     // SAFETY: the box is leaked here and freed by its one execution; its contents are Send.
     unsafe { Job::new(Box::into_raw(boxed) as *const (), execute) }
+}
+
+#[test]
+fn held_tasks_and_queued_jobs_never_pass_the_bound_together() {
+    let (pool, _threads) = start_without_threads(2);
+    let barrier = std::sync::Barrier::new(4);
+    std::thread::scope(|scope| {
+        for number in 0..4 {
+            let (pool, barrier) = (&pool, &barrier);
+            scope.spawn(move || {
+                for _ in 0..500 {
+                    barrier.wait();
+                    let held = number % 2 == 0 && pool.hold(true).is_ok();
+                    if number % 2 == 1 {
+                        let _ = pool.submit_bounded(job(|_| {}), DEFAULT_BAND, None);
+                    }
+                    barrier.wait();
+                    assert_eq!(pool.queued() + pool.held(), 2);
+                    barrier.wait();
+                    if held {
+                        pool.submit_held(job(|_| {}), DEFAULT_BAND, None);
+                    }
+                    barrier.wait();
+                    assert_eq!((pool.queued(), pool.held()), (2, 0));
+                    barrier.wait();
+                    if number == 0 {
+                        drop(pool.drain());
+                    }
+                }
+            });
+        }
+    });
 }
 
 #[test]
