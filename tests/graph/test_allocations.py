@@ -113,7 +113,9 @@ def test_a_run_asks_for_memory_as_often_for_few_nodes_as_for_many(
 ) -> None:
     few, many = counted(shape, mode)
     assert few > 0
-    assert abs(many - few) < 20  # One for each node would be two thousand more.
+    # One for each node would be two thousand more. Without a GIL the queues of ready nodes grow and
+    # shrink by doubling: a few dozen.
+    assert abs(many - few) < 200
 
 
 @pytest.mark.skipif(not SEES_PYTHON, reason="objects are made by an allocator that is not seen")
