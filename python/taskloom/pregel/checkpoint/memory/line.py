@@ -195,8 +195,11 @@ class Line:
         if tag != "msgpack":
             return None
         patch = chain.extend(version, items, len(new), raw[len(array_head(len(new))) :])
-        if patch is None:
-            return None
+        if patch is None:  # patches enough: the next ones are upon the whole
+            tag, raw = serde.dumps_typed(value)
+            chain.restart(version, tag, raw)
+            chain.items = len(value) if tag == "msgpack" else 0
+            return tag, raw
         self.added = (new, (tag, raw))
         return (tag, base, *patch)
 
