@@ -5,11 +5,12 @@ from __future__ import annotations
 import threading
 from collections import OrderedDict
 from dataclasses import dataclass
-from typing import final
+from types import TracebackType
+from typing import Self, final
 
 from taskloom import _taskloom, _waits
 
-__all__ = ["Fair", "Queue", "WaitStats", "awaited", "blocked", "owner"]
+__all__ = ["Fair", "Held", "Queue", "WaitStats", "awaited", "blocked", "owner"]
 
 
 @final
@@ -141,6 +142,45 @@ class Fair:
     def waiting(self) -> int:
         with self._guard:
             return len(self._queue)
+
+
+class Held:
+    """What `with` takes and gives back on a thread, and `async with` in a coroutine."""
+
+    __slots__ = ()
+
+    async def acquire(self) -> None:
+        raise NotImplementedError
+
+    def acquire_blocking(self) -> None:
+        raise NotImplementedError
+
+    def release(self) -> None:
+        raise NotImplementedError
+
+    def __enter__(self) -> Self:
+        self.acquire_blocking()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.release()
+
+    async def __aenter__(self) -> Self:
+        await self.acquire()
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.release()
 
 
 def owner() -> object:

@@ -6,17 +6,16 @@ As the other primitives, they work between coroutines and threads alike; see `pr
 from __future__ import annotations
 
 import math
-from types import TracebackType
-from typing import Self, final
+from typing import final
 
 from taskloom.errors import WouldBlock
-from taskloom.scope._waiting import Fair, WaitStats, owner
+from taskloom.scope._waiting import Fair, Held, WaitStats, owner
 
 __all__ = ["CapacityLimiter", "Semaphore"]
 
 
 @final
-class Semaphore:
+class Semaphore(Held):
     """So many at once; anybody may release.
 
     Parameters
@@ -80,30 +79,6 @@ class Semaphore:
         held = 0 if self._max_value is None else self._max_value - self._fair._left
         return WaitStats(held, self._fair.waiting())
 
-    def __enter__(self) -> Self:
-        self.acquire_blocking()
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self.release()
-
-    async def __aenter__(self) -> Self:
-        await self.acquire()
-        return self
-
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self.release()
-
 
 def _tokens(total: float) -> int:
     """A total as a number that can be counted down from."""
@@ -117,7 +92,7 @@ def _tokens(total: float) -> int:
 
 
 @final
-class CapacityLimiter:
+class CapacityLimiter(Held):
     """So many borrowers at once, each of which can borrow one token; the total may be changed.
 
     `total_tokens` is 0 or more, or `math.inf` for no limit.
@@ -197,27 +172,3 @@ class CapacityLimiter:
     def stats(self) -> WaitStats:
         """How many tokens are lent, and how many wait for one."""
         return WaitStats(self.borrowed_tokens, self._fair.waiting())
-
-    def __enter__(self) -> Self:
-        self.acquire_blocking()
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self.release()
-
-    async def __aenter__(self) -> Self:
-        await self.acquire()
-        return self
-
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self.release()

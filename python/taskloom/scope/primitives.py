@@ -17,7 +17,7 @@ from typing import Self, TypeVar, final
 
 from taskloom import _taskloom
 from taskloom.errors import WouldBlock
-from taskloom.scope._waiting import Fair, Queue, WaitStats, awaited, blocked, owner
+from taskloom.scope._waiting import Fair, Held, Queue, WaitStats, awaited, blocked, owner
 
 __all__ = ["Condition", "Event", "Lock", "WaitStats"]
 
@@ -98,7 +98,7 @@ class Event:
 
 
 @final
-class Lock:
+class Lock(Held):
     """Mutual exclusion between coroutines and threads; it belongs to who acquired it.
 
     >>> import taskloom
@@ -157,30 +157,6 @@ class Lock:
     def stats(self) -> WaitStats:
         """Whether it is held, and how many wait."""
         return WaitStats(int(self.locked()), self._fair.waiting())
-
-    def __enter__(self) -> Self:
-        self.acquire_blocking()
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self.release()
-
-    async def __aenter__(self) -> Self:
-        await self.acquire()
-        return self
-
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self.release()
 
 
 @final
