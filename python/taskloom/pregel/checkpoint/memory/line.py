@@ -114,7 +114,7 @@ class Line:
         # (path, what its id is made of besides the checkpoint..., cell, value, cell, value, ...)
         self.alone: dict[str, tuple[Any, ...]] = {}
         self.chains: dict[str, Chain] = {}
-        self.added = NOTHING_ADDED  # to a list, by the last `store`
+        self.added: tuple[list[Any], Stored] = NOTHING_ADDED  # to a list, by the last `store`
         self.frame = Frame("", {}, {})
         self.root = ""  # the newest checkpoint of the root namespace that this one belongs to
         self.since_sweep = 0
@@ -218,7 +218,9 @@ class Line:
         """Store new values of cells; returns those that are not plain, with their stored form."""
         made: Made = {}
         for cell, version, value in _store_unchanging(changed, self.values) or ():
-            made[cell] = (value, self.store(serde, cell, version, value), *self.added)
+            stored = self.store(serde, cell, version, value)
+            added, stored_added = self.added
+            made[cell] = (value, stored, added, stored_added)
         return made
 
     def add_alone(
