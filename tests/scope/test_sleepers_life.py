@@ -41,8 +41,8 @@ def test_exit_with_deadlines_pending_is_clean() -> None:
     ended = python("""
         import taskloom
         async def main():
-            taskloom.move_on_after(0.001).__enter__()
             await taskloom.sleep(0)
+            taskloom.move_on_after(0.001).__enter__()
         taskloom.run_coroutine(main)
         taskloom.CancelScope(deadline=taskloom.current_time() + 0.01).__enter__()
     """)
