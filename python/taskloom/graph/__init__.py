@@ -2,6 +2,7 @@
 
 builder      Graph: nodes, uses of values, compile
 view         a graph seen through options
+adjusting    what nodes with options or access modes call in place of their function
 patterns     many nodes at once: map, reduce, partition, concat, depends_on
 reduction    how reduce combines many values into one
 trees        nodes with one parent each, whose value flows to them

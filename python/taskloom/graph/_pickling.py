@@ -10,7 +10,8 @@ from taskloom._taskloom import Node, Pack, Plan
 from taskloom.plan import Settings
 
 if TYPE_CHECKING:
-    from taskloom.graph.builder import Graph, Stepping
+    from taskloom.graph._adjusting import Stepping
+    from taskloom.graph.builder import Graph
 
 __all__ = ["dismantled", "node_at", "plan_again", "plan_dismantled", "rebuilt"]
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterable, Mapping
 from contextvars import Token
-from copy import deepcopy
 from types import TracebackType
 from typing import Any, Literal, Self, TypeVar, final, get_args
 
@@ -18,11 +17,9 @@ from taskloom.access import (
     Accesses,
     Lookup,
     annotated_accesses,
-    copying,
-    forwarding,
-    taking,
 )
 from taskloom.errors import GraphError, OptionError
+from taskloom.graph._adjusting import Adjusted, Stepping, adjusted_nodes
 from taskloom.graph._arity import arity
 from taskloom.graph._calibration import Measured, durations_of
 from taskloom.graph._edge_types import CheckTypes, edge_types
@@ -31,20 +28,15 @@ from taskloom.graph._kin import Kin
 from taskloom.graph._pickling import dismantled
 from taskloom.graph._place import (
     DEFERRED,
-    JOIN,
     calls_once,
-    forwarding_async,
     kind_of,
-    runs_as_coroutine,
-    submitting,
 )
 from taskloom.graph._shapes import Adder, node_of, nodes_in
 from taskloom.graph.composition import Box, Composition
 from taskloom.graph.patterns import Patterns
 from taskloom.graph.trees import Tree, Trees, check_trees
 from taskloom.graph.view import GraphView
-from taskloom.plan import Facts, Settings, Usage, check_uses, infer
-from taskloom.retry import retrying
+from taskloom.plan import Facts, Settings, Usage, infer
 from taskloom.task import ON_ERROR, Options, Task
 
 __all__ = ["Graph"]
@@ -53,9 +45,6 @@ R = TypeVar("R")
 
 Slots = Literal["compact", "one_to_one"]
 Order = Literal["auto", "depth_first", "critical_path", "registration"]
-#: What submits a node, of the node, what it calls, its options, and whether it is deferred anyway.
-Stepping = Callable[[Node[Any], Callable[..., Any], Options, bool], Callable[..., Any]]
-
 #: What a graph as a whole can set for its nodes.
 GRAPH_OPTIONS = ("on_error", "retry")
 
@@ -316,9 +305,7 @@ class Graph(Kin, Patterns, Trees, Composition, Flows):
 
     def _adjusted(
         self, facts: Facts, check_aliasing: bool, stepping: Stepping | None
-    ) -> dict[int, tuple[Callable[..., Any], int, int, int, int | None]]:
-        """What nodes with options or access modes call in place of their function, their policy,
-        their kind, their priority, and the place of the argument that they stand for."""
+    ) -> dict[int, Adjusted]:
         watched: Mapping[int, Any] = {}
         if check_aliasing:
             from taskloom.graph._aliasing import watches
@@ -326,48 +313,9 @@ class Graph(Kin, Patterns, Trees, Composition, Flows):
             watched = watches(self.nodes, facts)
         optioned = self._options_of_adjusted(facts, watched, stepping is not None)
         nodes = self.nodes if optioned else ()
-        adjusted = {}
-        for index, own in optioned.items():
-            options = own.over(self._defaults)
-            function = nodes[index].function
-            policy = ON_ERROR.index(options.get("on_error", ON_ERROR[0]))
-            retry = options.get("retry")
-            asynchronous = runs_as_coroutine(function, options)
-            kind = kind_of(function, options)
-            deferred = kind == DEFERRED
-            uses = facts.uses.get(index, ())
-            if any(use.mode == "join" for use in uses):
-                kind, deferred = JOIN, False
-            if uses:
-                # A coroutine's time may be up, but its future ends when it has ended.
-                limits = ("timeout", "deadline") if asynchronous else ()
-                check_uses(nodes[index], uses, options.without(*limits))
-                copiers = {use.key: use.copier or deepcopy for use in uses if use.mode == "copy"}
-                if copiers and options.get("place") != "process":
-                    function = copying(function, copiers)  # A process gets a copy anyway.
-            if not deferred and retry is not None and retry.tries_again:
-                function = retrying(function, retry)
-            takes = any(use.mode == "take" for use in uses)
-            watch = None if options.get("place") == "process" else watched.get(index)
-            if watch is not None and (deferred or not takes):
-                function = watch.over(function, asynchronous)
-            forwarded = next((use.key for use in uses if use.mode == "forward"), None)
-            if forwarded is not None and (deferred or stepping or takes):
-                function = (forwarding_async if asynchronous else forwarding)(function, forwarded)
-                forwarded = None
-            elif isinstance(forwarded, str):
-                forwarded = len(nodes[index].args) + [*nodes[index].kwargs].index(forwarded)
-            given = options.without("after", "on_error", "estimated_duration")
-            if stepping and kind != JOIN:
-                function, kind = stepping(nodes[index], function, given, deferred), DEFERRED
-            elif deferred:
-                function = submitting(function, given, nodes[index], asynchronous, takes)
-            elif takes:
-                function = taking(function, len(nodes[index].args), tuple(nodes[index].kwargs))
-                function = function if watch is None else watch.over_box(function)
-            priority = max(-100, min(100, options.get("priority", 0)))
-            adjusted[index] = function, policy, kind, priority, forwarded
-        return adjusted
+        return adjusted_nodes(
+            nodes, optioned, self._defaults, facts, watched=watched, stepping=stepping
+        )
 
     def _add_task(
         self, task: Task[..., R], args: tuple[Any, ...], kwargs: dict[str, Any] | None

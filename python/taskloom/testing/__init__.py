@@ -8,6 +8,7 @@
     _stepping   runs of plans, each node a task
     _coroutines coroutines, each step a move
     executor    the executor over all these
+    view        the executor seen through options
     explore     one programme under many seeds
 
 For coroutines and scopes alone, `taskloom.scope.coroutines.run_seeded` is the same idea on a loop.
@@ -15,9 +16,10 @@ For coroutines and scopes alone, `taskloom.scope.coroutines.run_seeded` is the s
 
 from taskloom.testing._conductor import Deadlock
 from taskloom.testing.clock import VirtualClock
-from taskloom.testing.executor import SeededExecutor, SeededView
+from taskloom.testing.executor import SeededExecutor
 from taskloom.testing.explore import Explored, explore
 from taskloom.testing.future import SeededFuture
+from taskloom.testing.view import SeededView
 
 __all__ = [
     "Deadlock",

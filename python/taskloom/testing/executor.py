@@ -27,24 +27,13 @@ from taskloom.testing._stepping import Runs
 from taskloom.testing._task import SeededTask
 from taskloom.testing.clock import VirtualClock
 from taskloom.testing.future import SeededFuture
+from taskloom.testing.view import SeededView, obeyed
 
-__all__ = ["SeededExecutor", "SeededView"]
+__all__ = ["SeededExecutor"]
 
 P = ParamSpec("P")
 R = TypeVar("R")
 
-# What a view may ask for; the others would need processes, loops or graphs.
-OBEYED = (
-    "name",
-    "priority",
-    "deadline",
-    "timeout",
-    "retry",
-    "after",
-    "on_error",
-    "resources",
-    "isolate_context",
-)
 OF_RUNS = ("priority", "timeout")
 
 
@@ -176,7 +165,7 @@ class SeededExecutor(concurrent.futures.Executor):
         if not callable(fn):
             raise TypeError(f"submit() needs a function to run, not {fn!r}")
         if isinstance(fn, Task):
-            options, fn = _obeyed(options.over(fn.options)), fn.function
+            options, fn = obeyed(options.over(fn.options)), fn.function
         task = self._made(options, (fn, args, kwargs))
         if self._find_room(task):
             self._conductor.queue.add(task)
@@ -212,7 +201,7 @@ class SeededExecutor(concurrent.futures.Executor):
         stoppable: bool,
     ) -> SeededFuture[Any]:
         """Queues a node of a run that goes on, closed or not."""
-        task = self._made(_obeyed(options), call)
+        task = self._made(obeyed(options), call)
         task.droppable, task.group, task.rank = False, run, rank
         task.future._stoppable = stoppable
         self._conductor.queue.add(task)
@@ -342,7 +331,7 @@ class SeededExecutor(concurrent.futures.Executor):
         >>> done
         ['first', 'late']
         """
-        return SeededView(self, _obeyed(Options("options", **options)))
+        return SeededView(self, obeyed(Options("options", **options)))
 
     def run(
         self,
@@ -499,77 +488,3 @@ class SeededExecutor(concurrent.futures.Executor):
 def _start_all(tasks: list[SeededTask | Turn]) -> None:
     for task in tasks:
         task.start()
-
-
-def _obeyed(options: Options) -> Options:
-    for name in options.as_dict():
-        if name not in OBEYED:
-            raise OptionError(
-                f"a SeededExecutor cannot obey {name!r}; it knows {', '.join(OBEYED)}: use an "
-                f"Executor to test the others"
-            )
-    return options
-
-
-@final
-class SeededView:
-    """A `SeededExecutor` seen through options; made by `SeededExecutor.options`.
-
-    >>> from taskloom.testing import SeededExecutor
-    >>> executor = SeededExecutor(seed=1)
-    >>> first = executor.submit(int)
-    >>> executor.options(after=[first], name="second").submit(first.done).result()
-    True
-    """
-
-    def __init__(self, executor: SeededExecutor, options: Options) -> None:
-        self._executor = executor
-        self._options = options
-
-    def options(self, **options: Any) -> SeededView:
-        """A view with these options, and those of this view that are not among them.
-
-        >>> from taskloom.testing import SeededExecutor
-        >>> SeededExecutor(seed=1).options(priority=1).options(name="x").submit(int).result()
-        0
-        """
-        given = Options("options", **options)
-        return SeededView(self._executor, _obeyed(given).over(self._options))
-
-    def submit(self, fn: Callable[P, R], /, *args: P.args, **kwargs: P.kwargs) -> SeededFuture[R]:
-        """As `SeededExecutor.submit`, with the view's options.
-
-        >>> from taskloom.testing import SeededExecutor
-        >>> SeededExecutor(seed=1).options(priority=1).submit(pow, 2, 5).result()
-        32
-        """
-        return self._executor._submit(self._options, fn, args, kwargs)
-
-    def run(
-        self,
-        target: Graph | Plan,
-        *,
-        mode: Mode = "parallel",
-        check: bool = True,
-        context: Context | None = None,
-    ) -> Run:
-        """As `SeededExecutor.run`, with the view's priority and timeout.
-
-        >>> import taskloom
-        >>> from taskloom.testing import SeededExecutor
-        >>> SeededExecutor(seed=1).options(timeout=5).run(taskloom.Graph()).ok
-        True
-        """
-        return self._executor._run(self._options, target, mode=mode, check=check, context=context)
-
-    def start(
-        self, target: Graph | Plan, *, mode: Mode = "parallel", context: Context | None = None
-    ) -> Run:
-        """As `SeededExecutor.start`, with the view's priority and timeout.
-
-        >>> import taskloom
-        >>> from taskloom.testing import SeededExecutor
-        >>> SeededExecutor(seed=1).options(priority=2).start(taskloom.Graph()).result().ok
-        True
-        """
-        return self._executor._start(self._options, target, mode=mode, context=context)
