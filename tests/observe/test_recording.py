@@ -231,6 +231,19 @@ def test_causality_can_be_drawn(executor: taskloom.Executor) -> None:
     assert graph.draw().startswith("<svg")
 
 
+def test_names_are_known_however_much_was_dropped(executor: taskloom.Executor) -> None:
+    with executor.tracing(capacity=4) as tracing:
+        for count in (1, 7, 50):
+            futures = [executor.submit(function) for _ in range(count)]
+            assert [future.result() for future in futures]
+            executor.submit(len, "").result()
+        for _ in range(100):
+            executor.submit(function).result()
+    assert tracing.trace.dropped > 0
+    assert "function" in names(tracing.trace)
+    assert set(names(tracing.trace)) <= {"function", "len"}
+
+
 def test_many_threads_submit_while_it_is_switched_on_and_off(executor: taskloom.Executor) -> None:
     stop = threading.Event()
 

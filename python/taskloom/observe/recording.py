@@ -181,15 +181,25 @@ class _Reader:
 
     def track(self, worker: int, seconds: list[float], kinds: list[str], data: list[int]) -> None:
         """The events of one thread."""
-        label = "?"
+        label: str | None = None
+        unnamed: list[_Task] = []
         stack: list[tuple[int, _Task]] = []
         add = self._events.append
         for time, kind, address in zip(seconds, kinds, data, strict=True):
             if kind == "label":
                 label = self._labels.get(address, "?")
+            elif kind == "again":
+                if label is None:
+                    for task in unnamed:
+                        task.name = self._labels.get(address, "?")
+                label = self._labels.get(address, "?")
             elif kind == "start":
                 task = _Task(time)
-                task.name, task.worker, task.lane = label, worker, lane_of(worker, "process")
+                task.worker, task.lane = worker, lane_of(worker, "process")
+                if label is None:
+                    unnamed.append(task)
+                else:
+                    task.name = label
                 self._tasks.append(task)
                 stack.append((address, task))
             elif kind in _ENDS:

@@ -44,12 +44,14 @@ pub enum EventKind {
     Resume,
     /// The data says how the next start is called.
     Label,
+    /// As the last label, said again before that is overwritten: what began before it is called so too.
+    Again,
     /// Whatever else the program wants to mark; the data is its own.
     Mark,
 }
 
 impl EventKind {
-    const ALL: [Self; 12] = [
+    const ALL: [Self; 13] = [
         Self::Submit,
         Self::Start,
         Self::Done,
@@ -61,6 +63,7 @@ impl EventKind {
         Self::Wait,
         Self::Resume,
         Self::Label,
+        Self::Again,
         Self::Mark,
     ];
 
@@ -78,6 +81,7 @@ impl EventKind {
             Self::Wait => "wait",
             Self::Resume => "resume",
             Self::Label => "label",
+            Self::Again => "again",
             Self::Mark => "mark",
         }
     }
@@ -144,6 +148,11 @@ impl TraceRing {
         slot.ticks.store(ticks, Ordering::Relaxed);
         slot.word.store(data << 8 | kind as u64, Ordering::Relaxed);
         self.written.store(written + 1, Ordering::Release);
+    }
+
+    /// How many events were added.
+    fn written(&self) -> u64 {
+        self.written.load(Ordering::Relaxed)
     }
 
     /// Copies the events from number `from` on, the first being number 0; the writer may go on.

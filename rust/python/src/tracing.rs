@@ -162,9 +162,9 @@ unsafe fn name(recorder: &Recorder, ring: &TraceRing, named_by: Object) {
         } else {
             key_of_other(&mut object)
         };
-        if recorder.relabel(key) {
+        if let Some(kind) = recorder.relabel(key, ring) {
             keep(recorder.recording(), key, object);
-            ring.record_at(0, EventKind::Label, key);
+            ring.record_at(0, kind, key);
         }
     }
 }

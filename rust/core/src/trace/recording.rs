@@ -4,7 +4,7 @@
 //! the load of one word; on, the thread finds its ring where it left it. Who stops a recording reads
 //! the rings; what a thread is just writing then may be missed, and is never torn.
 
-use super::TraceRing;
+use super::{EventKind, TraceRing};
 use crate::clock;
 use crate::stats::Serial;
 use crate::sync::atomic::{AtomicU64, Ordering::Relaxed};
@@ -145,6 +145,8 @@ pub struct Recorder {
     recording: Cell<u64>,
     ring: RefCell<Option<Arc<TraceRing>>>,
     label: Cell<u64>,
+    /// How many events had been written when that was recorded.
+    labelled: Cell<u64>,
     last: Cell<u64>,
 }
 
@@ -155,6 +157,7 @@ thread_local! {
             recording: Cell::new(0),
             ring: RefCell::new(None),
             label: Cell::new(0),
+            labelled: Cell::new(0),
             last: Cell::new(0),
         }
     };
@@ -166,10 +169,21 @@ impl Recorder {
         self.recording.get()
     }
 
-    /// Makes `label` that of the next starts; whether it was another before.
+    /// Makes `label` that of the next starts; what is to be recorded of it. A label that has not changed
+    /// is said again before half of the ring has been written, so that it is always there to be read.
     #[inline]
-    pub fn relabel(&self, label: u64) -> bool {
-        self.label.replace(label) != label
+    pub fn relabel(&self, label: u64, ring: &TraceRing) -> Option<EventKind> {
+        let is_known = self.label.replace(label) == label;
+        let written = ring.written();
+        if is_known && written - self.labelled.get() < ring.slots.len() as u64 / 2 {
+            return None;
+        }
+        self.labelled.set(written);
+        Some(if is_known {
+            EventKind::Again
+        } else {
+            EventKind::Label
+        })
     }
 
     /// When the task that begins now began: when the one before it ended, if the thread has done
@@ -199,7 +213,7 @@ pub fn interrupted() {
 
 #[cfg(all(test, not(loom)))]
 mod tests {
-    use super::super::EventKind;
+
     use super::*;
 
     fn mark(switch: &Switch, data: u64) {
@@ -242,6 +256,31 @@ mod tests {
             let mut counts = Vec::new();
             recording.each_track(|track| counts.push(track.ring.read(0).events.len()));
             assert_eq!(counts, [3, 3]);
+        }
+    }
+
+    #[test]
+    fn a_ring_always_holds_the_label_of_what_it_holds() {
+        let switch = Switch::default();
+        let recording = switch.start(8);
+        for number in 0..100 {
+            switch.with(1, |recorder, ring| {
+                if let Some(kind) = recorder.relabel(7, ring) {
+                    assert_eq!(kind == EventKind::Label, number == 0);
+                    ring.record_at(0, kind, 7);
+                }
+                ring.record_at(number, EventKind::Start, number);
+            });
+            recording.iter().for_each(|recording| {
+                recording.each_track(|track| {
+                    let events = track.ring.read(0).events;
+                    assert!(
+                        events
+                            .iter()
+                            .any(|event| event.data == 7 && event.ticks == 0)
+                    );
+                })
+            });
         }
     }
 
