@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from typing import Any
+from typing import Any, NoReturn
 
 import pytest
 import taskloom
@@ -202,6 +202,28 @@ def test_ctrl_c_cancels_waits_for_cleanup_and_is_raised() -> None:
     with pytest.raises(KeyboardInterrupt):
         taskloom.run_coroutine(main)
     assert log in ([], ["interrupted by KeyboardInterrupt"])
+
+
+def test_ctrl_c_before_the_wait_has_begun_leaves_no_coroutine_behind(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    log = []
+
+    def interrupted(**_: object) -> NoReturn:
+        monkeypatch.undo()
+        raise KeyboardInterrupt
+
+    async def main() -> None:
+        try:
+            await sleep(60)
+        except Cancelled as cancelled:
+            log.append(str(cancelled))
+            raise
+
+    monkeypatch.setattr("taskloom.scope.coroutines.CancelScope", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        taskloom.run_coroutine(main)
+    assert log == ["interrupted by KeyboardInterrupt"]
 
 
 def test_a_scope_under_trio() -> None:

@@ -86,14 +86,19 @@ class _Outcome:
 
 
 def _start(
-    home: _taskloom.Home, fn: Any, args: tuple[Any, ...], kwargs: dict[str, Any], ended: _Outcome
+    home: _taskloom.Home,
+    fn: Any,
+    args: tuple[Any, ...],
+    kwargs: dict[str, Any],
+    ended: _Outcome,
+    *,
+    token: _taskloom.Token,
 ) -> _taskloom.TaskHandle:
     if _taskloom.in_coroutine():
         raise RuntimeError("this is a coroutine already: await the other one, or spawn it")
     refuse_to_block()
     if isinstance(fn, Coroutine):
         fn, args = _just, (fn,)
-    token = _taskloom.Token(_taskloom.current_token())
     context = contextvars.copy_context()
     return home.spawn(fn, args, kwargs or None, token, context, ended, None)
 
@@ -101,18 +106,22 @@ def _start(
 def run_on(executor: _taskloom.Pool, fn: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     """What `executor.run_coroutine` does."""
     outcome = _Outcome()
-    handle = _start(_taskloom.pool_home(executor), fn, args, kwargs, outcome)
-    # The coroutine feels a cancellation of the caller's scope; this wait for it must not.
-    with CancelScope(shield=True):
-        try:
+    token = _taskloom.Token(_taskloom.current_token())
+    started = False
+    try:
+        _start(_taskloom.pool_home(executor), fn, args, kwargs, outcome, token=token)
+        started = True
+        # The coroutine feels a cancellation of the caller's scope; this wait for it must not.
+        with CancelScope(shield=True):
             outcome.wait()
-        except BaseException as error:
-            # Ctrl-C: inside, it is a cancellation; when all have ended, it is raised here.
-            handle.cancel(f"interrupted by {type(error).__name__}")
-            while not outcome.ended:
+    except BaseException as error:
+        # Ctrl-C: inside, it is a cancellation; when all have ended, it is raised here.
+        token.cancel(f"interrupted by {type(error).__name__}")
+        with CancelScope(shield=True):
+            while started and not outcome.ended:
                 with contextlib.suppress(KeyboardInterrupt):
                     outcome.wait()
-            raise
+        raise
     return outcome.get()
 
 
@@ -162,7 +171,8 @@ def run_seeded(
     """
     loop = _taskloom.LocalLoop(seed=seed, virtual_time=True)
     outcome = _Outcome()
-    _start(loop.home, fn, args, {}, outcome)
+    token = _taskloom.Token(_taskloom.current_token())
+    _start(loop.home, fn, args, {}, outcome, token=token)
     with generators_closed_on(loop.home):
         loop.run()
     result: R = outcome.get()
