@@ -248,7 +248,7 @@ mod behaviour {
                 let c = std::sync::Arc::clone(&c);
                 std::thread::spawn(move || {
                     for i in 0..EACH {
-                        let mut item = Sending::one(k * EACH + i, 1);
+                        let mut item = Sending::one(k * EACH + i, k as usize);
                         // A send that is left now and then, and tried again.
                         loop {
                             match item.poll(&c, Count::new) {
@@ -257,13 +257,13 @@ mod behaviour {
                                     if !item.leave(&c) {
                                         break;
                                     }
-                                    item = Sending::one(k * EACH + i, 1);
+                                    item = Sending::one(k * EACH + i, k as usize);
                                 }
                                 Poll::Pending => std::thread::yield_now(),
                             }
                         }
                     }
-                    c.remove_sender(1);
+                    c.remove_sender(k as usize);
                 })
             })
             .collect();
