@@ -86,6 +86,7 @@ RUST_LAYERS = {
     "python": (
         "errors",
         "flow",
+        "method",
         "call",
         "context",
         "handles",

@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import gc
 import pickle
-import sys
 import threading
-import weakref
 from collections.abc import Iterator
 from concurrent.futures import CancelledError
 from contextvars import ContextVar
@@ -198,115 +195,12 @@ def test_coroutine_nodes_find_the_context_variables_of_the_run(executor: Executo
     assert run[first] == run[second] == "of the caller"
 
 
-def test_a_writing_coroutine_has_the_value_for_itself_until_it_ends(executor: Executor) -> None:
-    async def fill(box: Box) -> None:
-        for n in range(5):
-            await taskloom.sleep(0.001)
-            box.append(n)
-
-    g = Graph()
-    box = g.add(Box)
-    g.add(fill, taskloom.write(box))
-    seen = g.add(list, box)
-    assert executor.run(g)[seen] == [0, 1, 2, 3, 4]
-
-
-@pytest.mark.parametrize("place", ["thread", "loop"])
-def test_a_forwarding_coroutine_stands_for_its_argument(executor: Executor, place: str) -> None:
-    async def fill(box: Box) -> None:
-        await taskloom.sleep(0)
-        box.append(1)
-
-    g = Graph()
-    filled = g.options(place=place).add(fill, taskloom.forward(g.add(Box)))
-    size = g.add(len, filled)
-    run = executor.run(g)
-    assert run[size] == 1
-
-
-def test_a_forwarding_node_with_needs_stands_for_its_argument(executor: Executor) -> None:
-    g = Graph()
-    view = g.options(resources=taskloom.Resources(cpu=0.5))
-    filled = view.add(Box.append, taskloom.forward(g.add(Box)), 1)
-    assert executor.run(g)[filled] == [1]
-
-
-def settle() -> None:
-    """Where threads count references each for itself, has them add up what they have counted."""
-    if not getattr(sys, "_is_gil_enabled", lambda: True)():
-        gc.collect()
-
-
 WAYS: list[dict[str, Any]] = [
     {},
     {"place": "loop"},
     {"timeout": 60},
     {"resources": taskloom.Resources(cpu=0.5)},
 ]
-
-
-@pytest.mark.parametrize("mode", ["parallel", "serial"])
-@pytest.mark.parametrize("options", WAYS)
-def test_a_coroutine_that_takes_a_value_is_its_last_owner(
-    executor: Executor, mode: Any, options: dict[str, Any]
-) -> None:
-    async def drops(box: Box, *, other: Box) -> bool:
-        references = weakref.ref(box), weakref.ref(other)
-        del box, other
-        settle()
-        return all(reference() is None for reference in references)
-
-    g = Graph()
-    box, other = taskloom.take(g.add(Box)), taskloom.take(g.add(Box))
-    node = g.options(**options).add(drops, box, other=other)
-    assert executor.run(g, mode=mode)[node] is True
-
-
-@pytest.mark.parametrize("mode", ["parallel", "serial"])
-def test_a_node_with_needs_that_takes_a_value_is_its_last_owner(
-    executor: Executor, mode: Any
-) -> None:
-    def drops(box: Box) -> bool:
-        reference = weakref.ref(box)
-        del box
-        settle()
-        return reference() is None
-
-    g = Graph()
-    view = g.options(resources=taskloom.Resources(cpu=0.5))
-    node = view.add(drops, taskloom.take(g.add(Box)))
-    assert executor.run(g, mode=mode)[node] is True
-
-
-@pytest.mark.parametrize("options", WAYS)
-def test_a_coroutine_that_takes_a_value_has_it_again_if_its_retry_is_safe(
-    executor: Executor, options: dict[str, Any]
-) -> None:
-    seen: list[int] = []
-
-    async def third_time(box: Box) -> None:
-        seen.append(len(box))
-        if len(seen) < 3:
-            raise OSError
-
-    g = Graph()
-    view = g.options(retry=3, retry_safe=True, **options)
-    view.add(third_time, taskloom.take(g.add(Box, "ab")))
-    executor.run(g)
-    assert seen == [2, 2, 2]
-
-
-@pytest.mark.parametrize("options", WAYS)
-def test_a_coroutine_that_took_a_value_cannot_ask_for_another_attempt(
-    executor: Executor, options: dict[str, Any]
-) -> None:
-    async def asks(box: Box) -> None:
-        raise taskloom.RetryTask
-
-    g = Graph()
-    node = g.options(**options).add(asks, taskloom.take(g.add(Box)))
-    run = executor.run(g, check=False)
-    assert "has taken its argument" in str(run.exceptions()[node])
 
 
 @pytest.mark.parametrize("options", WAYS)
@@ -370,20 +264,6 @@ def test_a_graphs_retry_holds_for_its_coroutines_too(executor: Executor) -> None
     assert len(attempts) == 2
 
 
-def test_a_copying_coroutine_leaves_the_value_alone(executor: Executor) -> None:
-    async def fill(box: Box) -> int:
-        box.append(1)
-        return len(box)
-
-    g = Graph()
-    box = g.add(Box)
-    filled = g.add(fill, taskloom.copy(box))
-    size = g.options(after=[filled]).add(len, box)
-    run = executor.run(g)
-    assert run[filled] == 1
-    assert run[size] == 0
-
-
 def test_coroutine_nodes_with_needs_do_not_exceed_what_there_is(executor: Executor) -> None:
     now = most = 0
 
@@ -399,87 +279,6 @@ def test_coroutine_nodes_with_needs_do_not_exceed_what_there_is(executor: Execut
         g.options(resources=taskloom.Resources(io=0.6)).add(busy)
     executor.run(g)
     assert most == 1
-
-
-def test_loop_nodes_run_in_the_background_when_the_caller_has_no_loop(executor: Executor) -> None:
-    async def where() -> str:
-        await asyncio.sleep(0)
-        return threading.current_thread().name
-
-    g = Graph()
-    node = g.options(place="loop").add(where)
-    assert executor.run(g)[node] == "taskloom-aio"
-    assert executor.options(place="loop").call(where) == "taskloom-aio"
-
-
-def test_loop_nodes_of_a_started_run_share_the_loop_that_started_it(executor: Executor) -> None:
-    async def where() -> asyncio.AbstractEventLoop:
-        await asyncio.sleep(0)
-        return asyncio.get_running_loop()
-
-    g = Graph()
-    node = g.options(place="loop").add(where)
-
-    async def main() -> None:
-        here = asyncio.get_running_loop()
-        assert (await executor.start(g))[node] is here
-        assert await executor.options(place="loop").submit(where) is here
-
-    asyncio.run(main())
-
-
-def test_a_run_that_blocks_a_loop_has_its_loop_nodes_elsewhere(executor: Executor) -> None:
-    async def where() -> str:
-        await asyncio.sleep(0)
-        return threading.current_thread().name
-
-    g = Graph()
-    node = g.options(place="loop").add(where)
-
-    async def main() -> str:
-        name: str = executor.run(g)[node]
-        return name
-
-    assert asyncio.run(main()) == "taskloom-aio"
-
-
-def test_a_plain_function_can_be_placed_on_a_loop(executor: Executor) -> None:
-    g = Graph()
-    node = g.options(place="loop").add(asyncio.get_running_loop)
-    assert executor.run(g)[node].is_running()
-
-
-def test_cancelling_what_was_placed_on_a_loop_cancels_it_there(executor: Executor) -> None:
-    entered = threading.Event()
-    errors = []
-
-    async def waits() -> None:
-        entered.set()
-        try:
-            await asyncio.sleep(60)
-        except asyncio.CancelledError as error:
-            errors.append(error)
-            raise
-
-    future: Any = executor.options(place="loop").submit(waits)
-    entered.wait()
-    future.cancel()
-    with pytest.raises(CancelledError):
-        future.result()
-    assert errors
-
-
-def test_what_was_placed_on_a_loop_fails_when_that_loop_is_closed(executor: Executor) -> None:
-    g = Graph()
-    first = g.options(place="loop").add(asyncio.sleep, 0)
-    g.options(place="loop", after=[first]).add(asyncio.sleep, 60)
-
-    async def main() -> taskloom.Run:
-        return executor.start(g)
-
-    run = asyncio.run(main())
-    assert run.wait()
-    assert not run.ok
 
 
 def test_a_coroutine_in_a_process_is_refused() -> None:

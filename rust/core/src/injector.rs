@@ -181,6 +181,7 @@ mod tests {
     use super::*;
     use crate::pool::Worker;
 
+    // SAFETY: asks nothing of its data; unsafe because a job's function is.
     unsafe fn nothing(_: *const (), _: &Worker) {}
 
     #[test]

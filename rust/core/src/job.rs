@@ -9,6 +9,7 @@ use crate::pool::Worker;
 #[derive(Clone, Copy, Debug)]
 pub struct Job {
     data: *const (),
+    // SAFETY: called by `execute` alone, with this `data`, as `new` demands.
     execute: unsafe fn(*const (), &Worker),
 }
 
@@ -31,6 +32,7 @@ impl Job {
     }
 
     /// Whether the job was made with this `execute`.
+    // SAFETY: compares the function, and does not call it.
     pub fn is_made_of(self, execute: unsafe fn(*const (), &Worker)) -> bool {
         std::ptr::fn_addr_eq(self.execute, execute)
     }

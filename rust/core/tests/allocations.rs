@@ -25,6 +25,7 @@ unsafe impl GlobalAlloc for Counting {
         unsafe { System.alloc(layout) }
     }
 
+    // SAFETY: as `alloc`.
     unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
         // SAFETY: the caller's contract.
         unsafe { System.dealloc(pointer, layout) }
@@ -50,10 +51,12 @@ unsafe impl NodeExec for Nothing {
 
     fn scratch(&self) {}
 
+    // SAFETY: safe with any node; the trait's contract is not used.
     unsafe fn execute<const SERIAL: bool>(&self, _node: u32, (): &mut ()) -> Outcome {
         Outcome::Done
     }
 
+    // SAFETY: as `execute`.
     unsafe fn skip<const SERIAL: bool>(&self, _node: u32) {}
 
     fn order_only(&self, _node: u32) -> OrderOnly {

@@ -1,8 +1,8 @@
 //! Python coroutines as tasks of our own: who steps them, how they are suspended and woken.
 //!
 //! Layout: `task` is one coroutine on its way; `home` is where it is queued when it can go on;
-//! `suspend` is what every awaitable of ours shares, on the pool as on foreign event loops and for
-//! blocked threads; the rest are the awaitables: `wait` (one-shot), `sleep`, `streams` with
+//! `suspend` is what every awaitable of ours shares, on the pool as on foreign event loops, `blocking`
+//! how a plain thread waits for the same; the rest are the awaitables: `wait` (one-shot), `sleep`, `streams` with
 //! `operations` and `select` (channel ends); `awaitable` makes the classes of those that are many.
 //! `alone` is a coroutine that no scope has. `lent`: threads whose blocking waits a seeded scheduler
 //! governs. `token` is the cancel token as Python sees it,
@@ -10,6 +10,7 @@
 
 pub mod alone;
 pub mod awaitable;
+pub mod blocking;
 pub mod foreign;
 pub mod home;
 pub mod lent;

@@ -8,6 +8,7 @@ mod coro;
 mod errors;
 mod flow;
 mod future;
+mod method;
 mod options;
 mod outline;
 mod patch;

@@ -118,6 +118,7 @@ unsafe impl<const EXCLUSIVE: bool> NodeExec for Script<EXCLUSIVE> {
 
     fn scratch(&self) {}
 
+    // SAFETY: safe with any node; the trait's contract is not used.
     unsafe fn execute<const SERIAL: bool>(&self, node: u32, (): &mut ()) -> Outcome {
         let held_back = {
             let mut held_back = self.held_back.lock();
@@ -146,6 +147,7 @@ unsafe impl<const EXCLUSIVE: bool> NodeExec for Script<EXCLUSIVE> {
         outcome
     }
 
+    // SAFETY: as `execute`.
     unsafe fn skip<const SERIAL: bool>(&self, node: u32) {
         self.let_go[node as usize].fetch_add(1, AcqRel);
     }

@@ -8,6 +8,7 @@
 use super::stop::stop_with;
 use super::suspend::{Operation, Step, Suspended};
 use super::task::{self, Current};
+use crate::method::method;
 use pyo3::exceptions::{PyRuntimeError, PyStopIteration, PyTypeError};
 use pyo3::ffi;
 use pyo3::prelude::*;
@@ -237,20 +238,6 @@ unsafe extern "C" fn dealloc<O: Awaitable>(this: Object) {
         let class = ffi::Py_TYPE(this);
         ffi::PyObject_Free(this.cast());
         ffi::Py_DECREF(class.cast());
-    }
-}
-
-fn method(
-    name: &'static CStr,
-    meth: ffi::PyMethodDefPointer,
-    flags: c_int,
-    doc: &'static CStr,
-) -> ffi::PyMethodDef {
-    ffi::PyMethodDef {
-        ml_name: name.as_ptr(),
-        ml_meth: meth,
-        ml_flags: flags,
-        ml_doc: doc.as_ptr(),
     }
 }
 

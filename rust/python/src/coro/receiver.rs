@@ -1,6 +1,7 @@
 //! The receiving end of a channel as Python sees it.
 
 use super::awaitable;
+use super::blocking;
 use super::operations::{EndsWith, ReceivePlan};
 use super::ready::Ready;
 use super::streams::{Channel, ChannelStats, closed, ended, warn_unclosed};
@@ -129,7 +130,7 @@ impl Receiver {
     fn receive_blocking(&self, py: Python<'_>, timeout: Option<f64>) -> PyResult<Py<PyAny>> {
         self.check(py)?;
         let mut receive = self.plan(py, EndsWith::EndOfStream);
-        suspend::block(py, &mut receive, call::timeout_from(timeout))
+        blocking::block(py, &mut receive, call::timeout_from(timeout))
     }
 
     /// Receives at least one item and at most `max`, blocking this thread at most `timeout` seconds.
@@ -142,7 +143,7 @@ impl Receiver {
     ) -> PyResult<Py<PyAny>> {
         self.check(py)?;
         let mut receive = ReceivePlan::many(self.channel.clone_ref(py), self.number(), max.max(1));
-        suspend::block(py, &mut receive, call::timeout_from(timeout))
+        blocking::block(py, &mut receive, call::timeout_from(timeout))
     }
 
     fn __aiter__(slf: Py<Self>) -> Py<Self> {
@@ -161,7 +162,7 @@ impl Receiver {
     fn __next__(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
         self.check(py)?;
         let mut receive = self.plan(py, EndsWith::StopIteration);
-        suspend::block(py, &mut receive, None)
+        blocking::block(py, &mut receive, None)
     }
 
     /// Another receiving end of the same channel.

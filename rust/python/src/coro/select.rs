@@ -129,7 +129,7 @@ awaitable_class!(Select {
     #[pyo3(signature = (*, timeout = None))]
     fn wait(&mut self, py: Python<'_>, timeout: Option<f64>) -> PyResult<Py<PyAny>> {
         let timeout = crate::call::timeout_from(timeout);
-        super::suspend::block(py, &mut self.state.operation, timeout)
+        super::blocking::block(py, &mut self.state.operation, timeout)
     }
 });
 

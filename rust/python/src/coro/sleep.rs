@@ -1,6 +1,7 @@
 //! Waiting for time: sleep, giving way, and the clock in force.
 
 use super::awaitable::{self, Awaitable};
+use super::blocking;
 use super::lent;
 use super::suspend::{self, Operation, Waker};
 use super::task;
@@ -152,7 +153,7 @@ pub fn sleep(py: Python<'_>, seconds: f64) -> PyResult<Bound<'_, PyAny>> {
 #[pyfunction]
 pub fn sleep_blocking(py: Python<'_>, seconds: f64) -> PyResult<()> {
     let mut operation = Sleeping::new(seconds);
-    suspend::block(py, &mut operation, None)?;
+    blocking::block(py, &mut operation, None)?;
     Ok(())
 }
 

@@ -1,6 +1,7 @@
 //! Channel ends as Python sees them.
 
 use super::awaitable;
+use super::blocking;
 use super::operations::{SendOn, SendPlan};
 use super::ready::Ready;
 use super::receiver::Receiver;
@@ -288,7 +289,7 @@ impl Sender {
     fn send_blocking(&self, py: Python<'_>, item: Py<PyAny>, timeout: Option<f64>) -> PyResult<()> {
         self.check(py)?;
         let mut plan = self.plan(py, SendPlan::one(item, self.number()));
-        suspend::block(py, &mut plan, call::timeout_from(timeout))?;
+        blocking::block(py, &mut plan, call::timeout_from(timeout))?;
         Ok(())
     }
 
@@ -302,7 +303,7 @@ impl Sender {
     ) -> PyResult<()> {
         self.check(py)?;
         let mut plan = self.plan(py, SendPlan::many(items_of(items)?, self.number()));
-        suspend::block(py, &mut plan, call::timeout_from(timeout))?;
+        blocking::block(py, &mut plan, call::timeout_from(timeout))?;
         Ok(())
     }
 

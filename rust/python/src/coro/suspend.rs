@@ -3,27 +3,22 @@
 //! An operation is polled: done, or it has arranged for a wake. Around it, three ways of waiting.
 //! In a coroutine that taskloom drives, the task is woken and polls again. On a foreign event loop
 //! (asyncio, trio) the operation borrows one of that loop's own awaitables (`taskloom.scope._hosts.park`)
-//! and is polled again when that is done. On a plain thread the thread sleeps. In all three a
+//! and is polled again when that is done. On a plain thread the thread sleeps (`blocking`). In all three a
 //! cancelled scope ends the wait: the operation is left, and `Cancelled` raised, unless it was
 //! already served; then it completes, and the next await raises.
 
-use super::lent;
-use super::task::{self, Current, Task};
+use super::task::{Current, Task};
 use super::token::{self, WakeOnCancel};
-use crate::call;
 use crate::future;
-use crate::timer;
-use pyo3::exceptions::{PyRuntimeError, PyStopIteration, PyTimeoutError};
+use pyo3::exceptions::{PyRuntimeError, PyStopIteration};
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use std::num::NonZeroU64;
 use std::sync::Arc;
 use std::task::Poll;
-use std::time::Duration;
 use taskloom_core::cancel::{Registration, Token};
 use taskloom_core::channel::Wake;
 use taskloom_core::latch::Event;
-use taskloom_core::pool::Worker;
 
 /// How whoever waits is told to look again.
 #[derive(Clone)]
@@ -135,7 +130,7 @@ pub enum Step {
 }
 
 /// A wait that is noted for watchdogs until this is dropped.
-struct Noted(NonZeroU64);
+pub struct Noted(NonZeroU64);
 
 impl Drop for Noted {
     #[cold]
@@ -151,7 +146,7 @@ impl Drop for Noted {
 
 /// Notes that the caller begins to wait, if anybody watches.
 #[inline]
-fn note<O: Operation>(py: Python<'_>) -> Option<Noted> {
+pub fn note<O: Operation>(py: Python<'_>) -> Option<Noted> {
     let about = O::ABOUT?;
     future::is_watched().then(|| note_wait(py, about))?
 }
@@ -373,88 +368,6 @@ impl<O: Operation> Suspended<O> {
             Place::Fresh | Place::Over => {}
         }
     }
-}
-
-/// Waits for the operation on this thread, at most `timeout`.
-pub fn block<O: Operation>(
-    py: Python<'_>,
-    operation: &mut O,
-    timeout: Option<Duration>,
-) -> PyResult<Py<PyAny>> {
-    let token = token::here(py)?;
-    if let Some(token) = token.as_ref().filter(|token| token.is_cancelled()) {
-        return Err(cancelled(py, token.reason()));
-    }
-    if let Poll::Ready(result) = operation.poll_now(py) {
-        return result;
-    }
-    refuse_to_block(py)?;
-    let event = Arc::new(Event::new());
-    let clock = lent::clock().unwrap_or_else(|| Arc::clone(timer::real_clock()));
-    let started = clock.now();
-    let elapsed = || Duration::from_nanos(clock.now().saturating_sub(started));
-    let waker = || Waker::thread(Arc::clone(&event), token.clone());
-    if let Poll::Ready(result) = operation.poll(py, waker) {
-        return result;
-    }
-    let _noted = note::<O>(py);
-    let registered = token.as_ref().map(|token| {
-        let waker = Waker::thread(Arc::clone(&event), None);
-        let registration = token.on_cancel(Arc::new(WakeOnCancel(waker)));
-        if registration.is_none() {
-            event.set(); // cancelled meanwhile
-        }
-        registration
-    });
-    let result = loop {
-        let left = timeout.map(|timeout| timeout.saturating_sub(elapsed()));
-        let woken = wait_blocked(py, left, &event);
-        event.reset();
-        if let Poll::Ready(result) = operation.poll_now(py) {
-            break result;
-        }
-        let stop = match woken {
-            Err(error) => Some(error),
-            Ok(_) if token.as_ref().is_some_and(Token::is_cancelled) => {
-                token.as_ref().map(|token| cancelled(py, token.reason()))
-            }
-            Ok(false) => Some(PyTimeoutError::new_err(format!(
-                "waited {:.3} s",
-                elapsed().as_secs_f64()
-            ))),
-            Ok(true) => None,
-        };
-        if let Some(error) = stop {
-            break operation.leave(py).unwrap_or(Err(error));
-        }
-    };
-    if let (Some(token), Some(Some(registration))) = (&token, registered) {
-        token.forget(registration);
-    }
-    result
-}
-
-/// Sleeps until the event is set; a worker lets a spare take its place meanwhile.
-fn wait_blocked(py: Python<'_>, timeout: Option<Duration>, event: &Arc<Event>) -> PyResult<bool> {
-    if let Some(waited) = lent::wait(py, timeout, event) {
-        return waited;
-    }
-    let wait = || call::wait_detached(py, timeout, |slice| event.wait(slice));
-    Worker::with_current(|worker| match worker {
-        Some(worker) => worker.blocked(wait),
-        None => wait(),
-    })
-}
-
-/// Blocking would hold up others: other coroutines of this worker, or an event loop.
-fn refuse_to_block(py: Python<'_>) -> PyResult<()> {
-    if task::is_stepping() {
-        return Err(PyRuntimeError::new_err(
-            "this would block the worker that runs other coroutines: use the method to await",
-        ));
-    }
-    hosts(py)?.call_method0("refuse_to_block")?;
-    Ok(())
 }
 
 pub fn hosts(py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {

@@ -2,7 +2,8 @@
 //! other primitives are built on it.
 
 use super::awaitable::awaitable;
-use super::suspend::{self, Operation, Suspended, Waker};
+use super::blocking;
+use super::suspend::{Operation, Suspended, Waker};
 use crate::call;
 use parking_lot::Mutex;
 use pyo3::prelude::*;
@@ -115,6 +116,6 @@ awaitable!(Wait {
     /// Blocks the calling thread until it is set, at most `timeout` seconds; returns the value.
     #[pyo3(signature = (timeout = None))]
     fn wait(&mut self, py: Python<'_>, timeout: Option<f64>) -> PyResult<Py<PyAny>> {
-        suspend::block(py, &mut self.state.operation, call::timeout_from(timeout))
+        blocking::block(py, &mut self.state.operation, call::timeout_from(timeout))
     }
 });

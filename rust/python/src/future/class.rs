@@ -4,6 +4,7 @@ use super::collect::{dealloc, tp_clear, traverse};
 use super::{
     CLASS, CLASS_POINTER, FutureObject, Object, Origin, PROMISE, Shape, methods, standard,
 };
+use crate::method::method;
 use pyo3::exceptions::PyTypeError;
 use pyo3::ffi;
 use pyo3::prelude::*;
@@ -52,20 +53,6 @@ unsafe extern "C" fn setattro(this: Object, name: Object, value: Object) -> c_in
     }
 }
 
-fn def(
-    name: &'static CStr,
-    meth: ffi::PyMethodDefPointer,
-    flags: c_int,
-    doc: &'static CStr,
-) -> ffi::PyMethodDef {
-    ffi::PyMethodDef {
-        ml_name: name.as_ptr(),
-        ml_meth: meth,
-        ml_flags: flags,
-        ml_doc: doc.as_ptr(),
-    }
-}
-
 fn get(name: &'static CStr, getter: ffi::getter, doc: &'static CStr) -> ffi::PyGetSetDef {
     ffi::PyGetSetDef {
         name: name.as_ptr(),
@@ -80,27 +67,27 @@ fn method_table() -> Vec<ffi::PyMethodDef> {
     use ffi::PyMethodDefPointer as P;
     let fast = ffi::METH_FASTCALL | ffi::METH_KEYWORDS;
     vec![
-        def(c"result", P { PyCFunctionFastWithKeywords: methods::result }, fast,
+        method(c"result", P { PyCFunctionFastWithKeywords: methods::result }, fast,
             c"result($self, /, timeout=None)\n--\n\nThe value that the task returned, or its exception raised.\n\nWaits up to `timeout` seconds (None: for ever), then raises TimeoutError. Raises\nCancelledError if the task was cancelled."),
-        def(c"exception", P { PyCFunctionFastWithKeywords: methods::exception }, fast,
+        method(c"exception", P { PyCFunctionFastWithKeywords: methods::exception }, fast,
             c"exception($self, /, timeout=None)\n--\n\nThe exception that the task raised, or None. Waits as `result` does."),
-        def(c"done", P { PyCFunction: methods::done }, ffi::METH_NOARGS,
+        method(c"done", P { PyCFunction: methods::done }, ffi::METH_NOARGS,
             c"done($self, /)\n--\n\nWhether the task has finished, failed or been cancelled."),
-        def(c"cancelled", P { PyCFunction: methods::cancelled }, ffi::METH_NOARGS,
+        method(c"cancelled", P { PyCFunction: methods::cancelled }, ffi::METH_NOARGS,
             c"cancelled($self, /)\n--\n\nWhether the task was cancelled."),
-        def(c"running", P { PyCFunction: methods::running }, ffi::METH_NOARGS,
+        method(c"running", P { PyCFunction: methods::running }, ffi::METH_NOARGS,
             c"running($self, /)\n--\n\nWhether the task runs at this moment."),
-        def(c"cancel", P { PyCFunction: methods::cancel }, ffi::METH_NOARGS,
+        method(c"cancel", P { PyCFunction: methods::cancel }, ffi::METH_NOARGS,
             c"cancel($self, /)\n--\n\nCancels the task if it has not started. Returns whether it is cancelled.\n\nA task that runs is asked to stop: `taskloom.checkpoint()` raises Cancelled in it from now on.\nWhat it has submitted is cancelled with it."),
-        def(c"add_done_callback", P { PyCFunction: methods::add_done_callback }, ffi::METH_O,
+        method(c"add_done_callback", P { PyCFunction: methods::add_done_callback }, ffi::METH_O,
             c"add_done_callback($self, fn, /)\n--\n\nHas `fn(future)` called when the task is over; at once if it is."),
-        def(c"set_result", P { PyCFunction: methods::set_result }, ffi::METH_O,
+        method(c"set_result", P { PyCFunction: methods::set_result }, ffi::METH_O,
             c"set_result($self, result, /)\n--\n\nEnds a promise made by Future() with a result."),
-        def(c"set_exception", P { PyCFunction: methods::set_exception }, ffi::METH_O,
+        method(c"set_exception", P { PyCFunction: methods::set_exception }, ffi::METH_O,
             c"set_exception($self, exception, /)\n--\n\nEnds a promise made by Future() with an exception."),
-        def(c"set_running_or_notify_cancel", P { PyCFunction: methods::set_running_or_notify_cancel }, ffi::METH_NOARGS,
+        method(c"set_running_or_notify_cancel", P { PyCFunction: methods::set_running_or_notify_cancel }, ffi::METH_NOARGS,
             c"set_running_or_notify_cancel($self, /)\n--\n\nMarks a promise as running; False if it was cancelled."),
-        def(c"_get_snapshot", P { PyCFunction: standard::get_snapshot }, ffi::METH_NOARGS,
+        method(c"_get_snapshot", P { PyCFunction: standard::get_snapshot }, ffi::METH_NOARGS,
             c"_get_snapshot($self, /)\n--\n\nWhat asyncio asks for: (done, cancelled, result, exception)."),
         ffi::PyMethodDef::zeroed(),
     ]
