@@ -171,12 +171,21 @@ sys.exit(5)
 def test_exit_says_what_it_waits_for(turn: int) -> None:
     outcome = run(
         """
-        import threading, time
+        import sys, threading
         from taskloom import Executor, _workers
         _workers.NAMED_AFTER = 0.05
         executor = Executor(1, thread_name_prefix="mine")
+        said = threading.Event()
+        class Listening:
+            def write(self, text):
+                sys.__stderr__.write(text)
+                if "slow_task" in text:
+                    said.set()
+            def flush(self):
+                sys.__stderr__.flush()
+        sys.stderr = Listening()
         def slow_task():
-            time.sleep(0.3)
+            said.wait()
         executor.submit(slow_task)
         """
     )
@@ -212,7 +221,6 @@ executor.submit(endless)
 def interrupt():
     while not executor._shutdown:
         time.sleep(0.001)
-    time.sleep(0.05)
     os.kill(os.getpid(), signal.SIGINT)
 threading.Thread(target=interrupt, daemon=True).start()
 """
@@ -230,7 +238,10 @@ def test_daemon_threads_that_submit_while_the_interpreter_goes_down(turn: int) -
 import threading
 from taskloom import Executor
 executor = Executor(2)
+at_work = threading.Barrier(4)
 def submitter():
+    executor.submit(int).result()
+    at_work.wait()
     while True:
         try:
             executor.submit(int).result()
@@ -238,7 +249,7 @@ def submitter():
             time.sleep(0)
 for _ in range(3):
     threading.Thread(target=submitter, daemon=True).start()
-time.sleep(0.02)
+at_work.wait()
 sys.exit(3)
 """
     )
