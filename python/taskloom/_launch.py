@@ -14,7 +14,7 @@ from taskloom import _taskloom
 from taskloom._ambient import ambient
 from taskloom._asynchrony import running_loop
 from taskloom._modes import choice_of
-from taskloom._taskloom import Plan
+from taskloom._taskloom import Node, Plan
 from taskloom.access import Context, given
 from taskloom.current import around
 from taskloom.errors import OptionError
@@ -65,7 +65,8 @@ def _as_plan(target: Graph | Plan) -> Plan:
         return target
     if isinstance(target, Graph):
         return target._plan()
-    raise TypeError(f"only a graph or a plan can be run, not {target!r}")
+    hint = "; a node is run with its graph: run(node.graph)[node]" * isinstance(target, Node)
+    raise TypeError(f"only a graph or a plan can be run, not {target!r}{hint}")
 
 
 class Watch(NamedTuple):

@@ -127,6 +127,8 @@ def take(value: T, /) -> T:
 def copy(value: T, /, copier: Callable[[T], T] | None = None) -> T:
     """An argument of which the node gets a copy: a deep one, or what `copier(value)` returns.
 
+    Raises `TypeError` for a copier that cannot be called.
+
     >>> import taskloom
     >>> g = taskloom.Graph()
     >>> numbers = g.add(list, (3, 1, 2))
@@ -136,6 +138,8 @@ def copy(value: T, /, copier: Callable[[T], T] | None = None) -> T:
     >>> run[node], run[rest]
     (2, 3)
     """
+    if copier is not None and not callable(copier):
+        raise TypeError(f"copy(node, copier): copier(value) makes the copy, so not {copier!r}")
     return cast(T, Use("copy", value, copier))
 
 

@@ -202,16 +202,22 @@ class Run(_taskloom.RunCore):
             raise TimeoutError(f"the run was not over within {timeout} seconds")
         return dict(self._failures()[0])
 
-    def why(self, node: Node[Any]) -> Reason:
-        """Why a node has its status, down to the first cause; waits for the end of the run.
+    def why(self, node: Node[Any] | str) -> Reason:
+        """Why a node, or that of this name, has its status, down to the first cause.
+
+        Waits for the end of the run.
 
         >>> import taskloom
         >>> g = taskloom.Graph()
         >>> bad = g.options(name="bad").add(int, "x")
         >>> last = g.options(name="last").add(abs, bad)
-        >>> print(taskloom.run(g, check=False).why(last))
+        >>> print(taskloom.run(g, check=False).why("last"))
         node 'last' was skipped, because of 'bad', which failed: ValueError: invalid literal ...
         """
+        if isinstance(node, str):
+            node = self.plan.graph.node(node)
+        elif not isinstance(node, Node):
+            raise TypeError(f"why takes a node or its name, not {node!r}")
         self._wait()
         status, cause = self._mark(node)
         chain = [node]

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable
 from typing import Any, ClassVar, Generic, ParamSpec, TypeVar, final, overload
 
 from taskloom._ambient import ambient_graph
+from taskloom._taskloom import Node
 from taskloom.errors import OptionError
 from taskloom.retry import Retry
 
@@ -73,7 +74,7 @@ def _flag(name: str, value: object) -> object:
 
 
 def _several(name: str, value: object) -> object:
-    if isinstance(value, (str, bytes)) or not isinstance(value, Iterable):
+    if isinstance(value, (str, bytes, Node)) or not isinstance(value, Iterable):
         raise OptionError(f"{name}={value!r} must be a list of what to come after")
     return tuple(value)
 

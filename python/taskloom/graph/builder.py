@@ -25,6 +25,7 @@ from taskloom.graph._calibration import Measured, durations_of
 from taskloom.graph._edge_types import CheckTypes, edge_types
 from taskloom.graph._flow import Flows
 from taskloom.graph._kin import Kin
+from taskloom.graph._misuse import refuse_use_as_value
 from taskloom.graph._pickling import dismantled
 from taskloom.graph._place import (
     DEFERRED,
@@ -37,7 +38,7 @@ from taskloom.graph.patterns import Patterns
 from taskloom.graph.trees import Tree, Trees, check_trees
 from taskloom.graph.view import GraphView
 from taskloom.plan import Facts, Settings, Usage, infer
-from taskloom.task import ON_ERROR, Options, Task
+from taskloom.task import ON_ERROR, OPTION_NAMES, Options, Task
 
 __all__ = ["Graph"]
 
@@ -47,6 +48,8 @@ Slots = Literal["compact", "one_to_one"]
 Order = Literal["auto", "depth_first", "critical_path", "registration"]
 #: What a graph as a whole can set for its nodes.
 GRAPH_OPTIONS = ("on_error", "retry")
+
+refuse_use_as_value(Node)
 
 
 @final
@@ -344,8 +347,14 @@ class Graph(Kin, Patterns, Trees, Composition, Flows):
             options = task.options.without("name", "after") or None
             function = task.function
         if not callable(function):
-            hint = "; to add a graph or plan: subgraph(...)" * isinstance(task, (Plan, Graph))
-            raise TypeError(f"a node needs a callable, not {function!r}{hint}")
+            hint = ""
+            if isinstance(task, (Plan, Graph)):
+                hint = "; to add a graph or plan: subgraph(...)"
+            elif isinstance(task, (Node, Pack)):
+                hint = "; a node is an argument: add(function, node)"
+            raise TypeError(
+                f"a node needs a callable, not {function!r}: add(function, *arguments){hint}"
+            )
         label = getattr(function, "__name__", None) or type(function).__name__
         if isinstance(task, Task):
             label = task.options.get("name", label)
@@ -379,12 +388,17 @@ class Graph(Kin, Patterns, Trees, Composition, Flows):
             if mode is None or mode == "read":
                 continue
             bare = value.value if isinstance(value, Use) else value
-            bare = node_of(bare) or bare
+            alone = node_of(bare)
+            bare = bare if alone is None else alone
             if isinstance(key, int):
                 plain[key] = bare
             else:
                 named[key] = bare
             if mode in EXCLUSIVE and not isinstance(bare, Node):
+                if isinstance(bare, Use):
+                    raise GraphError(
+                        f"{mode}({bare!r}): an argument is used in one way; choose one of the two"
+                    )
                 if isinstance(bare, Pack):
                     raise GraphError(
                         f"{mode}({bare!r}): it stands for several values, each of which has users "
@@ -433,7 +447,12 @@ class Graph(Kin, Patterns, Trees, Composition, Flows):
             found.bind(*args, **kwargs)
         except TypeError as error:
             name = f"{getattr(function, '__name__', type(function).__name__)}#{len(self)}"
-            raise GraphError(f"node {name!r}: {error}; {name.partition('#')[0]}{found}") from None
+            text = f"node {name!r}: {error}; {name.partition('#')[0]}{found}"
+            meant = [key for key in kwargs if key in OPTION_NAMES and key not in found.parameters]
+            if meant:
+                given = ", ".join(f"{key}={kwargs[key]!r}" for key in meant)
+                text += f"; if an option of the node is meant: g.options({given}).add(...)"
+            raise GraphError(text) from None
 
     def __reduce__(self) -> tuple[Any, ...]:
         return dismantled(self)

@@ -278,7 +278,8 @@ class _Inlining:
         if key not in self.inputs:
             return self.outer._resource(key)
         value = self.inputs[key]
-        return node_of(value) or value
+        node = node_of(value)
+        return value if node is None else node
 
     def add(self, node: Node[Any]) -> Node[Any]:
         options = (node.options or Options.EMPTY).without("name", "after")

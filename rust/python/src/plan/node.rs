@@ -4,6 +4,7 @@ use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 
 use pyo3::PyTraverseError;
 use pyo3::PyVisit;
+use pyo3::exceptions::PyAttributeError;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyGenericAlias, PyString, PyTuple, PyType};
 
@@ -158,6 +159,20 @@ impl Node {
         let py = slf.py();
         let node_at = py.import("taskloom.graph._pickling")?.getattr("node_at")?;
         Ok((node_at, (slf.get().graph.clone_ref(py), slf.get().index())))
+    }
+
+    /// Only asked for what there is not: says where to look for what its value has.
+    fn __getattr__(&self, py: Python<'_>, name: &str) -> PyResult<Py<PyAny>> {
+        let message = match name.starts_with('_') {
+            true => format!("'Node' object has no attribute '{name}'"),
+            false => format!(
+                "node '{}' has no attribute '{name}', and no value before it has run: to get that of its value \
+                 add a node, g.add(operator.attrgetter('{name}'), node), or to call a method of that name \
+                 g.add(operator.methodcaller('{name}'), node); the value itself is run[node]",
+                self.name(py)?
+            ),
+        };
+        Err(PyAttributeError::new_err(message))
     }
 
     fn __repr__(&self, py: Python<'_>) -> PyResult<String> {
