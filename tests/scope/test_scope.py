@@ -349,3 +349,12 @@ def test_all_waiting_for_ever_on_virtual_time_is_reported(run: Run) -> None:
 
     with pytest.raises(RuntimeError, match="deadlock"):
         run(main)
+
+
+def test_a_coroutine_in_the_place_of_its_function_is_refused_with_what_would_be_right() -> None:
+    async def child() -> None: ...
+
+    made = child()
+    with Scope() as scope, pytest.raises(TypeError, match="the coroutine function and its arg"):
+        scope.spawn(made)  # type: ignore[call-overload]
+    made.close()

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
+from taskloom.pregel.checkpoint.base import EXCLUDED_METADATA_KEYS
 from taskloom.pregel.config import patch_checkpoint_map, patch_configurable, public_config
 from taskloom.pregel.constants import (
     CHECKPOINT_ID,
@@ -31,20 +32,6 @@ if TYPE_CHECKING:
 
 Chunk = tuple[tuple[str, ...], str, Any]
 Writes = Sequence[tuple[str, Any]]
-
-_HIDDEN_METADATA = frozenset(
-    (
-        "thread_id",
-        "checkpoint_id",
-        "checkpoint_ns",
-        "checkpoint_map",
-        "langgraph_step",
-        "langgraph_node",
-        "langgraph_triggers",
-        "langgraph_path",
-        "langgraph_checkpoint_ns",
-    )
-)
 
 # By this LangGraph's programs tell the messages that nodes return from the tokens of a model.
 SHOWN_BY = {"ls_integration": "langgraph"}
@@ -191,7 +178,7 @@ def task_payloads(tasks: Iterable[Task]) -> Iterator[dict[str, Any]]:
             "input": task.input,
             "triggers": task.triggers,
         }
-        metadata = {k: v for k, v in task.metadata.items() if k not in _HIDDEN_METADATA}
+        metadata = {k: v for k, v in task.metadata.items() if k not in EXCLUDED_METADATA_KEYS}
         tags = [*(task.loop.config.get("tags") or ()), *task.node.tags]
         if tags:
             metadata["tags"] = tags

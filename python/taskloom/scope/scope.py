@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import contextlib
 import math
-from collections.abc import Awaitable, Callable, Generator
+from collections.abc import Awaitable, Callable, Coroutine, Generator
 from concurrent.futures import Executor
 from functools import partial
 from types import TracebackType
@@ -130,7 +130,9 @@ class Scope(_taskloom.Nursery):
         options: ScopeOptions | None = None,
     ) -> Future[Any]:
         if not callable(fn):
-            raise TypeError(f"spawn(fn, *args): fn must be callable, not {fn!r}")
+            made = isinstance(fn, Coroutine)
+            hint = ": pass the coroutine function and its arguments apart" if made else ""
+            raise TypeError(f"spawn(fn, *args): fn must be callable, not {fn!r}{hint}")
         child = Child(self)
         self._begin()
         try:
