@@ -22,16 +22,19 @@ def await_future(future: Future[R]) -> Generator[Any, Any, R]:
     On an asyncio loop cancelling the awaiting task cancels the future, as asyncio users expect. In
     a coroutine of taskloom's, and under trio, it does not: there the future's own scope decides.
     """
-    if future.done():
+    try:
+        if future.done():
+            return future.result()
+        if not _taskloom.in_coroutine():
+            asyncio = sys.modules.get("asyncio")
+            loop = asyncio._get_running_loop() if asyncio is not None else None
+            if asyncio is not None and loop is not None:
+                result: R = yield from asyncio.wrap_future(future, loop=loop).__await__()
+                return result
+        wait = _taskloom.Wait()
+        end = wait.setter
+        future.add_done_callback(end.set)
+        yield from wait.__await__()
         return future.result()
-    if not _taskloom.in_coroutine():
-        asyncio = sys.modules.get("asyncio")
-        loop = asyncio._get_running_loop() if asyncio is not None else None
-        if asyncio is not None and loop is not None:
-            result: R = yield from asyncio.wrap_future(future, loop=loop).__await__()
-            return result
-    wait = _taskloom.Wait()
-    end = wait.setter
-    future.add_done_callback(end.set)
-    yield from wait.__await__()
-    return future.result()
+    finally:
+        del future  # an error's traceback refers to this frame, and the future to the error

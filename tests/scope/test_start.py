@@ -169,6 +169,52 @@ def test_being_ready_too_late_does_not_make_it_a_child_of_the_scope(run: Run) ->
     assert run(main)
 
 
+def test_a_child_that_was_ready_too_late_but_ends_without_an_await_is_what_start_returns(
+    run: Run,
+) -> None:
+    async def child(*, task_status: TaskStatus[str]) -> None:
+        task_status.started("ready")
+
+    async def main() -> tuple[Any, bool]:
+        async with Scope() as scope:
+            with CancelScope() as around:
+                around.cancel()
+                value = await scope.start(child)
+        return value, around.cancelled_caught
+
+    assert run(main) == ("ready", False)
+
+
+def test_being_ready_twice_is_refused_in_a_cancelled_call_too(run: Run) -> None:
+    async def child(*, task_status: TaskStatus[str]) -> None:
+        task_status.started("ready")
+        with pytest.raises(RuntimeError, match="called before"):
+            task_status.started("again")
+
+    async def main() -> Any:
+        async with Scope() as scope:
+            with CancelScope() as around:
+                around.cancel()
+                return await scope.start(child)
+
+    assert run(main) == "ready"
+
+
+def test_a_child_that_was_cancelled_before_it_was_ready_is_an_error_that_says_so() -> None:
+    async def child(*, task_status: TaskStatus[None]) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        task.cancel()
+        await asyncio.sleep(60)
+
+    async def main() -> None:
+        async with Scope() as scope:
+            with pytest.raises(RuntimeError, match="child was cancelled without calling"):
+                await scope.start(child)
+
+    asyncio.run(main())
+
+
 def test_a_shield_in_the_child_holds_while_the_call_is_cancelled(run: Run) -> None:
     async def child(*, task_status: TaskStatus[None]) -> str:
         with shield():

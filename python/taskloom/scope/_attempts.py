@@ -47,25 +47,28 @@ async def attempts(
     task = current_task()
     attempt = failed = 0
     last_error: BaseException | None = None
-    while True:
-        attempt += 1
-        if task is not None:
-            attempt_here.set((task.future, attempt, last_error))
-        try:
-            return await _once(fn, timeout, args, kwargs)
-        except Cancelled:
-            raise
-        except BaseException as error:
-            asked = isinstance(error, RetryTask)
-            failed += not asked
-            wait = next_attempt(retry, error, failed)
-            if wait is None:
+    try:
+        while True:
+            attempt += 1
+            if task is not None:
+                attempt_here.set((task.future, attempt, last_error))
+            try:
+                return await _once(fn, timeout, args, kwargs)
+            except Cancelled:
                 raise
-            if not asked:
-                last_error = error
-                if retry is not None and retry.pass_error is not None:
-                    kwargs = {**kwargs, retry.pass_error: error}
-        await _taskloom.sleep(wait)
+            except BaseException as error:
+                asked = isinstance(error, RetryTask)
+                failed += not asked
+                wait = next_attempt(retry, error, failed)
+                if wait is None:
+                    raise
+                if not asked:
+                    last_error = error
+                    if retry is not None and retry.pass_error is not None:
+                        kwargs = {**kwargs, retry.pass_error: error}
+            await _taskloom.sleep(wait)
+    finally:
+        del task  # an error's traceback refers to this frame, and its future to the error
 
 
 async def _once(

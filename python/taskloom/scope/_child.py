@@ -42,8 +42,15 @@ class Child:
 
     def cancel_if_asked(self, future: object) -> None:
         """The future was settled: by its user's `cancel()`, if the call is not over."""
-        if not self.over and self.handle is not None:
-            self.handle.cancel()
+        handle = self.handle
+        if not self.over and handle is not None:
+            handle.cancel()
+
+    def take_handle(self, handle: _taskloom.TaskHandle | CancelScope) -> None:
+        """What cancels the call; let go of when that is over, since it leads back to here."""
+        self.handle = handle
+        if self.over:
+            self.handle = None
 
     def adopt(self, future: Future[Any]) -> None:
         """The call is an executor's task: that one's future is the child's."""
@@ -66,6 +73,7 @@ class Child:
     def ended(self, value: Any, error: BaseException | None) -> None:
         """The call is over; called once, on whatever thread it ran."""
         self.over = True
+        self.handle = None
         future = self.future
         cancelled = future.cancelled()
         if error is None:
@@ -96,6 +104,7 @@ def in_scope(child: Child, fn: Call, /, *args: Any, **kwargs: Any) -> Any:
             scope._begin()
         except RuntimeError as left:
             raise Cancelled("its scope was left before it began") from left
+    del child  # its future will have the error, whose traceback refers to this frame
     variable = _taskloom.token_variable.set(token)
     try:
         return fn(*args, **kwargs)
@@ -145,7 +154,11 @@ def run_function(
         value, error = None, caught
     finally:
         _taskloom.token_variable.reset(variable)
-    child.ended(value, error)
+    try:
+        child.ended(value, error)
+    finally:
+        # The error's traceback refers to this frame, and the child's future to the error.
+        del child, error, value
 
 
 # Traces call such tasks by what they call.

@@ -46,9 +46,10 @@ class TaskloomHost:
         self.home = home
 
     def spawn(self, child: Child, fn: Call, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-        child.handle = self.home.spawn(
+        handle = self.home.spawn(
             fn, args, kwargs or None, child.token, child.context(), child.ended, child.future
         )
+        child.take_handle(handle)
 
     async def enter(self) -> None:
         pass
@@ -100,6 +101,7 @@ class AsyncioHost:
             child.ended(None, error)
         finally:
             _taskloom.token_variable.reset(variable)
+            del child  # its future has the error, whose traceback refers to this frame
 
     async def enter(self) -> None:
         pass
@@ -151,6 +153,8 @@ class TrioHost:
                 raise
             except BaseException as error:
                 child.ended(None, error)
+            finally:
+                del child  # its future has the error, whose traceback refers to this frame
 
     async def enter(self) -> None:
         self.nursery = await self.manager.__aenter__()

@@ -120,8 +120,16 @@ class TrioDelivery:
         traceback: TracebackType | None,
     ) -> BaseException | None:
         """What is left of the error without the cancellation that was delivered here."""
+        cancelled = sys.modules["trio"].Cancelled
+        if isinstance(error, BaseExceptionGroup):
+            delivered = error.subgroup(cancelled) is not None
+        else:
+            delivered = isinstance(error, cancelled)
+        if not delivered:
+            self._scope.__exit__(None, None, None)
+            return error
         try:
             caught = self._scope.__exit__(kind, error, traceback)
         except BaseExceptionGroup as rest:
-            return rest
+            return rest.with_traceback(None)  # which would refer to this frame
         return None if caught else error

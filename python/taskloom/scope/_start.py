@@ -2,8 +2,9 @@
 
 Until a child has called `started()` it belongs to whoever waits in `start`: a cancellation around
 that call reaches it, one of the scope does not, and its error comes out of the call. From then on
-it is a child of the scope like any other. If the call was cancelled before, `started()` changes
-nothing any more, and the call waits for the child's end.
+it is a child of the scope like any other. If the call was cancelled before, `started()` moves
+nothing any more, and the call waits for the child's end: if that ends well all the same, without an
+await, the call returns its value.
 
 So the child's token is below neither of the two: it is told by the one that it belongs to.
 The rules are those of trio's nurseries.
@@ -51,8 +52,9 @@ class TaskStatus(Generic[T_contra]):
 
     def started(self: TaskStatus[T | None], value: T | None = None) -> None:
         """Lets `start` return `value`. RuntimeError if it was called before."""
-        if self._child is not None:
-            self._child.started(value)
+        child = self._child
+        if child is not None:
+            child.started(value)
 
 
 TASK_STATUS_IGNORED: TaskStatus[Any] = TaskStatus()
@@ -63,13 +65,26 @@ TASK_STATUS_IGNORED: TaskStatus[Any] = TaskStatus()
 class _StartingChild(Child):
     """A child that belongs to the call of `start` until it has said that it is ready."""
 
-    __slots__ = ("_given_up", "_guard", "_own", "_registration", "error", "moved", "said", "value")
+    __slots__ = (
+        "_given_up",
+        "_guard",
+        "_own",
+        "_registration",
+        "answered",
+        "error",
+        "moved",
+        "said",
+        "status",
+        "value",
+    )
 
     def __init__(self, scope: Scope) -> None:
         super().__init__(scope)
         self._guard = threading.Lock()
         self._given_up = False
         self.said = Event()  # that it is ready, or has ended
+        self.status: TaskStatus[Any] = TaskStatus(self)
+        self.answered = False  # it has called started()
         self.moved = False  # to its scope
         self.value: Any = None
         self.error: BaseException | None = None
@@ -91,13 +106,14 @@ class _StartingChild(Child):
 
     def started(self, value: Any) -> None:
         with self._guard:
-            if self.moved:
+            if self.answered:
                 raise RuntimeError("started() was called before: a child is ready once")
+            self.answered, self.value = True, value
             if self._given_up or self._own.cancelled:
                 return
             if self._registration is not None and not self._registration.forget():
                 return  # the call is being cancelled, and waits for the child's end
-            self.moved, self.value = True, value
+            self.moved = True
             self._registration = self._listen(self.scope.token)
         self.said.set()
 
@@ -112,6 +128,8 @@ class _StartingChild(Child):
     def ended(self, value: Any, error: BaseException | None) -> None:
         with self._guard:
             self.over = True
+            self.handle = None
+            self.status._child = None  # an error's traceback refers to the status
             moved = self.moved
         if self._registration is not None:
             self._registration.forget()
@@ -145,7 +163,7 @@ async def start_child(
     scope._begin()
     child = _StartingChild(scope)
     try:
-        host.spawn(child, _call, (fn, args, kwargs, TaskStatus(child)), {})
+        host.spawn(child, _call, (fn, args, kwargs, child.status), {})
     except BaseException:
         scope._child_over()
         raise
@@ -165,12 +183,16 @@ async def start_child(
     try:
         if not (failure is None or isinstance(failure, Cancelled)):
             raise failure
-        if interrupt is not None:
+        ended_well = child.answered and failure is None
+        if interrupt is not None and not (ended_well and isinstance(interrupt, Cancelled)):
             raise interrupt
-        if not child.moved:
+        if not child.answered:
+            how = "exited" if failure is None else "was cancelled"
             raise RuntimeError(
-                f"{_name_of(fn)}(): child exited without calling task_status.started()"
+                f"{_name_of(fn)}(): child {how} without calling task_status.started()"
             )
+        if failure is not None:
+            raise failure
         return child.value
     finally:
         del failure, interrupt

@@ -261,8 +261,11 @@ class CancelScope:
             rest = self._trio.stop(kind, error, traceback)
             if rest is not error:
                 self._caught = True
-                if rest is not None and not self._catch(rest, sent):
-                    raise rest
+                try:
+                    if rest is not None and not self._catch(rest, sent):
+                        raise rest
+                finally:
+                    del rest, error  # the traceback refers to this frame
                 return True
         return error is not None and self._catch(error, sent)
 

@@ -400,16 +400,20 @@ class Scope(_taskloom.Nursery):
         if errors:
             where = f" of {self._name}" if self._name else ""
             outcome = BaseExceptionGroup(f"unhandled errors in a scope{where}", errors)
-        if self._cancel_scope.__exit__(None if outcome is None else type(outcome), outcome, None):
-            return True
-        if outcome is None or outcome is error:
-            return False
-        # A group stands for what is in it: the context would repeat one of them.
         try:
-            raise outcome
+            kind = None if outcome is None else type(outcome)
+            if self._cancel_scope.__exit__(kind, outcome, None):
+                return True
+            if outcome is None or outcome is error:
+                return False
+            # A group stands for what is in it: the context would repeat one of them.
+            try:
+                raise outcome
+            finally:
+                outcome.__context__ = None
+                outcome.__suppress_context__ = True
         finally:
-            outcome.__context__ = None
-            outcome.__suppress_context__ = True
+            # The traceback of what is raised, here or by the cancel scope, refers to this frame.
             del outcome, errors, error, interrupt
 
     def __enter__(self) -> Self:
@@ -476,6 +480,8 @@ class Scope(_taskloom.Nursery):
                     while not self._close():
                         waited = True
                         await self._wait_idle()
+                    if not waited:
+                        await _taskloom.yield_now()  # so that a loop over scopes lets others go on
                 if self._host is not None:
                     await self._host.leave()
                 break

@@ -23,7 +23,10 @@ pub fn stop_with(py: Python<'_>, value: Py<PyAny>) -> PyResult<()> {
     // references that it is given.
     unsafe {
         if cached.is_null() || ffi::Py_REFCNT(cached) != 1 {
-            let made = PyStopIteration::new_err((value,)).into_value(py).into_ptr();
+            // The value goes into its slot alone: as an argument it would stay as long as the object.
+            let made = PyStopIteration::new_err(()).into_value(py).into_ptr();
+            let slot = made.cast::<ffi::PyStopIterationObject>();
+            ffi::Py_XDECREF(std::mem::replace(&mut (*slot).value, value.into_ptr()));
             ffi::Py_INCREF(made);
             let old = STOP.with(|stop| stop.replace(made));
             ffi::Py_XDECREF(old);

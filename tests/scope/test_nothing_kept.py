@@ -1,0 +1,175 @@
+"""What a scope was told, given or raised is gone once nobody has it: no cycle, and no leak."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import sysconfig
+import weakref
+from collections.abc import Awaitable, Callable, Coroutine, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+import taskloom
+import trio
+from taskloom import Scope, TaskStatus
+
+Case = Callable[[Scope, Callable[[], Any]], Awaitable[Any]]
+Run = Callable[[Callable[[], Coroutine[Any, Any, Any]]], Any]
+
+
+class Value:
+    pass
+
+
+class Wrong(Exception):
+    pass
+
+
+async def plain(scope: Scope, fn: Callable[[], Any]) -> None:
+    scope.spawn(fn)
+
+
+async def plain_with_options(scope: Scope, fn: Callable[[], Any]) -> None:
+    scope.options(timeout=60).spawn(fn)
+
+
+async def coroutine(scope: Scope, fn: Callable[[], Any]) -> None:
+    async def call() -> Any:
+        return fn()
+
+    scope.spawn(call)
+
+
+async def coroutine_with_options(scope: Scope, fn: Callable[[], Any]) -> None:
+    async def call() -> Any:
+        return fn()
+
+    scope.options(timeout=60).spawn(call)
+
+
+async def coroutine_that_migrates(scope: Scope, fn: Callable[[], Any]) -> None:
+    async def call() -> Any:
+        await taskloom.sleep(0)
+        return fn()
+
+    scope.options(migrate=True).spawn(call)
+
+
+async def started(scope: Scope, fn: Callable[[], Any]) -> None:
+    async def call(task_status: TaskStatus[None]) -> Any:
+        task_status.started()
+        return fn()
+
+    await scope.start(call)
+
+
+async def not_started(scope: Scope, fn: Callable[[], Any]) -> None:
+    async def call(task_status: TaskStatus[None]) -> None:
+        task_status.started(fn())
+
+    await scope.start(call)
+
+
+async def awaited(scope: Scope, fn: Callable[[], Any]) -> None:
+    async def call() -> Any:
+        await taskloom.sleep(0)
+        return fn()
+
+    await scope.spawn(call)
+
+
+async def body(_scope: Scope, fn: Callable[[], Any]) -> None:
+    fn()
+
+
+async def in_scopes_of_others(_scope: Scope, fn: Callable[[], Any]) -> None:
+    async def call() -> Any:
+        return fn()
+
+    await taskloom.gather(call(), call())
+
+
+CASES: list[Case] = [
+    plain,
+    plain_with_options,
+    coroutine,
+    coroutine_with_options,
+    coroutine_that_migrates,
+    started,
+    not_started,
+    awaited,
+    body,
+    in_scopes_of_others,
+]
+
+
+def on_asyncio(main: Callable[[], Coroutine[Any, Any, Any]]) -> Any:
+    return asyncio.run(main())
+
+
+@pytest.fixture(
+    params=[taskloom.run_coroutine, on_asyncio, trio.run], ids=["pool", "asyncio", "trio"]
+)
+def anywhere(request: pytest.FixtureRequest) -> Run:
+    """Runs a coroutine function on a pool, on asyncio, under trio."""
+    run: Run = request.param
+    return run
+
+
+@contextmanager
+def without_collector() -> Iterator[None]:
+    """Only the counts of references free anything meanwhile, where there is one count each."""
+    gc.collect()
+    gc.disable()
+    try:
+        yield
+        if sysconfig.get_config_var("Py_GIL_DISABLED"):
+            gc.collect()  # adds up what several threads have counted
+    finally:
+        gc.enable()
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_an_error_is_freed_with_the_last_reference_to_it(anywhere: Run, case: Case) -> None:
+    errors: list[weakref.ref[Wrong]] = []
+
+    def fail() -> None:
+        error = Wrong()
+        errors.append(weakref.ref(error))
+        try:
+            raise error
+        finally:
+            del error
+
+    async def main() -> None:
+        try:
+            async with Scope() as scope:
+                await case(scope, fail)
+        except ExceptionGroup:
+            pass
+
+    with without_collector():
+        anywhere(main)
+    assert errors
+    assert all(error() is None for error in errors)
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_a_result_that_nobody_has_is_freed(anywhere: Run, case: Case) -> None:
+    values: list[weakref.ref[Value]] = []
+
+    def give() -> Value:
+        value = Value()
+        values.append(weakref.ref(value))
+        return value
+
+    async def main() -> None:
+        async with Scope() as scope:
+            await case(scope, give)
+
+    anywhere(main)
+    gc.collect()
+    assert values
+    assert all(value() is None for value in values)
