@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 from weakref import ref
 
-from taskloom import current
+from taskloom import _taskloom, current
 
 if TYPE_CHECKING:
     from taskloom.observe.causality import Causality
@@ -14,6 +14,24 @@ if TYPE_CHECKING:
     from taskloom.observe.watchdog import Stall, Watchdog
 
 __all__ = ["Observed"]
+
+#: Seconds that a task may go on after its time was up before its stack is logged.
+HUNG_AFTER = 10.0
+
+
+def _is_late() -> None:
+    """A task goes on though its time is up: called by the engine."""
+    _taskloom._call_later(HUNG_AFTER, _tell_of_hung)
+
+
+def _tell_of_hung() -> None:
+    from taskloom.observe.hung import tell_of_hung
+
+    # A little less: the engine's clock may differ by a hair from the timer's.
+    tell_of_hung(0.99 * HUNG_AFTER)
+
+
+_taskloom._know_late(_is_late)
 
 
 class Observed:

@@ -33,6 +33,7 @@ class Desk:
         self,
         max_workers: int,
         config: ExecutorConfig,
+        processors: Callable[[], int],
     ) -> None:
         self._timeout = config.default_timeout
         self.hard_deadlines = config.overdue == "skip"
@@ -40,6 +41,8 @@ class Desk:
         self._amounts = config.resources
         self._memory_limit = config.memory_limit
         self._exit_timeout = config.exit_timeout
+        self._native_threads = config.native_threads
+        self._processors = processors
         self._lock = threading.Lock()
         self._place: ProcessPlace | None = None
         self._admission: Admission[Launch | Turn] | None = None
@@ -201,10 +204,17 @@ class Desk:
         with self._lock:
             if self._place is None:
                 from taskloom.places.process import ProcessPlace
-                from taskloom.scheduling.cpus import cpu_count
 
-                count = min(self._max_workers, cpu_count())
-                self._place = ProcessPlace(count, exit_timeout=self._exit_timeout)
+                processors = self._processors()
+                count = min(self._max_workers, processors)
+                share = max(1, processors // count)
+                threads = self._native_threads
+                self._place = ProcessPlace(
+                    count,
+                    exit_timeout=self._exit_timeout,
+                    cpus=share,
+                    native_threads=share if isinstance(threads, str) else threads,
+                )
             return self._place
 
     @property

@@ -47,11 +47,11 @@ worker_count = _taskloom.worker_count
 _taskloom._know_task(Task)
 
 
-def _share(budget: int | None, workers: int) -> int:
-    """The processors for each of so many workers; None are all that the process may use."""
-    from taskloom.scheduling.cpus import cpu_count
+def _processors(budget: int | None) -> int:
+    """The processors for an executor; None are all that the process has."""
+    from taskloom.scheduling.cpus import cpu_count, process_share
 
-    return max(1, (cpu_count() if budget is None else budget) // workers)
+    return budget or process_share() or cpu_count()
 
 
 @final
@@ -132,8 +132,10 @@ class Executor(Observed, Running, _taskloom.Pool, ThreadPoolExecutor):
         max_workers = config.worker_count()
         # Made by a task: the executor around it has the processors already.
         budget = share_here()
-        if budget is not None and config.max_workers is None:
-            max_workers = min(max_workers, budget)
+        if config.max_workers is None:
+            from taskloom.scheduling.cpus import process_share
+
+            max_workers = min(max_workers, budget or process_share() or max_workers)
         timing = config.timing or config.target_latency is not None
         prepare: Callable[[int], object] | None = None
         nearest: tuple[tuple[int, ...], ...] = ()
@@ -142,7 +144,11 @@ class Executor(Observed, Running, _taskloom.Pool, ThreadPoolExecutor):
 
             placement = Placement.of(config)
             prepare, nearest = placement.preparation(), placement.nearest
-        share = partial(_share, budget, max_workers)
+        processors = partial(_processors, budget)
+
+        def share() -> int:
+            return max(1, processors() // max_workers)
+
         leave: Callable[[], object] | None = None
         if config.native_threads is not None:
             from taskloom.scheduling.native import beside
@@ -179,7 +185,7 @@ class Executor(Observed, Running, _taskloom.Pool, ThreadPoolExecutor):
         self._cache = {}
         self._config = config
         self._owed = []
-        self._desk = Desk(max_workers, config)
+        self._desk = Desk(max_workers, config, processors)
         self._base = Base(timing, config.cancel == "interrupt", config.default_timeout)
         self._born = time.monotonic()
         if self._base != Base():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import threading
 from types import ModuleType, SimpleNamespace
@@ -10,6 +11,7 @@ from typing import Any
 import pytest
 from taskloom import Executor, ExecutorConfig
 from taskloom.errors import OptionError
+from taskloom.places.process import ProcessPlace
 from taskloom.scheduling import cpus, native
 
 
@@ -174,3 +176,43 @@ def test_nothing_is_left_behind(loaded: list[Library]) -> None:
         executor.submit(int).result()
     assert not native._asked
     assert not native._told
+
+
+def told(name: str) -> str | None:
+    return os.environ.get(name)
+
+
+@pytest.mark.usefixtures("loaded", "eight")
+@pytest.mark.parametrize(("workers", "threads", "expected"), [(2, "share", "4"), (2, 3, "3")])
+def test_libraries_in_worker_processes_are_told_too(
+    workers: int, threads: Any, expected: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OPENBLAS_NUM_THREADS", "1")
+    with Executor(workers, native_threads=threads) as executor:
+        there = executor.options(place="process")
+        assert there.submit(told, "OMP_NUM_THREADS").result() == expected
+        assert there.submit(told, "OPENBLAS_NUM_THREADS").result() == "1"
+
+
+def test_worker_processes_are_told_nothing_unless_asked_for(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    with Executor(1) as executor:
+        assert executor.options(place="process").submit(told, "OMP_NUM_THREADS").result() is None
+
+
+def width_of_another() -> int:
+    return widths(Executor())
+
+
+@pytest.mark.usefixtures("eight")
+def test_an_executor_made_in_a_worker_process_has_the_share_of_that_process() -> None:
+    with Executor(8) as outer:
+        assert outer.options(place="process").submit(width_of_another).result() == 1
+
+
+@pytest.mark.parametrize("name", ["cpus", "native_threads"])
+def test_a_process_without_any_share_is_refused(name: str) -> None:
+    with pytest.raises(ValueError, match=f"{name} must be at least 1, not 0"):
+        ProcessPlace(1, **{name: 0})

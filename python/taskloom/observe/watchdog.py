@@ -19,10 +19,7 @@ A long task with nothing queued behind it is none of these. Each episode is told
 from __future__ import annotations
 
 import logging
-import sys
-import threading
 import time
-import traceback
 import weakref
 from collections import deque
 from collections.abc import Callable, Iterator
@@ -30,6 +27,8 @@ from typing import Any, Literal, NamedTuple, Self, final
 
 from taskloom import _taskloom, _waits
 from taskloom.errors import OptionError
+from taskloom.observe.hung import HungTasks
+from taskloom.observe.stall import Stall, WorkerStack, stacks_of
 from taskloom.observe.waiting import (
     Waiting,
     knotted,
@@ -42,58 +41,6 @@ __all__ = ["Stall", "Waiting", "Watchdog", "WorkerStack"]
 
 #: How many findings are kept.
 KEPT = 16
-
-
-@final
-class WorkerStack(NamedTuple):
-    """What a thread was at: its name and its stack, as text.
-
-    >>> WorkerStack("worker_0", "  File ...").thread
-    'worker_0'
-    """
-
-    thread: str
-    stack: str
-
-
-@final
-class Stall(NamedTuple):
-    """What the watchdog found; `str(stall)` is the whole report.
-
-    `seconds` is since when nothing happened, `queued` and `held` count tasks, `task` is the name of
-    a hung one.
-
-    >>> print(Stall("stall", 5.0, 3, 0, None, (), ()))
-    no task has started or ended for 5 s: 3 queued, 0 held back, all workers busy
-    """
-
-    kind: Literal["deadlock", "stall", "hung"]
-    seconds: float
-    queued: int
-    held: int
-    task: str | None
-    waits: tuple[Waiting, ...]
-    stacks: tuple[WorkerStack, ...]
-
-    def __str__(self) -> str:
-        if self.kind == "hung":
-            lines = [
-                f"task {self.task!r} goes on {self.seconds:.3g} s after its time was up; a spare "
-                "worker stands in for its thread"
-            ]
-        elif self.waits and not (self.queued or self.held or self.stacks):
-            never = "cannot end" if self.kind == "deadlock" else "do not end"
-            lines = [f"waits that {never}, for {self.seconds:.3g} s:"]
-        else:
-            who = "all workers busy" if self.kind == "stall" else "no worker can go on"
-            lines = [
-                f"no task has started or ended for {self.seconds:.3g} s: {self.queued} queued, "
-                f"{self.held} held back, {who}"
-            ]
-        lines += [f"  {wait}" for wait in self.waits]
-        for stack in self.stacks:
-            lines += [f"  {stack.thread} is at:", *stack.stack.rstrip().splitlines()]
-        return "\n".join(lines)
 
 
 class _State(NamedTuple):
@@ -166,7 +113,7 @@ class Watchdog:
         self._last: tuple[Any, ...] | None = None
         self._since = clock()
         self._told = False
-        self._told_hung: set[int] = set()
+        self._hung = HungTasks()
         self._told_waits: frozenset[int] = frozenset()
 
     @property
@@ -216,7 +163,8 @@ class Watchdog:
         if executor is None:
             return None
         now = self._clock()
-        self._check_hung(executor)
+        for hung in self._hung.find(executor, self._seconds):
+            self._tell(hung)
         found = self._check_waits(executor)
         if found is not None:
             return found
@@ -240,20 +188,9 @@ class Watchdog:
                 state.held,
                 None,
                 tuple(_waits_of(executor)),
-                tuple(_stacks(executor._threads)),
+                tuple(stacks_of(executor._threads)),
             )
         )
-
-    def _check_hung(self, executor: Any) -> None:
-        hung = executor._hung()
-        current = {id(future) for future, _, _ in hung}
-        self._told_hung = {number for number in self._told_hung if number in current}
-        for future, thread, seconds in hung:
-            if seconds >= self._seconds and id(future) not in self._told_hung:
-                self._told_hung.add(id(future))
-                threads = [t for t in threading.enumerate() if t.ident == thread]
-                stacks = tuple(_stacks(threads))
-                self._tell(Stall("hung", seconds, 0, 0, name_of(future), (), stacks))
 
     def _check_waits(self, executor: Any) -> Stall | None:
         knot = knotted(executor, self._seconds)
@@ -336,17 +273,3 @@ def _waits_of(executor: Any) -> Iterator[Waiting]:
             yield Waiting(name_of(future), name_of(prerequisite), None)
         if not prerequisites:
             yield Waiting(name_of(future), f"resources: {needs}", None)
-
-
-def _stacks(threads: Any) -> Iterator[WorkerStack]:
-    frames = sys._current_frames()
-    for thread in sorted(threads, key=lambda thread: thread.name):
-        frame = frames.get(thread.ident or 0)
-        if frame is not None:
-            stack = [
-                line
-                for line in traceback.extract_stack(frame)
-                if not line.filename.endswith(("threading.py", "_workers.py"))
-            ]
-            if stack:
-                yield WorkerStack(thread.name, "".join(traceback.format_list(stack)))

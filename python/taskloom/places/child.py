@@ -12,6 +12,7 @@ import threading
 from typing import TYPE_CHECKING, Final
 
 from taskloom.places import wire
+from taskloom.scheduling.native import limited
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -42,12 +43,15 @@ class Child:
         "task",
     )
 
-    def __init__(self, setup: Sequence[wire.Buffer]) -> None:
-        """Start the process and hand it its setup. Raises OSError where there can be no more."""
+    def __init__(self, setup: Sequence[wire.Buffer], native_threads: int | None = None) -> None:
+        """Start the process and hand it its setup. Raises OSError where there can be no more.
+
+        Numeric libraries may start so many threads there; as many as they like if None.
+        """
         self.connection, theirs = socket.socketpair()
         with theirs:
             try:
-                self._process = _start(theirs)
+                self._process = _start(theirs, native_threads)
             except BaseException:
                 self.connection.close()
                 raise
@@ -153,7 +157,8 @@ def _death_descriptor(pid: int) -> int | None:
     return None
 
 
-def _start(theirs: socket.socket) -> subprocess.Popen[bytes]:
+def _start(theirs: socket.socket, native_threads: int | None) -> subprocess.Popen[bytes]:
+    environment = None if native_threads is None else limited(native_threads, os.environ)
     descriptor = theirs.fileno()
     program = (
         f"import sys; sys.path[:] = {sys.path!r}; "
@@ -164,9 +169,13 @@ def _start(theirs: socket.socket) -> subprocess.Popen[bytes]:
     command = [executable, *flags, "-c", program]
     if sys.platform != "win32":
         return subprocess.Popen(
-            command, stdin=subprocess.DEVNULL, pass_fds=(descriptor,), process_group=0
+            command,
+            stdin=subprocess.DEVNULL,
+            pass_fds=(descriptor,),
+            process_group=0,
+            env=environment,
         )
-    process = subprocess.Popen(command, stdin=subprocess.PIPE)
+    process = subprocess.Popen(command, stdin=subprocess.PIPE, env=environment)
     if process.stdin is not None:
         with process.stdin as stdin:
             stdin.write(theirs.share(process.pid))

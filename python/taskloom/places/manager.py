@@ -35,9 +35,15 @@ _END_WITHIN: Final = 2.0  # seconds for idle processes to end when there is noth
 class Manager:
     """The queue, the processes and the thread of one process place."""
 
-    def __init__(self, max_workers: int, setup: Sequence[wire.Buffer]) -> None:
+    def __init__(
+        self,
+        max_workers: int,
+        setup: Sequence[wire.Buffer],
+        native_threads: int | None = None,
+    ) -> None:
         self._max_workers = max_workers
         self._setup = setup
+        self._native_threads = native_threads
         self._reset()
 
     def _reset(self) -> None:
@@ -225,7 +231,7 @@ class Manager:
 
     def _start_child(self) -> None:
         try:
-            child = Child(self._setup)
+            child = Child(self._setup, self._native_threads)
         except OSError as error:
             if not self._children:
                 self._break_down(error)

@@ -54,12 +54,16 @@ class ProcessPlace:
         process_context: the context variables whose values travel with each task, as of its submit.
             Variables, or strings such as `"package.module:NAME"`; they must be reachable by such a
             name, for a variable itself cannot be sent.
+        cpus: how many processors each process has for itself: so many workers has an executor that
+            a task makes there, unless it says how many. All that there are if None.
+        native_threads: how many threads numeric libraries (BLAS, OpenMP) may use in each process;
+            as they like if None.
         exit_timeout: how many seconds an exiting interpreter waits for tasks before it kills them;
             as long as it takes if None. After an uncaught Ctrl-C it kills them at once.
 
     Raises:
         ModuleNotFoundError: cloudpickle is missing; it comes with the extra `process`.
-        ValueError: `max_workers` is not positive, or a context variable cannot be reached by name.
+        ValueError: a number is not positive, or a context variable cannot be reached by name.
 
     Example:
         >>> from taskloom.places.process import ProcessPlace
@@ -75,19 +79,24 @@ class ProcessPlace:
         initializer: Callable[..., object] | None = None,
         initargs: Iterable[Any] = (),
         process_context: Iterable[contextvars.ContextVar[Any] | str] | None = None,
+        cpus: int | None = None,
+        native_threads: int | None = None,
         exit_timeout: float | None = None,
     ) -> None:
         if max_workers is None:
             max_workers = cpu_count()
         if max_workers < 1:
             raise ValueError(f"max_workers must be at least 1, not {max_workers}")
+        for name, number in (("cpus", cpus), ("native_threads", native_threads)):
+            if number is not None and number < 1:
+                raise ValueError(f"{name} must be at least 1, not {number}")
         if _exiting.is_set():
             raise RuntimeError("cannot start processes after interpreter shutdown")
         wire.require_cloudpickle()
         self._variables = [_named_variable(item) for item in process_context or ()]
         self._exit_timeout = exit_timeout
-        setup = wire.encode(wire.SETUP, (initializer, tuple(initargs)))
-        self._manager = Manager(max_workers, setup)
+        setup = wire.encode(wire.SETUP, (initializer, tuple(initargs), cpus))
+        self._manager = Manager(max_workers, setup, native_threads)
         _open[self._manager] = exit_timeout
         # A place that nobody holds finishes what it was given, then ends.
         weakref.finalize(self, self._manager.shutdown).atexit = False

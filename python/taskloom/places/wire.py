@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     import socket
 
 HELLO: Final = 0  # worker: ready for tasks
-SETUP: Final = 1  # parent: the initializer and its arguments
+SETUP: Final = 1  # parent: the initializer, its arguments, and a share of the processors
 TASK: Final = 2  # parent: function, arguments, context variables
 VALUE: Final = 3  # worker: what the task returned
 ERROR: Final = 4  # worker: what the task raised

@@ -60,7 +60,11 @@ class _Worker:
 
     def set_up(self) -> bool:
         try:
-            initializer, initargs = self.receive().load()
+            initializer, initargs, cpus = self.receive().load()
+            if cpus is not None:
+                from taskloom.scheduling.cpus import take_share
+
+                take_share(cpus)
             if initializer is not None:
                 initializer(*initargs)
         except BaseException as error:

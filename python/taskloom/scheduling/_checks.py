@@ -129,6 +129,9 @@ def memory(value: object) -> int | float:
         share = value
     if isinstance(share, float) and 0 < share <= 1:
         return share
+    expected = "an amount of memory such as '2 GiB', or a share such as '80%' or 0.8"
+    if isinstance(share, float) and not share.is_integer():
+        raise refuse(expected)  # 1.5 is neither a share nor a number of bytes
     from taskloom.scheduling.units import parse_bytes
 
     try:
@@ -136,7 +139,7 @@ def memory(value: object) -> int | float:
     except (TypeError, ValueError):
         amount = 0
     if amount < 1:
-        raise refuse("an amount of memory such as '2 GiB', or a share such as '80%' or 0.8")
+        raise refuse(expected)
     return amount
 
 
@@ -160,5 +163,6 @@ def realtime(value: object) -> Realtime:
 
     try:
         return Realtime.parse(value)
-    except ValueError as error:
-        raise refuse(str(error)) from None
+    except ValueError:
+        expected = "a real-time class such as 'fifo' or 'rr:20', with a priority from 1 to 99"
+        raise refuse(expected) from None

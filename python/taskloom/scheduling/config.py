@@ -215,10 +215,10 @@ class ExecutorConfig:
     """The real-time class of the workers: "fifo:10", "rr:5" or a `Realtime`."""
 
     native_threads: int | Literal["share"] | None = _setting(None, checks.or_none(checks.threads))
-    """How many threads numeric libraries (BLAS, OpenMP) may use for each worker: a number, or
-    "share" for the processors that a worker has for itself, so that two levels do not
-    oversubscribe. BLAS libraries have one number for the process: the least asked for holds while
-    workers live. Needs the extra `numeric`. None leaves them alone."""
+    """How many threads numeric libraries (BLAS, OpenMP) may use for each worker, and for each
+    worker process: a number, or "share" for the processors that it has for itself, so that two
+    levels do not oversubscribe. BLAS libraries have one number for the process: the least asked for
+    holds while workers live. Needs the extra `numeric`. None leaves them alone."""
 
     adaptive: bool = _setting(False, checks.flag)
     """Whether the number of active workers follows the measured throughput, between `min_workers`

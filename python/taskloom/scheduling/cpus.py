@@ -5,7 +5,10 @@ from __future__ import annotations
 import os
 from collections.abc import Collection
 
-__all__ = ["cpu_count", "usable_cpus"]
+__all__ = ["cpu_count", "process_share", "usable_cpus"]
+
+# What a worker process was given of the processors; None in a process that shares with nobody.
+_share: int | None = None
 
 
 def usable_cpus() -> tuple[int, ...]:
@@ -37,3 +40,18 @@ def cpu_count(among: Collection[int] | None = None) -> int:
     count = len(usable_cpus() if among is None else among)
     quota = ControlGroup().cpu_quota()
     return max(1, count if quota is None else min(count, int(quota)))
+
+
+def take_share(count: int) -> None:
+    """This process is one of several that share the processors, and has so many for itself."""
+    global _share  # noqa: PLW0603
+    _share = count
+
+
+def process_share() -> int | None:
+    """How many processors this process has for itself; None if it shares with no others.
+
+    >>> process_share() is None
+    True
+    """
+    return _share

@@ -4,20 +4,31 @@ A matrix product that starts a thread for each processor, called by as many work
 by the square. threadpoolctl knows how to tell the libraries otherwise. BLAS libraries have one
 number for the whole process: it is set while workers of an executor that asked for it live, to the
 least that was asked for, and put back when the last of them has left. OpenMP has one for each
-thread, which each worker sets for itself.
+thread, which each worker sets for itself. Worker processes load libraries anew, and these are told
+by the environment.
 """
 
 from __future__ import annotations
 
 import threading
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from importlib import import_module
 from typing import Any, Literal, final
 
 from taskloom.errors import OptionError
 
-__all__ = ["NativeThreads", "beside"]
+__all__ = ["NativeThreads", "beside", "limited"]
+
+# By which libraries are told how many threads to start, when they are loaded.
+_VARIABLES = (
+    "OMP_NUM_THREADS",
+    "OPENBLAS_NUM_THREADS",
+    "MKL_NUM_THREADS",
+    "BLIS_NUM_THREADS",
+    "VECLIB_MAXIMUM_THREADS",
+    "NUMEXPR_NUM_THREADS",
+)
 
 _lock = threading.Lock()
 #: How many workers live that asked for so many threads at most.
@@ -98,6 +109,20 @@ def beside(
         native.enter()
 
     return begin, native.leave
+
+
+def limited(threads: int, environment: Mapping[str, str]) -> dict[str, str]:
+    """An environment in which libraries start so many threads at most, or fewer as it said before.
+
+    >>> from taskloom.scheduling.native import limited
+    >>> limited(2, {"MKL_NUM_THREADS": "1", "OMP_NUM_THREADS": "8"})["MKL_NUM_THREADS"]
+    '1'
+    """
+
+    def least(before: str) -> str:
+        return before if before.isdecimal() and 0 < int(before) < threads else str(threads)
+
+    return {**environment, **{name: least(environment.get(name, "")) for name in _VARIABLES}}
 
 
 def _tell() -> None:

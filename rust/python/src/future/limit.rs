@@ -74,6 +74,7 @@ impl Limit {
             }
             None => missed(py, &format!("{task} was still running at its deadline")),
         };
+        let mut goes_on = false;
         if let Some(pool) = &self.pool {
             let key = std::ptr::from_ref(record).addr();
             let identity = Arc::as_ptr(pool).addr();
@@ -83,7 +84,8 @@ impl Limit {
             let was = record
                 .slot
                 .compare_exchange(BUSY, REPLACED, AcqRel, Acquire);
-            if was.is_err() {
+            goes_on = was.is_ok();
+            if !goes_on {
                 waits::remove_hung(key);
                 pool.remove_spare();
             }
@@ -91,6 +93,9 @@ impl Limit {
         ask_to_stop(native);
         end_with(native, State::Failed, Some(error), py);
         interrupt(native, py);
+        if goes_on {
+            waits::tell_late(py);
+        }
     }
 }
 

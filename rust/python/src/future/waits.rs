@@ -5,6 +5,7 @@ use super::{FutureObject, family};
 use parking_lot::Mutex;
 use pyo3::ffi;
 use pyo3::prelude::*;
+use pyo3::sync::PyOnceLock;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
 use taskloom_core::clock;
 
@@ -81,6 +82,24 @@ struct Hung {
 }
 
 static HUNG: Mutex<Vec<Hung>> = Mutex::new(Vec::new());
+
+/// Called when a task goes on though its time is up.
+static WHEN_LATE: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
+
+/// Has `callback` called, on the timer's thread, whenever a task goes on though its time is up.
+#[pyfunction]
+fn _know_late(py: Python<'_>, callback: Py<PyAny>) {
+    let _ = WHEN_LATE.set(py, callback);
+}
+
+/// Tells that a task goes on though its time is up.
+pub fn tell_late(py: Python<'_>) {
+    if let Some(callback) = WHEN_LATE.get(py)
+        && let Err(error) = callback.call0(py)
+    {
+        error.write_unraisable(py, None);
+    }
+}
 
 /// The time of a task is up, and a thread is still in it.
 pub fn add_hung(record: usize, future: Py<PyAny>, thread: u64, pool: usize) {
@@ -175,5 +194,6 @@ pub fn after_fork() {
 pub fn register_waits(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(_waits, module)?)?;
     module.add_function(wrap_pyfunction!(_watch, module)?)?;
+    module.add_function(wrap_pyfunction!(_know_late, module)?)?;
     module.add_function(wrap_pyfunction!(_reports, module)?)
 }
