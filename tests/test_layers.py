@@ -88,6 +88,7 @@ RUST_LAYERS = {
         "flow",
         "method",
         "call",
+        "sharing",
         "context",
         "handles",
         "timer",

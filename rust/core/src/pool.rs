@@ -22,6 +22,7 @@ use crate::sync::{Arc, Wait};
 use crate::trace::Switch;
 use crew::{Crew, Recruit};
 use crossbeam_deque::{Stealer, Worker as Deque};
+use crossbeam_utils::CachePadded;
 pub use host::{Host, Settings};
 use pinned::Inbox;
 use std::time::Duration;
@@ -43,7 +44,7 @@ pub struct Pool {
     held: AtomicUsize,
     deques: Box<[Mutex<Option<Deque<Job>>>]>,
     stealers: Box<[Stealer<Job>]>,
-    inboxes: Box<[Inbox]>,
+    inboxes: Box<[CachePadded<Inbox>]>,
     sleep: Sleep,
     crew: Crew,
     /// Why workers stay although the pool is closed: runs that are not over.
@@ -68,7 +69,7 @@ impl Pool {
             held: AtomicUsize::new(0),
             deques: deques.into_iter().map(|d| Mutex::new(Some(d))).collect(),
             stealers,
-            inboxes: (0..places).map(|_| Inbox::default()).collect(),
+            inboxes: (0..places).map(|_| CachePadded::default()).collect(),
             sleep: Sleep::new(settings.gated),
             crew: Crew::new(settings.max_workers, settings.max_spares),
             retained: AtomicUsize::new(0),

@@ -16,6 +16,7 @@ mod plan;
 mod pool;
 mod ready;
 mod run;
+mod sharing;
 mod submitter;
 mod superstep;
 mod timer;
@@ -55,6 +56,8 @@ mod _taskloom {
         options::register(module)?;
         pool::register(module)?;
         submitter::register(module)?;
-        tracing::register(module)
+        tracing::register(module)?;
+        sharing::share_functions(module);
+        Ok(())
     }
 }

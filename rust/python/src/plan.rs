@@ -9,7 +9,6 @@ mod infer;
 mod node;
 mod pack;
 mod reader;
-mod sharing;
 mod table;
 mod template;
 mod values;

@@ -15,28 +15,25 @@ use crate::sync::atomic::{AtomicBool, AtomicUsize, fence};
 use std::collections::VecDeque;
 
 #[derive(Default)]
-struct Jobs {
-    queue: VecDeque<Job>,
-    open: bool,
-}
-
-#[derive(Default)]
 pub(super) struct Inbox {
-    jobs: Mutex<Jobs>,
+    queue: Mutex<VecDeque<Job>>,
+    /// Copied out of the queue under its lock.
     len: AtomicUsize,
+    /// Changed under the lock.
+    open: AtomicBool,
     asleep: AtomicBool,
 }
 
 impl Inbox {
     /// Whether the worker has to be woken for it; or the job back, if the inbox is closed.
     pub fn push(&self, job: Job) -> Result<bool, Job> {
-        let mut jobs = self.jobs.lock();
-        if !jobs.open {
+        let mut queue = self.queue.lock();
+        if !self.open.load(Relaxed) {
             return Err(job);
         }
-        jobs.queue.push_back(job);
-        self.len.store(jobs.queue.len(), SeqCst);
-        drop(jobs);
+        queue.push_back(job);
+        self.len.store(queue.len(), SeqCst);
+        drop(queue);
         fence(SeqCst);
         Ok(self.asleep.load(SeqCst))
     }
@@ -46,10 +43,22 @@ impl Inbox {
         if self.len.load(Relaxed) == 0 {
             return None;
         }
-        let mut jobs = self.jobs.lock();
-        let job = jobs.queue.pop_front();
-        self.len.store(jobs.queue.len(), SeqCst);
+        let mut queue = self.queue.lock();
+        let job = queue.pop_front();
+        self.len.store(queue.len(), SeqCst);
         job
+    }
+
+    /// How many jobs it held a moment ago.
+    #[inline]
+    pub fn len(&self) -> usize {
+        self.len.load(Relaxed)
+    }
+
+    /// Whether it is open and held fewer jobs a moment ago.
+    #[inline]
+    pub fn is_shorter(&self, than: usize) -> bool {
+        self.open.load(Relaxed) && self.len() < than
     }
 
     #[inline]
@@ -63,14 +72,15 @@ impl Inbox {
     }
 
     pub fn open(&self) {
-        self.jobs.lock().open = true;
+        let _locked = self.queue.lock();
+        self.open.store(true, Relaxed);
     }
 
     /// What was in it, for others to do.
     pub fn close(&self) -> VecDeque<Job> {
-        let mut jobs = self.jobs.lock();
-        jobs.open = false;
+        let mut queue = self.queue.lock();
+        self.open.store(false, Relaxed);
         self.len.store(0, SeqCst);
-        std::mem::take(&mut jobs.queue)
+        std::mem::take(&mut queue)
     }
 }

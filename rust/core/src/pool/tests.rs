@@ -391,3 +391,5 @@ fn held_tasks_take_places_of_the_queue_until_they_are_let_go() {
     assert_eq!(submit(), Ok(()));
     assert_eq!(pool.held(), 0);
 }
+
+mod sharing;

@@ -288,20 +288,32 @@ impl Worker {
         {
             return Some(job);
         }
-        if let Some(job) = self.deque.pop() {
+        let begins = pool.local.load(Relaxed) > 0 && !self.has_its_share(ticks);
+        if begins && let Some(job) = self.deque.pop() {
             pool.local.fetch_sub(1, SeqCst);
             return Some(job);
         }
         if let Some(job) = pool.injector.pop(now) {
             return Some(job);
         }
-        if let Some(job) = self.inbox().pop() {
+        if begins && let Some(job) = self.steal() {
             return Some(job);
         }
-        if pool.local.load(Relaxed) == 0 {
-            return None;
+        self.inbox().pop()
+    }
+
+    /// Whether another worker, a different one each time, has so much less to go on with that what
+    /// workers have spawned is left to that one: it would stay here once it has begun. One that is
+    /// stuck in a job takes nothing, so now and then the answer is no.
+    #[inline]
+    fn has_its_share(&self, ticks: u32) -> bool {
+        let own = self.inbox().len();
+        if own <= 1 || ticks.is_multiple_of(FAIRNESS) {
+            return false;
         }
-        self.steal()
+        let workers = self.pool.max_workers();
+        let further = ticks as usize / 2 % (workers - 1).max(1);
+        self.pool.inboxes[(self.index + 1 + further) % workers].is_shorter(own - 1)
     }
 
     /// A job of another worker: the nearest that has one, or from where the last was found.

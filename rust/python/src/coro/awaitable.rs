@@ -9,6 +9,7 @@ use super::stop::stop_with;
 use super::suspend::{Operation, Step, Suspended};
 use super::task::{self, Current};
 use crate::method::method;
+use crate::sharing::leave_class;
 use pyo3::exceptions::{PyRuntimeError, PyStopIteration, PyTypeError};
 use pyo3::ffi;
 use pyo3::prelude::*;
@@ -237,7 +238,7 @@ unsafe extern "C" fn dealloc<O: Awaitable>(this: Object) {
         }
         let class = ffi::Py_TYPE(this);
         ffi::PyObject_Free(this.cast());
-        ffi::Py_DECREF(class.cast());
+        leave_class(class);
     }
 }
 

@@ -1,6 +1,7 @@
 //! What the garbage collector and the last reference do with a future.
 
 use super::{FutureObject, Object, clear, record_of};
+use crate::sharing::leave_class;
 use pyo3::ffi;
 use std::ffi::c_void;
 use std::os::raw::c_int;
@@ -95,6 +96,6 @@ pub(super) unsafe extern "C" fn dealloc(this: Object) {
             free(this.cast());
         }
         // Over a base that is a heap type itself, the subclass's dealloc leaves this to the base's.
-        ffi::Py_DECREF(class.cast());
+        leave_class(class);
     }
 }

@@ -18,11 +18,11 @@ use super::builder::GraphBuilder;
 use super::infer::Inferred;
 use super::node::Node;
 use super::reader::Reader;
-use super::sharing::share;
 use super::table::{Kind, Policy, Tables};
 use super::values::Spares;
 use super::window::Windows;
 use crate::errors;
+use crate::sharing::share;
 
 /// A compiled graph: immutable, and run as often as you like, also from several threads at once.
 ///
