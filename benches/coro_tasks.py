@@ -8,7 +8,7 @@ import sys
 
 import taskloom
 from harness import Contender, Workload
-from taskloom import Scope
+from taskloom import Scope, yield_now
 
 COUNT = 20_000
 
@@ -81,7 +81,7 @@ give_way = Workload(
 def ours_yield() -> Contender:
     async def main() -> None:
         for _ in range(COUNT):
-            await taskloom.yield_now()
+            await yield_now()
 
     with taskloom.Executor(1) as executor:
         yield lambda: executor.run_coroutine(main)
@@ -272,7 +272,7 @@ def _turns(workers: int) -> Contender:
             total = 0
             for n in range(60):
                 total += n
-            await taskloom.yield_now()
+            await yield_now()
 
     async def main() -> None:
         async with Scope() as scope:
