@@ -144,11 +144,21 @@ def test_children_of_a_scope_are_recorded(executor: taskloom.Executor) -> None:
 def test_the_steps_of_a_coroutine_are_suspended_but_for_the_last(
     executor: taskloom.Executor,
 ) -> None:
-    async def coroutine() -> None:
-        await taskloom.sleep(0.001)
+    sender, receiver = taskloom.Channel[int](0).split()
 
-    with executor.tracing() as tracing:
-        executor.run_coroutine(coroutine)
+    async def coroutine() -> None:
+        await receiver.receive()
+
+    with (
+        sender,
+        receiver,
+        executor.tracing() as tracing,
+        taskloom.Scope(executor=executor) as scope,
+    ):
+        scope.spawn(coroutine)
+        while not receiver.stats().tasks_waiting_receive:
+            time.sleep(0)
+        sender.send_nowait(1)
     assert [record.status for record in tracing.trace.records] == ["suspended", "done"]
 
 
