@@ -62,7 +62,7 @@ class Workload:
     `unit` is a time with what it is counted by ("ns/node", "µs/task", "ms") or anything else
     ("bytes", "% of ideal"), in which case contenders return their figure themselves. `aim` is the
     figure that the first contender is to reach: at most that, or at least that with
-    `more_is_better`.
+    `more_is_better`. `beside` is a figure from elsewhere that is printed below those of the run.
     """
 
     name: str
@@ -71,6 +71,7 @@ class Workload:
     aim: float | None = None
     more_is_better: bool = False
     repeats: int = REPEATS
+    beside: str = ""
     entries: list[Entry] = field(default_factory=list)
 
     def contender(
@@ -122,6 +123,7 @@ class Workload:
             "samples": samples,
             "left_out": left_out,
             "notes": notes,
+            "beside": self.beside,
             "machine": machine(),
         }
 
@@ -204,6 +206,8 @@ def report(record: dict[str, Any]) -> str:
             line += f"  [{record['notes'][label]}]"
         lines.append(line)
     lines += [f"  {label:<34} left out: {why}" for label, why in record["left_out"].items()]
+    if record.get("beside"):
+        lines.append(f"  beside, not of this run: {record['beside']}")
     return "\n".join(lines)
 
 
@@ -220,6 +224,8 @@ def markdown(records: list[dict[str, Any]]) -> str:
             f"{label} {number(median)}" + (f" (× {number(median / base)})" if base else "")
             for label, median in medians.items()
         )
+        if record.get("beside"):
+            peers = "; ".join(filter(None, (peers, record["beside"])))
         lines.append(f"| {record['what']} (`{record['name']}`) | {shown} | {aim} | {peers} |")
     return "\n".join(lines)
 

@@ -9,6 +9,7 @@ from collections.abc import (
     Mapping,
 )
 from contextvars import Context, ContextVar
+from types import FunctionType
 from typing import Any, Generic, Literal, ParamSpec, Self, TypeVar, final, overload
 
 from typing_extensions import disjoint_base
@@ -134,10 +135,10 @@ class GraphBuilder:
     def _compile(
         self,
         policy: int,
-        adjusted: dict[int, tuple[Callable[..., Any], int, int, int, int | None]],
+        adjusted: dict[int, tuple[Callable[..., Any], int, int, int, int | None, Copies | None]],
         keep: list[int] | None,
         inferred: Inferred,
-        takes: list[tuple[int, int]],
+        takes: list[tuple[int, int, bool]],
         facts: Facts,
         durations: list[tuple[int, float]],
         preference: str,
@@ -148,6 +149,16 @@ class GraphBuilder:
     @property
     def _version(self) -> tuple[int, int]: ...
     def __len__(self) -> int: ...
+
+@final
+class Copies:
+    def __new__(
+        cls,
+        function: Callable[..., Any],
+        copiers: list[tuple[int, Callable[[Any], Any] | None]],
+    ) -> Self: ...
+
+def _moves_into(function: FunctionType, like: FunctionType) -> bool: ...
 
 @final
 class Inferred:

@@ -103,6 +103,14 @@ def test_report_has_median_spread_ratio_and_whether_the_aim_is_met(
     assert theirs == "theirs 2,500 ns/node (1,000 to 4,000) × 100 [fewer nodes]"
 
 
+def test_a_figure_from_elsewhere_stands_beside_those_of_the_run(
+    record: dict[str, object],
+) -> None:
+    record["beside"] = "C++: 48 ns"
+    assert harness.report(record).splitlines()[-1].strip() == "beside, not of this run: C++: 48 ns"
+    assert harness.markdown([record]).endswith("theirs 2,500 (× 100); C++: 48 ns |")
+
+
 def test_table_has_a_row_with_aim_and_factors(record: dict[str, object]) -> None:
     row = harness.markdown([record]).splitlines()[2]
     assert row == "| some work (`w`) | 25 ns/node | ≤ 30 | theirs 2,500 (× 100) |"

@@ -19,7 +19,7 @@ from taskloom.access import (
     annotated_accesses,
 )
 from taskloom.errors import GraphError, OptionError
-from taskloom.graph._adjusting import Adjusted, Stepping, adjusted_nodes
+from taskloom.graph._adjusting import Adjusted, Stepping, Way, adjusted_nodes
 from taskloom.graph._arity import arity
 from taskloom.graph._calibration import Measured, durations_of
 from taskloom.graph._edge_types import CheckTypes, edge_types
@@ -261,9 +261,13 @@ class Graph(Kin, Patterns, Trees, Composition, Flows):
                 kept.append(node.index)
         elif facts.gone:
             kept = [index for index in range(len(self)) if index not in facts.gone]
-        moves = [] if stepping else [pair for pair in facts.takes if self._moves(pair[0])]
         policy = ON_ERROR.index(self._on_error)
-        adjusted = self._adjusted(facts, check_aliasing, stepping)
+        adjusted, ways = self._adjusted(facts, check_aliasing, stepping)
+        moves = [
+            (node, source, ways.get(node) is None)
+            for node, source in (() if stepping else facts.takes)
+            if ways.get(node) != "plain" and self._moves(node)
+        ]
         settings = Settings(tuple(kept or ()), slots, order, version, check_aliasing, measured)
         facts = facts._replace(settings=settings)
         durations = durations_of(self._optioned, measured)
@@ -308,7 +312,7 @@ class Graph(Kin, Patterns, Trees, Composition, Flows):
 
     def _adjusted(
         self, facts: Facts, check_aliasing: bool, stepping: Stepping | None
-    ) -> dict[int, Adjusted]:
+    ) -> tuple[dict[int, Adjusted], dict[int, Way]]:
         watched: Mapping[int, Any] = {}
         if check_aliasing:
             from taskloom.graph._aliasing import watches
@@ -317,7 +321,13 @@ class Graph(Kin, Patterns, Trees, Composition, Flows):
         optioned = self._options_of_adjusted(facts, watched, stepping is not None)
         nodes = self.nodes if optioned else ()
         return adjusted_nodes(
-            nodes, optioned, self._defaults, facts, watched=watched, stepping=stepping
+            nodes,
+            optioned,
+            self._defaults,
+            facts,
+            watched=watched,
+            windowed=self._windows[1] if facts.takes else (),
+            stepping=stepping,
         )
 
     def _add_task(

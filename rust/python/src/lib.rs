@@ -31,7 +31,7 @@ mod _taskloom {
     #[pymodule_export]
     use crate::patch::_diff;
     #[pymodule_export]
-    use crate::plan::{Callee, GraphBuilder, Inferred, Node, Pack, Plan, Use};
+    use crate::plan::{_moves_into, Callee, Copies, GraphBuilder, Inferred, Node, Pack, Plan, Use};
     #[pymodule_export]
     use crate::ready::ReadyQueue;
     #[pymodule_export]

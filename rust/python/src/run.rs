@@ -1,6 +1,7 @@
 //! Runs of plans: the values and errors of one execution, and the handle that Python holds.
 
 mod caller;
+mod copying;
 mod deferred;
 mod execution;
 mod failure;

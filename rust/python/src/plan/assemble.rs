@@ -9,7 +9,9 @@ use taskloom_core::plan::Layout;
 
 use super::compile::Extra;
 use super::reader::Reader;
-use super::table::{DEFERRED, FORWARDED, FORWARDING, Kind, PLAIN, Policy, Step, Tables};
+use super::table::{
+    DEFERRED, FORWARDED, FORWARDING, Kind, PLAIN, Policy, Step, TAKEN, TAKING, Tables,
+};
 use super::template::{CONSTANT, Template};
 use super::wire::wire;
 
@@ -19,19 +21,21 @@ pub(super) fn assemble(
     callables: Vec<Py<PyAny>>,
     policies: Vec<Policy>,
     kinds: Vec<Kind>,
-    extra: &Extra,
+    extra: &mut Extra,
     keep: Option<Vec<u32>>,
 ) -> Tables {
     let count = layout.order.len();
-    let (serial, parallel) = wire(&reader, layout, keep.as_deref(), extra.reuses_slots);
+    let (mut serial, mut parallel) = wire(&reader, layout, keep.as_deref(), extra.reuses_slots);
 
     let windows = extra.windows.placed(&layout.position);
     let mut takes: HashMap<u32, Vec<u32>> = HashMap::new();
-    for &(node, source) in &extra.takes {
+    let mut moves: HashMap<u32, Vec<u32>> = HashMap::new();
+    for &(node, source, boxed) in &extra.takes {
         let place = layout.position[node as usize];
         let of_node = reader.operands_of(node as usize).iter();
         let found = of_node.take_while(|&&operand| operand != source).count();
-        takes.entry(place).or_default().push(found as u32);
+        let ways = if boxed { &mut takes } else { &mut moves };
+        ways.entry(place).or_default().push(found as u32);
     }
 
     let mut held = callables;
@@ -77,12 +81,15 @@ pub(super) fn assemble(
         let node = node as usize;
         let is_ordinary = kinds.get(place).is_none_or(|kind| *kind == Kind::Ordinary);
         let place = place as u32;
-        let is_special =
-            !is_ordinary || takes.contains_key(&place) || windows.members.contains_key(&place);
+        let is_special = !is_ordinary
+            || takes.contains_key(&place)
+            || extra.copies.contains_key(&place)
+            || windows.members.contains_key(&place);
         let plain = match extra.forwards.get(&place) {
             _ if is_special => DEFERRED,
             Some(&argument) if argument < FORWARDED => FORWARDING - argument,
             Some(_) => DEFERRED,
+            None if moves.contains_key(&place) => TAKING,
             None => PLAIN,
         };
         let template = match template_of.get(node) {
@@ -102,6 +109,12 @@ pub(super) fn assemble(
             positional: reader.positional[node],
             template,
         });
+        if template == TAKING {
+            for found in moves.get(&place).into_iter().flatten() {
+                serial.operands[(start + found) as usize] |= TAKEN;
+                parallel.operands[(start + found) as usize] |= TAKEN;
+            }
+        }
         start += length as u32 + 1;
     }
     Tables {
@@ -112,7 +125,8 @@ pub(super) fn assemble(
         policies: policies.into(),
         kinds: kinds.into(),
         takes,
-        forwards: extra.forwards.clone(),
+        copies: std::mem::take(&mut extra.copies),
+        forwards: std::mem::take(&mut extra.forwards),
         windows,
         constants: reader.constants.into(),
         held: held.into(),

@@ -15,6 +15,7 @@ use taskloom_core::plan::{
 
 use super::assemble::assemble;
 use super::builder::GraphBuilder;
+use super::copying::Copies;
 use super::infer::Inferred;
 use super::node::Node;
 use super::reader::Reader;
@@ -238,6 +239,9 @@ impl Plan {
         for object in self.tables.constants.iter().chain(&self.tables.held) {
             visit.call(object)?;
         }
+        for copies in self.tables.copies.values() {
+            visit.call(copies)?;
+        }
         Ok(())
     }
 }
@@ -263,15 +267,25 @@ impl Plan {
 }
 
 /// What a node calls in place of its function, what happens when it fails, the number of its [`Kind`],
-/// its priority, and the place of the argument that it stands for, if it does.
-type Adjustment<'py> = (Bound<'py, PyAny>, u8, u8, i32, Option<u32>);
+/// its priority, the place of the argument that it stands for, if it does, and the copies that it is to have.
+type Adjustment<'py> = (
+    Bound<'py, PyAny>,
+    u8,
+    u8,
+    i32,
+    Option<u32>,
+    Option<Py<Copies>>,
+);
 
 /// What Python's half of the compiler adds to a plan, by registration.
 pub(super) struct Extra {
     /// The edges that follow from accesses.
     pub inferred: Py<Inferred>,
-    /// `(node, source)` where a node takes a source's value.
-    pub takes: Vec<(u32, u32)>,
+    /// `(node, source, boxed)` where a node takes a source's value: `boxed` if what it calls is to be given a
+    /// list of its arguments.
+    pub takes: Vec<(u32, u32, bool)>,
+    /// By position, of which arguments a node gets copies.
+    pub copies: HashMap<u32, Py<Copies>>,
     /// By position, which of its arguments a node stands for.
     pub forwards: HashMap<u32, u32>,
     pub windows: Windows,
@@ -336,7 +350,7 @@ pub(super) fn compile<'py>(
     let order = graph.get().order_list();
     extra
         .takes
-        .retain(|&(node, source)| (node.max(source) as usize) < nodes.len());
+        .retain(|&(node, source, _)| (node.max(source) as usize) < nodes.len());
     let mut joins = Vec::new();
     let mut adjustments: Vec<(usize, Adjustment<'py>)> = Vec::with_capacity(adjusted.len());
     let mut priorities = Vec::new();
@@ -398,11 +412,14 @@ pub(super) fn compile<'py>(
         );
     }
     let mut kinds = Vec::new();
-    for (index, (callable, policy, kind, _, forwarded)) in adjustments {
+    for (index, (callable, policy, kind, _, forwarded, copies)) in adjustments {
         let position = layout.position[index] as usize;
         extra
             .forwards
             .extend(forwarded.map(|argument| (position as u32, argument)));
+        if let Some(copies) = copies {
+            extra.copies.insert(position as u32, copies);
+        }
         callables[position] = callable.unbind();
         policies[position] = Policy::from_number(policy);
         let kind = Kind::from_number(kind);
@@ -414,7 +431,9 @@ pub(super) fn compile<'py>(
     callables
         .iter()
         .for_each(|callable| share(callable.bind(py)));
-    let tables = assemble(reader, &layout, callables, policies, kinds, &extra, keep);
+    let tables = assemble(
+        reader, &layout, callables, policies, kinds, &mut extra, keep,
+    );
     let Layout {
         plan,
         order,

@@ -14,14 +14,17 @@ use std::collections::HashMap;
 use pyo3::ffi;
 use pyo3::prelude::*;
 
+use super::copying::Copies;
 use super::template::Template;
 use super::window::Windows;
 
 pub const FREES: u32 = 1 << 31;
 pub const COUNTED: u32 = 1 << 30;
+/// Of an operand of a [`TAKING`] step: the reference moves from the slot into the call.
+pub const TAKEN: u32 = 1 << 29;
 /// Of the slot of a node's own value: it has it to the end of the run.
 pub const KEPT: u32 = 1 << 31;
-pub const SLOT: u32 = COUNTED - 1;
+pub const SLOT: u32 = TAKEN - 1;
 
 /// What a failed or skipped node does to the others.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -76,6 +79,8 @@ pub const DEFERRED: u32 = u32::MAX - 1;
 pub const FORWARDING: u32 = DEFERRED - 1;
 /// The places of arguments that a `template` tells.
 pub const FORWARDED: u32 = 256;
+/// `template` of a step that is as a plain one, but takes values, right from their slots.
+pub const TAKING: u32 = FORWARDING - FORWARDED;
 
 /// One node, as the loop reads it.
 pub struct Step {
@@ -128,8 +133,10 @@ pub struct Tables {
     pub policies: Box<[Policy]>,
     /// Empty if all are ordinary.
     pub kinds: Box<[Kind]>,
-    /// Which of its operands a step takes: it is called with a list that owns its arguments, reversed.
+    /// Which of its operands a step takes that is called with a list that owns its arguments, reversed.
     pub takes: HashMap<u32, Vec<u32>>,
+    /// What steps with copies of their arguments call, and how those are made.
+    pub copies: HashMap<u32, Py<Copies>>,
     /// Which of its arguments a step stands for, whatever it returns.
     pub forwards: HashMap<u32, u32>,
     pub windows: Windows,

@@ -22,7 +22,8 @@ use super::spawned::is_spawn;
 use crate::call::{self, take_exception};
 use crate::context::Stay;
 use crate::plan::{
-    CONSTANT, DEFERRED, Kind, PLAIN, Plan, Policy, SLOT, Step, Tables, Use, Values, Window, Wiring,
+    CONSTANT, DEFERRED, Kind, PLAIN, Plan, Policy, SLOT, Step, TAKING, Tables, Use, Values, Window,
+    Wiring,
 };
 
 use super::watch::{Watch, Watcher};
@@ -160,9 +161,15 @@ impl Execution {
         let wiring = self.wiring_of::<SERIAL>();
         let (operands, result) = wiring.of(step);
         let forwards = step.forwards();
-        let outcome = if step.template == PLAIN || forwards.is_some() {
-            for (index, &operand) in operands.iter().enumerate() {
-                scratch.set(index, self.values.get(operand & SLOT));
+        let is_direct = step.template == PLAIN || forwards.is_some();
+        let outcome = if is_direct || step.template == TAKING {
+            if is_direct {
+                for (index, &operand) in operands.iter().enumerate() {
+                    scratch.set(index, self.values.get(operand & SLOT));
+                }
+            } else {
+                // SAFETY: attached; the node is called next.
+                unsafe { self.give_up_taken(operands, scratch) };
             }
             // SAFETY: attached, by the caller's promise; the sources' values wait for this node.
             let mut value = unsafe { scratch.call(step) };
@@ -298,6 +305,9 @@ impl Execution {
                     }
                 }
             }
+        }
+        if let Some(copies) = tables.copies.get(&node) {
+            return self.call_with_copies(py, step, scratch, copies.get());
         }
         if tables.kind(node) != Kind::Deferred {
             // SAFETY: `filled` keeps the arguments alive over the calls.

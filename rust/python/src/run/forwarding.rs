@@ -18,10 +18,12 @@ pub(super) unsafe fn exchanged(
     owned: *mut ffi::PyObject,
     other: *mut ffi::PyObject,
 ) -> *mut ffi::PyObject {
-    // SAFETY: as the caller promises.
-    unsafe {
-        ffi::Py_INCREF(other);
-        ffi::Py_DECREF(owned);
+    if owned != other {
+        // SAFETY: as the caller promises.
+        unsafe {
+            ffi::Py_INCREF(other);
+            ffi::Py_DECREF(owned);
+        }
     }
     other
 }

@@ -45,10 +45,24 @@ impl Scratch {
     /// Attached; all of the step's arguments were set to objects that live until it returns.
     #[inline(always)]
     pub unsafe fn call(&mut self, step: &Step) -> *mut ffi::PyObject {
+        // SAFETY: the contract above.
+        unsafe { self.call_with(step, step.callable) }
+    }
+
+    /// As `call`, but another callable.
+    ///
+    /// # Safety
+    /// As for `call`; a live object.
+    #[inline(always)]
+    pub unsafe fn call_with(
+        &mut self,
+        step: &Step,
+        callable: *mut ffi::PyObject,
+    ) -> *mut ffi::PyObject {
         // SAFETY: the contract above; the place in front is what the flag grants the callee.
         unsafe {
             ffi::PyObject_Vectorcall(
-                step.callable,
+                callable,
                 self.buffer.as_ptr().add(1),
                 step.positional as usize | ffi::PY_VECTORCALL_ARGUMENTS_OFFSET,
                 step.names,

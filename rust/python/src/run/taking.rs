@@ -7,9 +7,30 @@ use pyo3::prelude::*;
 use pyo3::types::PyList;
 
 use super::execution::{Called, Execution};
-use crate::plan::{DEFERRED, Kind, SLOT, Step};
+use super::scratch::Scratch;
+use crate::plan::{DEFERRED, Kind, SLOT, Step, TAKEN, give_up};
 
 impl Execution {
+    /// Sets the arguments of a step that takes some of them right from their slots: their references are
+    /// given up here, and become those of the call.
+    ///
+    /// # Safety
+    /// As for [`give_up`]; the operands are those of a step that is called next, and whose arguments are not
+    /// looked at after that.
+    #[inline]
+    pub(super) unsafe fn give_up_taken(&self, operands: &[u32], scratch: &mut Scratch) {
+        for (index, &operand) in operands.iter().enumerate() {
+            let slot = operand & SLOT;
+            let value = self.values.get(slot);
+            scratch.set(index, value);
+            if operand & TAKEN != 0 {
+                self.values.set(slot, null_mut());
+                // SAFETY: the contract above; the slot owned the reference.
+                unsafe { give_up(value) };
+            }
+        }
+    }
+
     /// Calls a step with one list that owns the arguments: a callable that pops them from there while it
     /// calls on is left without a reference of its own, and so is everyone here.
     #[cold]
