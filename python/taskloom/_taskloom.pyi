@@ -243,33 +243,34 @@ class RunCore:
     def _counts(self) -> tuple[int, int, int]: ...
     def _signals(self) -> list[tuple[Node[Any], FlowSignal]]: ...
     def _failures(self) -> tuple[list[tuple[Node[Any], BaseException]], BaseException | None]: ...
-    def _spans(
-        self,
-    ) -> (
-        list[
-            tuple[
-                Node[Any],
-                tuple[
-                    float,
-                    float | None,
-                    int | None,
-                    Literal[
-                        "running", "done", "failed", "cancelled", "ended", "aborted", "skipped"
-                    ],
-                ],
-            ]
-        ]
-        | None
-    ): ...
+    def _spans(self) -> RunSpans | None: ...
     def _stopped_at(self) -> float | None: ...
     def _progress(self) -> tuple[int, int]: ...
     def _caller_sleeps(self) -> bool: ...
     @property
     def _id(self) -> int: ...
-    def _is_deferred(self, node: Node[Any]) -> bool: ...
     def __getitem__(self, node: Any, /) -> Any: ...
     def __contains__(self, node: object, /) -> bool: ...
     def __len__(self) -> int: ...
+
+@final
+class RunSpans:
+    @property
+    def plan(self) -> Plan: ...
+    def entries(
+        self,
+    ) -> list[
+        tuple[
+            Node[Any],
+            tuple[
+                float,
+                float | None,
+                int | None,
+                Literal["running", "done", "failed", "cancelled", "ended", "aborted", "skipped"],
+            ],
+            bool,
+        ]
+    ]: ...
 
 # The methods of a future that are native stand here; `Future` has their types from its other base.
 @disjoint_base

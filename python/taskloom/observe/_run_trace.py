@@ -9,7 +9,7 @@ from taskloom.errors import OptionError
 from taskloom.observe.trace import LeftOut, Trace, TraceRecord, lane_of
 
 if TYPE_CHECKING:
-    from taskloom._taskloom import Node, Plan
+    from taskloom._taskloom import Node, Plan, RunSpans
 
 __all__ = ["trace_of_run"]
 
@@ -20,7 +20,7 @@ class TracedRun(Protocol):
     @property
     def plan(self) -> Plan: ...
     def done(self) -> bool: ...
-    def _spans(self) -> list[Any] | None: ...
+    def _spans(self) -> RunSpans | None: ...
     def _stopped_at(self) -> float | None: ...
     def _mark(self, node: Node[Any]) -> tuple[Any, Node[Any] | None]: ...
 
@@ -31,18 +31,18 @@ def trace_of_run(run: TracedRun) -> Trace:
     A node was ready when the last of those that it waited for had ended; `queued` is counted from
     there, or from the beginning for those that waited for nothing.
     """
-    spans = run._spans()
-    if spans is None:
+    record = run._spans()
+    if record is None:
         raise OptionError("this run was not traced: start it with trace=True")
-    spans.sort(key=lambda entry: entry[1][0])
+    spans = sorted(record.entries(), key=lambda entry: entry[1][0])
     began = spans[0][1][0] if spans else 0.0
     plan = run.plan
-    places = {node.index: place for place, (node, _) in enumerate(spans)}
+    places = {node.index: place for place, (node, _, _) in enumerate(spans)}
     sources: dict[int, list[int]] = {}
     for before, after, _ in plan._edges:
         if before in places and after in places:
             sources.setdefault(after, []).append(places[before])
-    ends = [entry[1] for _, entry in spans]
+    ends = [entry[1] for _, entry, _ in spans]
     stopped = run._stopped_at()
     return Trace(
         _records(spans, sources, ends, began),
@@ -55,7 +55,7 @@ def trace_of_run(run: TracedRun) -> Trace:
 def _records(
     spans: list[Any], sources: dict[int, list[int]], ends: list[float | None], began: float
 ) -> Iterable[TraceRecord]:
-    for node, (start, end, worker, status) in spans:
+    for node, (start, end, worker, status), _ in spans:
         own = tuple(sources.get(node.index, ()))
         ready = max((ends[place] or start for place in own), default=began)
         yield TraceRecord(

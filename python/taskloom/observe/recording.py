@@ -11,6 +11,7 @@ from taskloom.errors import OptionError
 from taskloom.observe.trace import Trace, TraceRecord, lane_of
 
 if TYPE_CHECKING:
+    from taskloom._taskloom import RunSpans
     from taskloom.observe.causality import Causality
     from taskloom.observe.timeline import Timeline
 
@@ -50,7 +51,7 @@ class Recording:
             raise OptionError(f"capacity={capacity!r} must be at least 1 task of each thread")
         self._executor = executor
         self._capacity = capacity
-        self._runs: deque[Any] = deque(maxlen=RUNS)
+        self._runs: deque[RunSpans] = deque(maxlen=RUNS)
         self._runs_seen = 0
         self._in_processes: deque[tuple[str, float, float, str]] = deque(maxlen=capacity)
         self._trace: Trace | None = None
@@ -80,7 +81,8 @@ class Recording:
 
     def _saw_run(self, run: Any) -> None:
         self._runs_seen += 1
-        self._runs.append(run)
+        # Not the run itself, which holds its values.
+        self._runs.append(run._spans())
 
     def _saw_process(self, name: str, start: float, end: float, status: str) -> None:
         self._in_processes.append((name, start, end, status))
@@ -115,8 +117,8 @@ class Recording:
             lost += dropped
             reader.track(worker, seconds, kinds, data)
         reader.join()
-        for run in tuple(self._runs):
-            reader.run(run)
+        for spans in tuple(self._runs):
+            reader.run(spans)
         for facts in tuple(self._in_processes):
             reader.process(*facts)
         return reader.trace(lost)
@@ -243,11 +245,11 @@ class _Reader:
                     waiter.sources.append(task)
                 ended[address] = task
 
-    def run(self, run: Any) -> None:
+    def run(self, spans: RunSpans) -> None:
         """The nodes of one run."""
         places: dict[int, _Task] = {}
-        for node, (start, end, worker, status) in run._spans() or ():
-            known = self._same(node.name, start) if run._is_deferred(node) else None
+        for node, (start, end, worker, status), deferred in spans.entries():
+            known = self._same(node.name, start) if deferred else None
             if known is not None:
                 known.node = node
                 places[node.index] = known
@@ -256,7 +258,7 @@ class _Reader:
             task.end, task.status, task.name, task.node = end, status, node.name, node
             task.worker, task.lane = worker, lane_of(worker, "process")
             self._tasks.append(task)
-        for before, after, _ in run.plan._edges:
+        for before, after, _ in spans.plan._edges:
             if before in places and after in places:
                 places[after].sources.append(places[before])
         for task in places.values():

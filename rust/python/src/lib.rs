@@ -37,6 +37,7 @@ mod _taskloom {
     #[pymodule_export]
     use crate::run::{
         _after_fork_in_runs, _is_spawn, _know_spawn, _pause, _run_here, _run_id_here, RunCore,
+        RunSpans,
     };
 
     #[pymodule_export]

@@ -300,8 +300,8 @@ impl Pool {
     }
 
     /// Records no longer.
-    fn _stop_recording(&self, py: Python<'_>) {
-        tracing::stop(self.core(), py);
+    fn _stop_recording(&self) {
+        tracing::stop(self.core());
     }
 
     /// Ends a future that was prepared and will not be queued with an error.

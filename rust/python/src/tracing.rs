@@ -11,7 +11,7 @@ use pyo3::ffi;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyDict, PyList, PyString, PyType};
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
 use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
@@ -62,10 +62,21 @@ pub fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(_know_wrapper, module)?)
 }
 
-/// By recording and address, what names a task.
-type Labels = HashMap<(u64, u64), Py<PyAny>>;
+/// What names tasks in one recording, by address; each with the round in which it was last asked for.
+///
+/// A label is kept as long as a ring says it: now and then, those that none does are let go of, but for
+/// the ones of this round, which may just be about to be said.
+struct Labels {
+    kept: HashMap<u64, (Py<PyAny>, u32)>,
+    round: u32,
+    /// How many may be there before the next look.
+    room: usize,
+}
 
-static LABELS: Mutex<Option<Labels>> = Mutex::new(None);
+/// How many labels are always kept.
+const LABELS_KEPT: usize = 1024;
+
+static LABELS: Mutex<Option<HashMap<u64, Labels>>> = Mutex::new(None);
 
 /// Where this thread's events of a pool go: one more than the index of the pool's worker that it is,
 /// or 0.
@@ -122,9 +133,10 @@ pub fn waits(worker: &Worker, other: *const (), begins: bool) {
 #[inline(never)]
 pub unsafe fn started(worker: &Worker, task: *const (), named_by: Object) {
     let place = worker.index() as u32 + 1;
+    let mut is_full = false;
     worker.pool().switch().with(place, |recorder, ring| {
         // SAFETY: as the caller promises.
-        unsafe { name(recorder, ring, named_by) };
+        is_full = unsafe { name(recorder, ring, named_by) };
         // Where other threads run at the same time, one may have submitted this task after the end
         // of the one before.
         let begin = if cfg!(Py_GIL_DISABLED) {
@@ -134,6 +146,9 @@ pub unsafe fn started(worker: &Worker, task: *const (), named_by: Object) {
         };
         ring.record_at(begin, EventKind::Start, task.addr() as u64);
     });
+    if is_full {
+        let_go(worker);
+    }
 }
 
 /// A task has ended on a worker, or its coroutine has given way.
@@ -147,12 +162,13 @@ pub fn ended(worker: &Worker, task: *const (), kind: EventKind) {
         });
 }
 
-/// Says how the next start is called, if it is called otherwise than the one before.
+/// Says how the next start is called, if it is called otherwise than the one before. True if there are
+/// more labels now than there is room for.
 ///
 /// # Safety
 /// Attached; `named_by` is a live object.
 #[inline]
-unsafe fn name(recorder: &Recorder, ring: &TraceRing, named_by: Object) {
+unsafe fn name(recorder: &Recorder, ring: &TraceRing, named_by: Object) -> bool {
     // SAFETY: as the caller promises.
     unsafe {
         let mut object = named_by;
@@ -163,8 +179,11 @@ unsafe fn name(recorder: &Recorder, ring: &TraceRing, named_by: Object) {
             key_of_other(&mut object)
         };
         if let Some(kind) = recorder.relabel(key, ring) {
-            keep(recorder.recording(), key, object);
+            let is_full = keep(recorder.recording(), key, object);
             ring.record_at(0, kind, key);
+            is_full
+        } else {
+            false
         }
     }
 }
@@ -219,20 +238,19 @@ unsafe fn inside_partial(object: Object) -> Option<Object> {
     }
 }
 
+/// Keeps what a label says; whether there are now more than there is room for.
+///
 /// # Safety
 /// Attached; `object` is live.
 #[cold]
-unsafe fn keep(recording: u64, key: u64, object: Object) {
+unsafe fn keep(recording: u64, key: u64, object: Object) -> bool {
     // SAFETY: as the caller promises.
     let py = unsafe { Python::assume_attached() };
+    if let Some(labels) = LABELS.lock().get_or_insert_default().get_mut(&recording)
+        && let Some((_, round)) = labels.kept.get_mut(&key)
     {
-        let labels = LABELS.lock();
-        if labels
-            .as_ref()
-            .is_some_and(|labels| labels.contains_key(&(recording, key)))
-        {
-            return;
-        }
+        *round = labels.round;
+        return false;
     }
     // SAFETY: as the caller promises.
     let mut label = unsafe { Bound::from_borrowed_ptr(py, object) };
@@ -243,11 +261,51 @@ unsafe fn keep(recording: u64, key: u64, object: Object) {
         label = text;
     }
     let label = label.unbind();
-    let before = LABELS
-        .lock()
-        .get_or_insert_default()
-        .insert((recording, key), label);
+    let mut all = LABELS.lock();
+    let labels = (all.get_or_insert_default())
+        .entry(recording)
+        .or_insert_with(|| Labels {
+            kept: HashMap::new(),
+            round: 0,
+            room: LABELS_KEPT,
+        });
+    let before = labels.kept.insert(key, (label, labels.round));
+    let is_full = labels.kept.len() > labels.room;
+    drop(all);
     drop(before);
+    is_full
+}
+
+/// Lets go of the labels that no ring says any more. Attached.
+#[cold]
+fn let_go(worker: &Worker) {
+    let Some(recording) = worker.pool().switch().recording() else {
+        return;
+    };
+    let mut said = HashSet::new();
+    recording.each_track(|track| {
+        let events = track.ring.read(0).events;
+        let labels = events
+            .iter()
+            .filter(|event| matches!(event.kind, EventKind::Label | EventKind::Again));
+        said.extend(labels.map(|event| event.data));
+    });
+    let mut dropped = Vec::new();
+    if let Some(labels) = LABELS
+        .lock()
+        .as_mut()
+        .and_then(|all| all.get_mut(&recording.id()))
+    {
+        let round = labels.round;
+        let unsaid = labels
+            .kept
+            .extract_if(|key, (_, asked)| *asked != round && !said.contains(key));
+        dropped.extend(unsaid);
+        labels.round = round.wrapping_add(1);
+        labels.room = LABELS_KEPT.max(2 * labels.kept.len());
+    }
+    // After the lock: that may run arbitrary code.
+    drop(dropped);
 }
 
 fn text_of(label: &Bound<'_, PyAny>) -> String {
@@ -290,9 +348,15 @@ pub fn read<'py>(
         let data: Vec<u64> = read.events.iter().map(|event| event.data).collect();
         tracks.append((i64::from(place) - 1, read.lost, seconds, kinds, data))?;
     }
-    let kept: Vec<(u64, Py<PyAny>)> = (LABELS.lock().iter().flatten())
-        .filter(|((id, _), _)| *id == recording.id())
-        .map(|((_, key), label)| (*key, label.clone_ref(py)))
+    if recording.lost() > 0 {
+        // Of threads that are gone, and whose rings are not there any more.
+        let none = || PyList::empty(py);
+        tracks.append((-1, recording.lost(), none(), none(), none()))?;
+    }
+    let kept: Vec<(u64, Py<PyAny>)> = (LABELS.lock().iter())
+        .filter_map(|all| all.get(&recording.id()))
+        .flat_map(|labels| &labels.kept)
+        .map(|(key, (label, _))| (*key, label.clone_ref(py)))
         .collect();
     for (key, label) in kept {
         labels.set_item(key, text_of(label.bind(py)))?;
@@ -301,19 +365,10 @@ pub fn read<'py>(
 }
 
 /// Ends the recording and lets go of what it kept.
-pub fn stop(core: &Core, py: Python<'_>) {
+pub fn stop(core: &Core) {
     if let Some(recording) = core.switch().stop() {
-        let mut dropped = Vec::new();
-        if let Some(labels) = &mut *LABELS.lock() {
-            labels.retain(|(id, _), label| {
-                let keeps = *id != recording.id();
-                if !keeps {
-                    // Dropped after the lock: that may run arbitrary code.
-                    dropped.push(std::mem::replace(label, py.None()));
-                }
-                keeps
-            });
-        }
+        // Dropped after the lock: that may run arbitrary code.
+        let dropped = (LABELS.lock().as_mut()).and_then(|all| all.remove(&recording.id()));
         drop(dropped);
     }
 }

@@ -11,6 +11,9 @@ use crate::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use crate::sync::{Arc, Mutex};
 use std::cell::{Cell, RefCell};
 
+/// How many rings are kept of threads that write no more.
+const LEFT_BEHIND: usize = 32;
+
 /// Names a recording; 0 is none.
 static RECORDINGS: Serial = Serial::new();
 static THREADS: Serial = Serial::new();
@@ -29,6 +32,8 @@ pub struct Recording {
     /// Events for each thread.
     capacity: usize,
     tracks: Mutex<Vec<Track>>,
+    /// Events of threads whose rings were given up.
+    lost: AtomicU64,
 }
 
 impl Recording {
@@ -41,6 +46,11 @@ impl Recording {
         self.tracks.lock().iter().for_each(f);
     }
 
+    /// How many events went with the rings of threads that write no more.
+    pub fn lost(&self) -> u64 {
+        self.lost.load(Relaxed)
+    }
+
     /// This thread's ring, made if it has none.
     fn ring(&self, thread: u64, place: u32) -> Arc<TraceRing> {
         let mut tracks = self.tracks.lock();
@@ -50,6 +60,7 @@ impl Recording {
         if let Some(track) = known {
             return Arc::clone(&track.ring);
         }
+        self.give_up_old(&mut tracks);
         let ring = Arc::new(TraceRing::new(self.capacity));
         tracks.push(Track {
             thread,
@@ -57,6 +68,22 @@ impl Recording {
             ring: Arc::clone(&ring),
         });
         ring
+    }
+
+    /// Threads come and go without end; of those that write no more the last rings are kept. A ring is
+    /// held by the thread that writes to it, and here.
+    fn give_up_old(&self, tracks: &mut Vec<Track>) {
+        let is_left = |track: &Track| Arc::strong_count(&track.ring) == 1;
+        let mut over =
+            (tracks.iter().filter(|track| is_left(track)).count()).saturating_sub(LEFT_BEHIND - 1);
+        tracks.retain(|track| {
+            let goes = over > 0 && is_left(track);
+            if goes {
+                over -= 1;
+                self.lost.fetch_add(track.ring.written(), Relaxed);
+            }
+            !goes
+        });
     }
 }
 
@@ -85,6 +112,7 @@ impl Switch {
             id: RECORDINGS.next(),
             capacity,
             tracks: Mutex::new(Vec::new()),
+            lost: AtomicU64::new(0),
         });
         self.on.store(fresh.id, Relaxed);
         *recording = Some(Arc::clone(&fresh));
@@ -257,6 +285,28 @@ mod tests {
             recording.each_track(|track| counts.push(track.ring.read(0).events.len()));
             assert_eq!(counts, [3, 3]);
         }
+    }
+
+    #[test]
+    fn threads_that_are_gone_leave_a_bounded_number_of_rings() {
+        let switch = Switch::default();
+        let recording = switch.start(8);
+        mark(&switch, 1000);
+        for number in 0..100 {
+            std::thread::scope(|scope| {
+                scope.spawn(|| mark(&switch, number));
+            });
+        }
+        let mut seen = Vec::new();
+        if let Some(recording) = &recording {
+            recording.each_track(|track| seen.extend(track.ring.read(0).events));
+        }
+        let data: Vec<u64> = seen.iter().map(|event| event.data).collect();
+        let last: Vec<u64> = (100 - LEFT_BEHIND as u64..100).collect();
+        assert_eq!(data[0], 1000, "this thread is not gone");
+        assert_eq!(data[1..], last);
+        let lost = recording.map(|recording| recording.lost());
+        assert_eq!(lost, Some(100 - LEFT_BEHIND as u64));
     }
 
     #[test]

@@ -2,8 +2,8 @@
 
 use std::collections::HashMap;
 use std::mem::ManuallyDrop;
-use std::sync::Weak;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering::*};
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use parking_lot::Mutex;
@@ -47,7 +47,7 @@ pub struct Execution {
     /// The futures of deferred nodes that have not ended.
     pub pending: Mutex<HashMap<u32, Py<PyAny>>>,
     /// There if somebody wants to know when nodes ran, or while they do.
-    pub watch: Option<Box<Watch>>,
+    pub watch: Option<Arc<Watch>>,
     /// What to call when the run is over; None once that is so.
     callbacks: Mutex<Option<Vec<Py<PyAny>>>>,
     /// Of how many nodes at once may run, by the plan's windows.
@@ -88,7 +88,7 @@ impl Execution {
         serial: bool,
         values: Values,
         run: &Weak<Run<Execution>>,
-        watch: Option<Box<Watch>>,
+        watch: Option<Arc<Watch>>,
     ) -> Self {
         Execution {
             executor,

@@ -7,7 +7,6 @@ use pyo3::PyTraverseError;
 use pyo3::PyVisit;
 use pyo3::exceptions::{PyKeyError, PyRuntimeError};
 use pyo3::prelude::*;
-use taskloom_core::clock;
 use taskloom_core::ready::BANDS;
 use taskloom_core::run::{Mark, Run, State};
 
@@ -15,11 +14,12 @@ use super::caller::attend;
 use super::execution::{Execution, wait_for};
 use super::failure::{Failure, NO_NODE};
 use super::fork::left_behind;
-use super::watch::{Entry, Watch};
+use super::spans::RunSpans;
+use super::watch::Watch;
 use crate::call;
 use crate::context;
 use crate::future::GENERATION;
-use crate::plan::{Kind, Node, Plan, Values};
+use crate::plan::{Node, Plan, Values};
 use crate::pool::Pool;
 
 /// The native half of `taskloom.Run`.
@@ -63,7 +63,7 @@ impl RunCore {
         let (state, values) = this.spares.take(serial).unwrap_or_else(made);
         let pool = executor.get().core();
         let watch = (watched || on_event.is_some())
-            .then(|| Box::new(Watch::new(this.nodes.len(), on_event)));
+            .then(|| Arc::new(Watch::new(this.nodes.len(), on_event)));
         let run = Arc::new_cyclic(|run| {
             let submitter = submitter.unwrap_or_else(|| executor.clone().into_any().unbind());
             let execution =
@@ -335,24 +335,11 @@ impl RunCore {
         )
     }
 
-    /// What is known of every node that has begun, if the run is watched; None if it is not: the node,
-    /// start and end in seconds, the worker (-1 for a thread from outside, None for elsewhere), status.
-    fn _spans(&self, py: Python<'_>) -> Option<Vec<(Py<Node>, Entry)>> {
-        clock::refine();
+    /// What is known of every node that has begun, if the run is watched; None if it is not.
+    fn _spans(&self, py: Python<'_>) -> Option<RunSpans> {
         let exec = self.run.exec();
-        let watch = exec.watch.as_ref()?;
-        let plan = exec.plan();
-        let entry = |position| {
-            let entry = watch.entry(position)?;
-            Some((plan.node_at(position).clone_ref(py), entry))
-        };
-        Some((0..plan.nodes.len() as u32).filter_map(entry).collect())
-    }
-
-    /// Whether a node of this run is submitted as a task of its own.
-    fn _is_deferred(&self, node: &Bound<'_, Node>) -> PyResult<bool> {
-        let position = self.position(node)?;
-        Ok(self.run.exec().tables().kind(position) == Kind::Deferred)
+        let watch = Arc::clone(exec.watch.as_ref()?);
+        Some(RunSpans::new(exec.plan_object().clone_ref(py), watch))
     }
 
     /// When the run was cancelled, in seconds of the monotonic clock, if it is watched and was.
