@@ -252,7 +252,7 @@ def run_plan(
         if watch.progress:
             from taskloom.observe._live import LiveLine
 
-            with LiveLine(run):
+            with LiveLine(run, executor):
                 begin()
         else:
             begin()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 from weakref import ref
 
-from taskloom import _taskloom, current
+from taskloom import _taskloom
 
 if TYPE_CHECKING:
     from taskloom.observe.causality import Causality
@@ -83,17 +83,7 @@ class Observed:
         """
         from taskloom.observe.progress import progress_of_executor
 
-        mine = (None, self) if self._is_default else (self,)
-        # Those without an executor of their own are listed where they are a part of something.
-        scopes = [
-            s for s in tuple(current.open_scopes) if s._executor is None or s._executor in mine
-        ]
-        tasks = [
-            (task, around)
-            for task, around in tuple(current.reporting.items())
-            if self._owns(task)  # type: ignore[attr-defined]
-        ]
-        return progress_of_executor(self, scopes, tasks)
+        return progress_of_executor(self)
 
     def tracing(self, *, capacity: int = 65_536) -> Recording:
         """Records every task that runs while the block goes on, of scopes and of runs too.

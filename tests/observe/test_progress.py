@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 import threading
 from collections.abc import Iterator
 from typing import Any
@@ -213,3 +214,134 @@ def test_a_scope_of_a_child_stands_below_its_scope(executor: taskloom.Executor) 
         "  scope outer",
         "  └─ scope inner",
     ]
+
+
+def report(done: float, total: float) -> None:
+    task = taskloom.current_task()
+    assert task is not None
+    task.progress(done, total)
+
+
+def test_a_task_stands_below_the_one_that_submitted_it(executor: taskloom.Executor) -> None:
+    seen: list[str] = []
+
+    def child() -> None:
+        report(1, 4)
+        seen.append(str(executor.progress()))
+
+    def parent() -> None:
+        report(1, 2)
+        executor.options(name="child").submit(child).result()
+
+    executor.options(name="parent").submit(parent).result()
+    assert seen[0].splitlines()[1:] == [
+        "  task parent [##########          ]  50%",
+        "  └─ task child [#####               ]  25%",
+    ]
+
+
+def test_a_node_that_is_a_task_of_its_own_stands_below_its_run(
+    executor: taskloom.Executor,
+) -> None:
+    seen: list[str] = []
+
+    def node() -> None:
+        report(1, 2)
+        seen.append(str(executor.progress()))
+
+    g = taskloom.Graph()
+    g.options(name="node", timeout=60).add(node)
+    executor.run(g)
+    assert seen[0].splitlines()[1:] == [
+        "  run of 1 nodes [                    ]   0%",
+        "  └─ task node [##########          ]  50%",
+    ]
+
+
+class Screen(Terminal):
+    """A terminal that understands what the live lines use, and keeps what it shows."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.rows = [""]
+        self.row = self.column = 0
+
+    def write(self, text: str) -> int:
+        for up, kind, plain in re.findall(r"\x1b\[(\d*)([AKJ])|([\r\n]|[^\x1b\r\n]+)", text):
+            row = self.rows[self.row]
+            if kind == "A":
+                self.row -= int(up)
+            elif kind:
+                self.rows[self.row] = row[: self.column]
+                if kind == "J":
+                    del self.rows[self.row + 1 :]
+            elif plain == "\r":
+                self.column = 0
+            elif plain == "\n":
+                self.row, self.column = self.row + 1, 0
+                self.rows += [""] * (self.row + 1 - len(self.rows))
+            else:
+                end = self.column + len(plain)
+                self.rows[self.row] = row[: self.column].ljust(self.column) + plain + row[end:]
+                self.column = end
+        return len(text)
+
+
+def painted_from_inside(executor: taskloom.Executor) -> tuple[Screen, list[list[str]]]:
+    """A terminal after a run, and what it showed at three moments of that."""
+    screen, shown = Screen(), list[list[str]]()
+    lines: list[LiveLine] = []
+    is_there = threading.Event()
+
+    def node() -> None:
+        is_there.wait()
+        for done in range(3):
+            report(done, 3)
+            lines[0].paint()
+            shown.append(list(screen.rows))
+
+    g = taskloom.Graph()
+    g.options(name="first", timeout=60).add(node)
+    run = executor.start(g)
+    lines.append(LiveLine(run, executor, stream=screen, clock=lambda: 0.0))
+    is_there.set()
+    run.result()
+    with lines[0]:
+        pass
+    return screen, shown
+
+
+def test_what_goes_on_in_a_run_is_shown_below_its_line_and_gone_in_the_end(
+    executor: taskloom.Executor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TERM", "xterm")
+    screen, shown = painted_from_inside(executor)
+    assert [rows[0].startswith("[     ") for rows in shown] == [True] * 3
+    assert [rows[1:] for rows in shown] == [
+        ["  └─ task first [                    ]   0%"],
+        ["  └─ task first [######              ]  33%"],
+        ["  └─ task first [#############       ]  67%"],
+    ]
+    assert screen.rows == ["[####################] 100% 1 of 1 nodes, 0 ns", ""]
+
+
+def test_a_dumb_terminal_shows_the_line_alone(
+    executor: taskloom.Executor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TERM", "dumb")
+    _, shown = painted_from_inside(executor)
+    assert [len(rows) for rows in shown] == [1] * 3
+
+
+def test_of_many_parts_the_first_are_shown(
+    executor: taskloom.Executor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TERM", "xterm")
+    items = tuple(ProgressItem("task", str(number), 1, 2, 1) for number in range(40))
+    monkeypatch.setattr("taskloom.observe._live.parts_of_run", lambda *_: items)
+    g = taskloom.Graph()
+    g.add(int)
+    line = LiveLine(executor.run(g), executor, stream=Screen())
+    lines = line.tree()
+    assert len(lines) == 12
+    assert lines[-1] == "  ... and 29 more"

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import functools
+import gc
+import sys
 import threading
 import time
+import weakref
 from collections.abc import Iterator
 from typing import Any
 
@@ -162,6 +165,34 @@ def test_the_steps_of_a_coroutine_are_suspended_but_for_the_last(
     assert [record.status for record in tracing.trace.records] == ["suspended", "done"]
 
 
+@pytest.mark.parametrize(
+    ("error", "status"), [(ValueError("no"), "failed"), (taskloom.Cancelled("no"), "cancelled")]
+)
+def test_the_last_step_of_a_coroutine_says_how_it_ended(
+    executor: taskloom.Executor, error: BaseException, status: str
+) -> None:
+    async def coroutine() -> None:
+        raise error
+
+    with executor.tracing() as tracing:
+        with pytest.raises(type(error)):
+            executor.run_coroutine(coroutine)
+        assert [record.status for record in tracing.trace.records] == [status]
+
+
+def test_a_step_is_noted_before_anybody_can_know_of_it(executor: taskloom.Executor) -> None:
+    seen: list[str] = []
+
+    async def coroutine() -> None:
+        pass
+
+    with executor.tracing(capacity=4) as tracing:
+        for _ in range(200):
+            executor.run_coroutine(coroutine)
+            seen.append(tracing.trace.records[-1].status)
+    assert set(seen) == {"done"}
+
+
 def test_runs_are_part_of_it_nodes_under_their_names_once(executor: taskloom.Executor) -> None:
     g = taskloom.Graph()
     first = g.options(name="first").add(abs, -1)
@@ -273,3 +304,52 @@ def test_many_threads_submit_while_it_is_switched_on_and_off(executor: taskloom.
         stop.set()
         for thread in threads:
             thread.join()
+
+
+def test_names_of_tasks_that_were_dropped_are_let_go_of() -> None:
+    with taskloom.Executor(1, causality=16) as executor:
+
+        def wave(first: int, count: int) -> int:
+            for number in range(first, first + count):
+                executor.options(name=f"task {number}").submit(function).result()
+            gc.collect()
+            return sys.getallocatedblocks()
+
+        before = wave(0, 3000)
+        # Each name that is kept would be a block, and a place in a table.
+        assert wave(3000, 12_000) - before < 4000
+        assert executor.causality().tasks[-1].name == "task 14999"
+
+
+def test_threads_that_are_gone_leave_few_rings_behind() -> None:
+    with taskloom.Executor(1, causality=16) as executor:
+        for _ in range(100):
+            thread = threading.Thread(target=lambda: executor.submit(function).result())
+            thread.start()
+            thread.join()
+        tracks, _ = executor._recorded()
+        assert len(tracks) < 50
+        assert executor.causality().dropped > 0
+
+
+class Value:
+    """Something that a node returns."""
+
+
+def test_values_of_runs_are_not_kept(executor: taskloom.Executor) -> None:
+    g = taskloom.Graph()
+    node = g.options(name="value").add(Value)
+    with executor.tracing() as tracing:
+        run = executor.run(g)
+        value = weakref.ref(run[node])
+        del run
+        gc.collect()
+        assert value() is None
+        assert names(tracing.trace) == ["value"]
+
+
+def test_tasks_in_processes_are_bounded_too(executor: taskloom.Executor) -> None:
+    with executor.tracing(capacity=2) as tracing:
+        for number in range(5):
+            tracing._saw_process(str(number), 0.0, 1.0, "done")
+        assert names(tracing.trace) == ["3", "4"]

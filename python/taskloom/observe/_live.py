@@ -1,7 +1,9 @@
-"""A line on the terminal that says how far a run is, while it goes on."""
+"""Lines on the terminal that say how far a run is, and what goes on in it, while it does."""
 
 from __future__ import annotations
 
+import os
+import shutil
 import sys
 import threading
 import time
@@ -9,34 +11,44 @@ from collections.abc import Callable
 from types import TracebackType
 from typing import Any, Self, TextIO
 
-from taskloom.observe.progress import RunProgress, progress_of_run
+from taskloom.observe.progress import RunProgress, branches, parts_of_run, progress_of_run
 from taskloom.observe.report import format_seconds
 
 __all__ = ["LiveLine"]
 
 #: Seconds between two looks.
 INTERVAL = 0.1
+#: How many lines there are at most below that of the run.
+MOST = 12
+
+_CLEAR_LINE, _CLEAR_BELOW = "\x1b[K", "\x1b[J"
 
 
 class LiveLine:
-    """Paints the progress of a run on one line until the block ends; nothing if nobody sees it.
+    """Paints the progress of a run until the block ends; nothing if nobody sees it.
 
-    `stream` is standard error by default; where that is no terminal nothing is written.
+    Below the line of the run stand the tasks, runs and scopes that are parts of it, as a tree:
+    those that say how far they are. In the end the run's own line stays. `executor` is where they
+    are looked for; without one there is only the line. `stream` is standard error by default; where
+    that is no terminal nothing is written, and where it is a dumb one only the line.
     """
 
     def __init__(
         self,
         run: Any,
+        executor: Any = None,
         *,
         stream: TextIO | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._run = run
+        self._executor = executor if os.environ.get("TERM", "dumb") != "dumb" else None
         self._stream = sys.stderr if stream is None else stream
         self._clock = clock
         self._began = clock()
         self._over = threading.Event()
         self._width = 0
+        self._below = 0
         self._thread: threading.Thread | None = None
 
     def __enter__(self) -> Self:
@@ -54,6 +66,7 @@ class LiveLine:
         if self._thread is not None:
             self._over.set()
             self._thread.join()
+            self._executor = None  # What went on in the run is over.
             self.paint()
             self._write("\n")
 
@@ -72,11 +85,28 @@ class LiveLine:
         progress: RunProgress = progress_of_run(self._run)
         return f"{progress}, {format_seconds(self._clock() - self._began)}"
 
+    def tree(self) -> list[str]:
+        """The lines below it."""
+        if self._executor is None:
+            return []
+        lines = branches(parts_of_run(self._executor, self._run))
+        if len(lines) > MOST:
+            left = len(lines) - MOST + 1
+            lines[MOST - 1 :] = [f"  ... and {left} more"]
+        return lines
+
     def paint(self) -> None:
-        """Writes the line over what it said before."""
-        text = self.line()
-        self._write(f"\r{text:<{self._width}}")
-        self._width = len(text)
+        """Writes the lines over what they said before."""
+        text, lines = self.line(), self.tree()
+        up = f"\x1b[{self._below}A" if self._below else ""
+        if lines or self._below:
+            # A line that the terminal breaks in two would be counted as one.
+            columns = shutil.get_terminal_size().columns - 1
+            shown = [line[:columns] + _CLEAR_LINE for line in (text, *lines)]
+            self._write(f"{up}\r" + "\n".join(shown) + _CLEAR_BELOW)
+        else:
+            self._write(f"\r{text:<{self._width}}")
+        self._width, self._below = len(text), len(lines)
 
     def _write(self, text: str) -> None:
         try:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple, final
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeAlias, final
 
+from taskloom import current
+from taskloom._taskloom import _kinship as kinship
 from taskloom.errors import OptionError
 
 if TYPE_CHECKING:
@@ -113,10 +115,10 @@ class ExecutorProgress(NamedTuple):
         said = ", ".join(f"{count} {what}" for what, count in counts.items() if count)
         total = sum(counts.values())
         lines = [f"{total} task{'s' * (total != 1)}" + (f": {said}" if said else "")]
-        return "\n".join(lines + _branches(self.items))
+        return "\n".join(lines + branches(self.items))
 
 
-def _branches(items: Sequence[ProgressItem]) -> list[str]:
+def branches(items: Sequence[ProgressItem]) -> list[str]:
     """The items as a tree."""
     lines: list[str] = []
     # From the last to the first: whether another one follows below the same item, by depth.
@@ -132,6 +134,10 @@ def _branches(items: Sequence[ProgressItem]) -> list[str]:
     return lines[::-1]
 
 
+#: What an item is a part of, the nearest first, and the item.
+_Found: TypeAlias = tuple[tuple[object, ...], ProgressItem]
+
+
 def progress_of_run(run: Any) -> RunProgress:
     """How far a run is."""
     ended, running = run._progress()
@@ -140,12 +146,30 @@ def progress_of_run(run: Any) -> RunProgress:
     return RunProgress(len(run), done, failed, skipped, cancelled, running)
 
 
-def progress_of_executor(
-    executor: Any, scopes: Sequence[Any], tasks: Sequence[tuple[Any, tuple[object, ...]]]
-) -> ExecutorProgress:
+def progress_of_executor(executor: Any) -> ExecutorProgress:
     """What an executor is at."""
     stats = executor.stats()
-    found: dict[object, tuple[tuple[object, ...], ProgressItem]] = {}
+    return ExecutorProgress(
+        queued=stats.queued,
+        held=stats.held,
+        running=stats.running + stats.in_processes,
+        done=stats.done,
+        failed=stats.failed + stats.timed_out,
+        cancelled=stats.cancelled,
+        items=tuple(_nested(*_found(executor))),
+    )
+
+
+def parts_of_run(executor: Any, run: Any) -> tuple[ProgressItem, ...]:
+    """What goes on as a part of a run, each item followed by its own parts."""
+    found, strangers = _found(executor)
+    return tuple(_nested(found, strangers, run._id, 1))
+
+
+def _found(executor: Any) -> tuple[dict[object, _Found], set[object]]:
+    """What goes on, by number; and the numbers of what may be another executor's."""
+    found: dict[object, _Found] = {}
+    nodes: dict[int, int] = {}
     for seen in tuple(executor._live):
         run = seen()
         if run is None:
@@ -154,30 +178,35 @@ def progress_of_executor(
         name = f"of {progress.total} nodes"
         item = ProgressItem("run", name, progress.ended, progress.total)
         found[run._id] = run._around, item
-    strangers = set()
-    for scope in scopes:
+        nodes.update(dict.fromkeys(run._submitted(), run._id))
+    strangers: set[object] = set()
+    mine = (None, executor) if executor._is_default else (executor,)
+    for scope in tuple(current.open_scopes):
+        # Those without an executor of their own are listed where they are a part of something.
+        if scope._executor is not None and scope._executor not in mine:
+            continue
         if scope._executor is None and not executor._is_default:
             strangers.add(id(scope))
         name = f"{scope._name or '(unnamed)'}, {scope._live} children"
         found[id(scope)] = scope._around, ProgressItem("scope", name, None, None)
+    tasks = [entry for entry in tuple(current.reporting.items()) if executor._owns(entry[0])]
+    families = {kinship(task)[0]: id(task) for task, _ in tasks}
     for task, around in tasks:
         done, total = task.progress or (None, None)
-        found[id(task)] = around, ProgressItem("task", task.name or "?", done, total)
-    return ExecutorProgress(
-        queued=stats.queued,
-        held=stats.held,
-        running=stats.running + stats.in_processes,
-        done=stats.done,
-        failed=stats.failed + stats.timed_out,
-        cancelled=stats.cancelled,
-        items=tuple(_nested(found, strangers)),
-    )
+        parent = kinship(task)[1]
+        nearest = nodes.get(id(task)) or (parent and families.get(parent))
+        over = around if nearest is None else (*around, nearest)
+        found[id(task)] = over, ProgressItem("task", task.name or "?", done, total)
+    return found, strangers
 
 
 def _nested(
-    found: Mapping[object, tuple[tuple[object, ...], ProgressItem]], strangers: Set[object]
+    found: Mapping[object, _Found],
+    strangers: Set[object],
+    root: object = None,
+    depth: int = 0,
 ) -> Iterator[ProgressItem]:
-    """The items, each followed by its parts; strangers only as parts of others."""
+    """What is below a root, each followed by its parts; strangers only as parts of others."""
     parts: dict[object, list[object]] = {}
     for key, (around, _) in found.items():
         nearest = next((item for item in around if item in found), None)
@@ -189,4 +218,4 @@ def _nested(
             yield found[key][1]._replace(depth=depth)
             yield from below(key, depth + 1)
 
-    yield from below(None, 0)
+    yield from below(root, depth)

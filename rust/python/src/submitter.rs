@@ -169,6 +169,12 @@ fn _set_progress(future: &Bound<'_, PyAny>, done: f64, total: Option<f64>) {
     }
 }
 
+/// By what the children of a future's task are known, and by what it is known as a child; both may be None.
+#[pyfunction]
+fn _kinship(future: &Bound<'_, PyAny>) -> (Option<usize>, Option<usize>) {
+    future::native(future).map_or((None, None), future::kinship)
+}
+
 /// The deadline of a future in seconds of the monotonic clock, or None.
 #[pyfunction]
 fn _deadline(future: &Bound<'_, PyAny>) -> Option<f64> {
@@ -220,6 +226,7 @@ pub fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(_current_future, module)?)?;
     module.add_function(wrap_pyfunction!(_set_progress, module)?)?;
     module.add_function(wrap_pyfunction!(_deadline, module)?)?;
+    module.add_function(wrap_pyfunction!(_kinship, module)?)?;
     module.add_function(wrap_pyfunction!(_begin, module)?)?;
     module.add_function(wrap_pyfunction!(_note_begin, module)?)?;
     module.add_function(wrap_pyfunction!(_settle, module)?)?;

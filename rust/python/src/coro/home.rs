@@ -19,7 +19,6 @@ use taskloom_core::ready::DEFAULT_BAND;
 use taskloom_core::sleep::Seek;
 use taskloom_core::sync::Wait;
 use taskloom_core::timer::Clock;
-use taskloom_core::trace::EventKind;
 
 /// A home: this thread's own loop, or a pool.
 #[derive(Clone)]
@@ -91,12 +90,9 @@ unsafe fn execute(data: *const (), worker: &Worker) {
     let named_by = task.named_by(py);
     // SAFETY: attached; `named_by` is held until the call returns.
     unsafe { tracing::started(worker, Arc::as_ptr(&task).cast(), named_by.as_ptr()) };
-    task.proceed(py);
-    let kind = match task.is_over() {
-        true => EventKind::Done,
-        false => EventKind::Suspend,
-    };
-    tracing::ended(worker, Arc::as_ptr(&task).cast(), kind);
+    task.proceed(py, |after| {
+        tracing::ended(worker, Arc::as_ptr(&task).cast(), after.event(py));
+    });
 }
 
 impl Home {

@@ -22,7 +22,7 @@ pub use ending::register_tasks;
 
 use super::foreign;
 use super::home::Home;
-use super::nursery::Shared;
+use super::nursery::{Shared, is_cancelled_error};
 use super::suspend;
 use crate::future::{self, FutureObject};
 use apart::Own;
@@ -35,6 +35,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, Ordering};
 use taskloom_core::cancel::{OnCancel, Registration, Token};
 use taskloom_core::clock;
+use taskloom_core::trace::EventKind;
 
 const QUEUED: u8 = 0;
 const RUNNING: u8 = 1;
@@ -95,11 +96,24 @@ unsafe impl Send for Task {}
 unsafe impl Sync for Task {}
 
 /// What is to become of a task after a step.
-enum After {
+pub enum After {
     End(PyResult<Py<PyAny>>),
     /// It has arranged to be woken.
     Wait,
     Queue,
+}
+
+impl After {
+    /// What a recording calls it.
+    #[cold]
+    pub fn event(&self, py: Python<'_>) -> EventKind {
+        match self {
+            After::Wait | After::Queue => EventKind::Suspend,
+            After::End(Ok(_)) => EventKind::Done,
+            After::End(Err(error)) if is_cancelled_error(py, error) => EventKind::Cancel,
+            After::End(Err(_)) => EventKind::Fail,
+        }
+    }
 }
 
 impl Task {
@@ -278,7 +292,7 @@ impl Task {
     /// out of its queue.
     pub fn step(self: Arc<Self>, py: Python<'_>) {
         if self.take_up(py) {
-            self.proceed(py);
+            self.proceed(py, |_| ());
         }
     }
 
@@ -297,10 +311,12 @@ impl Task {
         true
     }
 
-    /// The rest of a step, after `take_up`.
-    pub fn proceed(self: &Arc<Self>, py: Python<'_>) {
+    /// The rest of a step, after `take_up`. `tell` hears how it went before anybody else can know.
+    pub fn proceed(self: &Arc<Self>, py: Python<'_>, tell: impl FnOnce(&After)) {
         let Some(entered) = self.enter_context(py) else {
-            return self.end(py, Err(PyErr::fetch(py)));
+            let outcome = After::End(Err(PyErr::fetch(py)));
+            tell(&outcome);
+            return self.dispose(py, outcome);
         };
         let stepping = Stepping::enter(Arc::as_ptr(self));
         let started = clock::ticks();
@@ -311,6 +327,12 @@ impl Task {
         // Left before anybody else may step the task, and before it lets go of its context.
         drop(stepping);
         self.leave_context(py, entered);
+        tell(&after);
+        self.dispose(py, after);
+    }
+
+    #[inline]
+    fn dispose(self: &Arc<Self>, py: Python<'_>, after: After) {
         match after {
             After::End(outcome) => self.end(py, outcome),
             After::Wait => self.park(py),

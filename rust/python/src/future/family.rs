@@ -191,6 +191,17 @@ impl FutureObject {
     }
 }
 
+/// By what the children of a task are known, if it has any, and by what it is known as one of another's
+/// children. Two tasks are parent and child if the one number is the other, as long as both are there.
+pub fn kinship(future: &FutureObject) -> (Option<usize>, Option<usize>) {
+    let own = (future.observers()).and_then(|observers| observers.family.get());
+    let address = |family: &Family| std::ptr::from_ref(family).addr();
+    (
+        own.map(|family| address(family)),
+        future.origin.family().map(address),
+    )
+}
+
 /// Asks a running task to stop.
 pub fn ask_to_stop(future: &FutureObject) {
     let observers = future.observers_or_new();

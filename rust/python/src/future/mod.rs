@@ -43,7 +43,7 @@ pub use waits::{after_fork, count_report, hung, is_watched, register_waits};
 
 use crate::options::TaskOptions;
 use crate::tracing;
-pub use family::{Origin, current, current_on_worker, current_token, replace_current};
+pub use family::{Origin, current, current_on_worker, current_token, kinship, replace_current};
 use observers::Observers;
 use pyo3::exceptions::PyTypeError;
 use pyo3::ffi;

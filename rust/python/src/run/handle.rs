@@ -342,6 +342,15 @@ impl RunCore {
         Some(RunSpans::new(exec.plan_object().clone_ref(py), watch))
     }
 
+    /// The tasks as which nodes of this run go on that were submitted, by their numbers.
+    fn _submitted(&self) -> Vec<usize> {
+        let pending = self.run.exec().pending.lock();
+        pending
+            .values()
+            .map(|future| future.as_ptr().addr())
+            .collect()
+    }
+
     /// When the run was cancelled, in seconds of the monotonic clock, if it is watched and was.
     fn _stopped_at(&self) -> Option<f64> {
         self.run.exec().watch.as_ref()?.stopped()

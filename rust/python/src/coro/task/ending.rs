@@ -19,11 +19,6 @@ pub(super) fn too_long() -> u64 {
 }
 
 impl Task {
-    /// Whether its last step was the end of it.
-    pub fn is_over(&self) -> bool {
-        self.state.load(Ordering::SeqCst) == DONE
-    }
-
     /// What names it: its function, or the code of its coroutine. For who has taken it up.
     #[cold]
     pub fn named_by(&self, py: Python<'_>) -> Py<PyAny> {
