@@ -6,7 +6,7 @@ pool, one entered on an asyncio loop has them on that loop. A plain function run
 
 from __future__ import annotations
 
-import asyncio
+import sys
 from collections.abc import Callable
 from concurrent.futures import Executor
 from functools import partial
@@ -19,6 +19,8 @@ from taskloom.scope._hosts import running_trio, runs_trio_of
 from taskloom.scope.cancellation import CancelScope
 
 if TYPE_CHECKING:
+    import asyncio
+
     from taskloom.scope._child import Child
 
 __all__ = ["Host", "cancellations_of", "host_here"]
@@ -93,7 +95,9 @@ class AsyncioHost:
                 child.ended(await fn(*args, **kwargs), None)
                 return
             child.ended(None, Cancelled("the task was cancelled"))
-        except asyncio.CancelledError as error:
+        except Cancelled as error:
+            child.ended(None, error)
+        except sys.modules["asyncio"].CancelledError as error:
             cancelled = Cancelled("the asyncio task was cancelled")
             cancelled.__cause__ = error
             child.ended(None, cancelled)
@@ -178,7 +182,7 @@ class TrioHost:
 def cancellations_of(host: Host | None) -> tuple[type[BaseException], ...]:
     """What a cancellation raises there."""
     if isinstance(host, AsyncioHost):
-        return (Cancelled, asyncio.CancelledError)
+        return (Cancelled, sys.modules["asyncio"].CancelledError)
     if isinstance(host, TrioHost):
         from trio import Cancelled as OfTrio
 

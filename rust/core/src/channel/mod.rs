@@ -12,7 +12,7 @@ mod waiter;
 #[cfg(test)]
 mod tests;
 
-pub use operation::{Arm, NotSent, Receiving, Selecting, Sending};
+pub use operation::{Arm, Receiving, Selecting, Sending};
 pub use waiter::{Outcome, Waiter, Wake};
 
 use crate::sync::Mutex;
@@ -25,6 +25,17 @@ pub enum SendError<T> {
     Full(T),
     /// The last receiver has left.
     Broken(T),
+    /// The last sender has left, the one that sends among them.
+    Closed(T),
+}
+
+/// Why a send will never be done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NotSent {
+    /// The last receiver has left.
+    Broken,
+    /// The sender's own end was closed.
+    Closed,
 }
 
 /// Why a receive could not be done at once.
@@ -128,8 +139,10 @@ impl<T, W: Wake> Channel<T, W> {
     pub fn try_send(&self, item: T) -> Result<(), SendError<T>> {
         let mut after = After::new();
         let mut state = self.state.lock();
-        if state.broken {
-            return Err(SendError::Broken(item));
+        match state.refuses() {
+            Some(NotSent::Broken) => return Err(SendError::Broken(item)),
+            Some(NotSent::Closed) => return Err(SendError::Closed(item)),
+            None => {}
         }
         let sent = state.accept(item, &mut after);
         drop(state);
@@ -137,18 +150,17 @@ impl<T, W: Wake> Channel<T, W> {
         sent.map_err(SendError::Full)
     }
 
-    /// Sends from the front of `items` as many as there is room for; says how many. None if the
-    /// channel is broken.
-    pub fn try_send_many(&self, items: &mut VecDeque<T>) -> Option<usize> {
+    /// Sends from the front of `items` as many as there is room for; says how many.
+    pub fn try_send_many(&self, items: &mut VecDeque<T>) -> Result<usize, NotSent> {
         let mut after = After::new();
         let mut state = self.state.lock();
-        if state.broken {
-            return None;
+        if let Some(why) = state.refuses() {
+            return Err(why);
         }
         let sent = accept_many(&mut state, items, &mut after);
         drop(state);
         after.run();
-        Some(sent)
+        Ok(sent)
     }
 
     /// Receives if an item is there.

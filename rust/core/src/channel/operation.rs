@@ -6,7 +6,7 @@
 
 use super::state::{self, After, Load};
 use super::waiter::{Outcome, Waiter, Wake};
-use super::{Channel, ReceiveError, SendError, accept_many};
+use super::{Channel, NotSent, ReceiveError, SendError, accept_many};
 use crate::sync::Arc;
 use std::collections::VecDeque;
 use std::task::Poll;
@@ -109,15 +109,6 @@ pub struct Sending<T, W> {
     end: usize,
 }
 
-/// Why a send will never be done.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum NotSent {
-    /// The last receiver has left.
-    Broken,
-    /// The sender's own end was closed while it waited.
-    Closed,
-}
-
 impl<T, W: Wake> Sending<T, W> {
     pub fn one(item: T, end: usize) -> Self {
         Sending {
@@ -169,16 +160,16 @@ impl<T, W: Wake> Sending<T, W> {
             Some(Load::One(Some(item))) => match channel.try_send(item) {
                 Ok(()) => Poll::Ready(Ok(())),
                 Err(SendError::Broken(_)) => Poll::Ready(Err(NotSent::Broken)),
+                Err(SendError::Closed(_)) => Poll::Ready(Err(NotSent::Closed)),
                 Err(SendError::Full(item)) => {
                     self.load = Some(Load::One(Some(item)));
                     Poll::Pending
                 }
             },
             Some(Load::Many(mut items)) => match channel.try_send_many(&mut items) {
-                None if !items.is_empty() => Poll::Ready(Err(NotSent::Broken)),
-                None => Poll::Ready(Ok(())),
-                Some(_) if items.is_empty() => Poll::Ready(Ok(())),
-                Some(_) => {
+                _ if items.is_empty() => Poll::Ready(Ok(())),
+                Err(why) => Poll::Ready(Err(why)),
+                Ok(_) => {
                     self.load = Some(Load::Many(items));
                     Poll::Pending
                 }
@@ -202,11 +193,11 @@ impl<T, W: Wake> Sending<T, W> {
     ) -> Poll<Result<(), NotSent>> {
         let mut after = After::new();
         let mut state = channel.state.lock();
-        let left = if state.broken {
+        let left = if let Some(why) = state.refuses() {
             after.dropped.push(load);
             drop(state);
             after.run();
-            return Poll::Ready(Err(NotSent::Broken));
+            return Poll::Ready(Err(why));
         } else {
             match load {
                 Load::One(None) => None,
@@ -390,8 +381,12 @@ impl<T, W: Wake> Channel<T, W> {
                     Some(id)
                 }
             },
-            Arm::Send(..) if state.broken => {
-                waiter.claim_with(index, || Outcome::Broken);
+            Arm::Send(..) if state.refuses().is_some() => {
+                let closed = !state.broken;
+                waiter.claim_with(index, || match closed {
+                    true => Outcome::Closed,
+                    false => Outcome::Broken,
+                });
                 None
             }
             Arm::Send(_, item) if state.has_room() || state.has_receiver() => {

@@ -1,6 +1,7 @@
 //! What a channel's lock guards, and the moves on it. Nothing here wakes, drops an item or calls
 //! out: what is to be done after the lock is released is collected in an [`After`].
 
+use super::NotSent;
 use super::waiter::{Outcome, Waiter, Wake};
 use crate::sync::Arc;
 use std::collections::VecDeque;
@@ -120,6 +121,19 @@ impl<T, W: Wake> State<T, W> {
         }
         self.sent += 1;
         Ok(())
+    }
+
+    /// Why nothing can be sent any more, if it cannot. A send that began before its end was closed on
+    /// another thread may come after it: whoever was told of the end must not miss an item.
+    #[inline]
+    pub fn refuses(&self) -> Option<NotSent> {
+        if self.broken {
+            Some(NotSent::Broken)
+        } else if self.ended {
+            Some(NotSent::Closed)
+        } else {
+            None
+        }
     }
 
     #[inline]

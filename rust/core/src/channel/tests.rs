@@ -189,6 +189,24 @@ mod behaviour {
     }
 
     #[test]
+    fn nothing_is_sent_after_the_last_sender_left() {
+        let (c, wakes) = (channel(1), Count::new());
+        c.remove_sender(1);
+        assert_eq!(c.try_send(1), Err(SendError::Closed(1)));
+        let mut batch = [1, 2].into();
+        assert_eq!(c.try_send_many(&mut batch), Err(NotSent::Closed));
+        assert_eq!(batch, [1, 2]);
+        let mut late = Sending::one(1, 1);
+        let sent = late.poll(&c, || wakes.clone());
+        assert_eq!(sent, Poll::Ready(Err(NotSent::Closed)));
+        let mut select = Selecting::default();
+        let arms = &mut [(&c, Arm::Send(1, Some(1)))];
+        let chosen = select.poll(arms, 0, || wakes.clone());
+        assert_eq!(chosen, Poll::Ready((0, Outcome::Closed)));
+        assert_eq!(c.try_receive(), Err(ReceiveError::Ended));
+    }
+
+    #[test]
     fn a_channel_that_had_no_sender_yet_has_not_ended() {
         let c = Ints::new(1);
         assert!(c.add_receiver());
@@ -452,5 +470,33 @@ fn loom_model_a_batch_that_is_left_halfway_has_sent_a_prefix() {
         if all {
             assert_eq!(got, [1, 2]);
         }
+    });
+}
+
+#[test]
+fn loom_model_a_send_that_meets_the_end_is_received_or_refused() {
+    model(|| {
+        let c = Arc::new(channel(1));
+        let other = {
+            let c = Arc::clone(&c);
+            thread::spawn(move || {
+                let mut send = Sending::one(7, 1);
+                match send.poll(&c, Count::new) {
+                    Poll::Ready(sent) => sent,
+                    Poll::Pending => unreachable!("there is room"),
+                }
+            })
+        };
+        c.remove_sender(1);
+        let got = drain(&c);
+        assert_eq!(c.try_receive(), Err(ReceiveError::Ended));
+        match other.join().ok() {
+            Some(Ok(())) => assert_eq!(got, [7]),
+            sent => {
+                assert_eq!(sent, Some(Err(NotSent::Closed)));
+                assert_eq!(got, []);
+            }
+        }
+        assert_eq!(c.try_receive(), Err(ReceiveError::Ended));
     });
 }

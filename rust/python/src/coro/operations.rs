@@ -1,7 +1,8 @@
 //! The awaitables of channel ends.
 
 use super::awaitable::Awaitable;
-use super::streams::{Channel, broken, closed, ended};
+use super::receiver::Receiver;
+use super::streams::{Core, Sender, broken, closed, ended};
 use super::suspend::{Operation, Waker};
 use pyo3::exceptions::{PyStopAsyncIteration, PyStopIteration};
 use pyo3::ffi;
@@ -24,7 +25,7 @@ pub enum EndsWith {
 
 /// A receive on its way: of one item, or of up to `max` as a list.
 pub struct ReceivePlan {
-    pub channel: Py<Channel>,
+    receiver: Py<Receiver>,
     inner: Receiving<Py<PyAny>, Waker>,
     /// 0 for one item by itself.
     max: u32,
@@ -36,25 +37,34 @@ const _: () = assert!(size_of::<ReceivePlan>() <= 40);
 
 impl ReceivePlan {
     #[inline]
-    pub fn one(channel: Py<Channel>, end: usize, ends_with: EndsWith) -> Self {
+    pub fn one(receiver: Py<Receiver>, ends_with: EndsWith) -> Self {
         ReceivePlan {
-            channel,
-            inner: Receiving::at(end),
+            inner: Receiving::at(receiver.get().number()),
+            receiver,
             max: 0,
             ends_with,
         }
     }
 
-    pub fn many(channel: Py<Channel>, end: usize, max: usize) -> Self {
+    pub fn many(receiver: Py<Receiver>, max: usize) -> Self {
         ReceivePlan {
             max: u32::try_from(max).unwrap_or(u32::MAX),
-            ..ReceivePlan::one(channel, end, EndsWith::EndOfStream)
+            ..ReceivePlan::one(receiver, EndsWith::EndOfStream)
         }
     }
 
-    /// The number of its end; 0 if that is closed.
-    pub fn end(&self) -> usize {
-        self.inner.end()
+    pub fn receiver(&self) -> &Py<Receiver> {
+        &self.receiver
+    }
+
+    #[inline]
+    fn core(&self) -> &Core {
+        self.receiver.get().core()
+    }
+
+    #[inline]
+    fn is_closed(&self) -> bool {
+        self.receiver.get().is_closed()
     }
 
     #[cold]
@@ -84,7 +94,7 @@ impl ReceivePlan {
         let mut items = vec![first];
         // Nothing more there, or the end, does not matter: there is one item to return.
         let more = self.max as usize - 1;
-        let _ = self.channel.get().core.try_receive_many(&mut items, more);
+        let _ = self.core().try_receive_many(&mut items, more);
         Ok(PyList::new(py, items)?.into_any().unbind())
     }
 }
@@ -94,24 +104,26 @@ impl Operation for ReceivePlan {
 
     #[inline]
     fn poll(&mut self, py: Python<'_>, wake: impl FnOnce() -> Waker) -> Poll<PyResult<Py<PyAny>>> {
-        if self.end() == 0 {
+        if !self.inner.has_waited() && self.is_closed() {
             return Poll::Ready(Err(closed(py, "receiver")));
         }
-        match self.inner.poll(&self.channel.get().core, wake) {
+        match self.inner.poll(self.receiver.get().core(), wake) {
             Poll::Ready(received) => Poll::Ready(self.finish(py, received)),
+            // Closed by another thread, perhaps before this was queued.
+            Poll::Pending if self.is_closed() => {
+                self.inner.leave(self.receiver.get().core());
+                Poll::Ready(Err(closed(py, "receiver")))
+            }
             Poll::Pending => Poll::Pending,
         }
     }
 
     fn poll_now(&mut self, py: Python<'_>) -> Poll<PyResult<Py<PyAny>>> {
-        if self.inner.has_waited() {
-            // A queued receive never asks for another waker.
+        // A queued receive never asks for another waker.
+        if self.inner.has_waited() || self.is_closed() {
             return self.poll(py, Waker::nobody);
         }
-        if self.end() == 0 {
-            return self.poll(py, Waker::nobody);
-        }
-        match self.channel.get().core.try_receive() {
+        match self.core().try_receive() {
             Err(ReceiveError::Empty) => Poll::Pending,
             received => Poll::Ready(self.finish(py, received)),
         }
@@ -119,7 +131,7 @@ impl Operation for ReceivePlan {
 
     fn leave(&mut self, _py: Python<'_>) -> Option<PyResult<Py<PyAny>>> {
         // An item that was handed over goes back.
-        self.inner.leave(&self.channel.get().core);
+        self.inner.leave(self.receiver.get().core());
         None
     }
 }
@@ -142,95 +154,87 @@ fn told(py: Python<'_>, sent: Result<(), NotSent>) -> PyResult<Py<PyAny>> {
     }
 }
 
-/// A send on its way, by the end of a number.
+/// A send on its way: of one item, or of many.
 pub struct SendPlan {
+    sender: Py<Sender>,
     inner: Sending<Py<PyAny>, Waker>,
-    end: usize,
     waited: bool,
 }
 
 impl SendPlan {
     #[inline]
-    pub fn one(item: Py<PyAny>, end: usize) -> Self {
+    pub fn one(sender: Py<Sender>, item: Py<PyAny>) -> Self {
+        let inner = Sending::one(item, sender.get().number());
         SendPlan {
-            inner: Sending::one(item, end),
-            end,
+            sender,
+            inner,
             waited: false,
         }
     }
 
-    pub fn many(items: VecDeque<Py<PyAny>>, end: usize) -> Self {
+    pub fn many(sender: Py<Sender>, items: VecDeque<Py<PyAny>>) -> Self {
+        let inner = Sending::many(items, sender.get().number());
         SendPlan {
-            inner: Sending::many(items, end),
-            end,
+            sender,
+            inner,
             waited: false,
         }
     }
 
-    /// With the channel that it goes to, by an end that is open or not.
+    pub fn sender(&self) -> &Py<Sender> {
+        &self.sender
+    }
+
     #[inline]
-    pub fn on(self, channel: Py<Channel>, open: bool) -> SendOn {
-        SendOn {
-            channel,
-            plan: self,
-            open,
-        }
-    }
-}
-
-/// A send to a channel.
-pub struct SendOn {
-    pub channel: Py<Channel>,
-    plan: SendPlan,
-    open: bool,
-}
-
-impl SendOn {
-    /// The number of its end; 0 if that is closed.
-    pub fn end(&self) -> usize {
-        if self.open { self.plan.end } else { 0 }
+    fn is_closed(&self) -> bool {
+        self.sender.get().is_closed()
     }
 
     /// The item of a send of one item that has not begun.
     pub fn take_one(&mut self) -> Option<Py<PyAny>> {
-        self.plan.inner.take_one()
+        self.inner.take_one()
     }
 }
 
-impl Operation for SendOn {
+impl Operation for SendPlan {
     const ABOUT: Option<&'static str> = Some("room in a channel");
 
     #[inline]
     fn poll(&mut self, py: Python<'_>, wake: impl FnOnce() -> Waker) -> Poll<PyResult<Py<PyAny>>> {
-        if !self.open {
+        if !self.waited && self.is_closed() {
             return Poll::Ready(Err(closed(py, "sender")));
         }
-        match self.plan.inner.poll(&self.channel.get().core, wake) {
+        match self.inner.poll(self.sender.get().core(), wake) {
             Poll::Ready(sent) => Poll::Ready(told(py, sent)),
+            // Closed by another thread, perhaps before this was queued.
+            Poll::Pending if self.is_closed() => {
+                let sent = self.leave(py);
+                Poll::Ready(sent.unwrap_or_else(|| Err(closed(py, "sender"))))
+            }
             Poll::Pending => {
-                self.plan.waited = true;
+                self.waited = true;
                 Poll::Pending
             }
         }
     }
 
     fn poll_now(&mut self, py: Python<'_>) -> Poll<PyResult<Py<PyAny>>> {
-        if self.plan.waited || !self.open {
+        if self.waited || self.is_closed() {
             return self.poll(py, Waker::nobody);
         }
-        match self.plan.inner.poll_now(&self.channel.get().core) {
+        match self.inner.poll_now(self.sender.get().core()) {
             Poll::Ready(sent) => Poll::Ready(told(py, sent)),
             Poll::Pending => Poll::Pending,
         }
     }
 
     fn leave(&mut self, py: Python<'_>) -> Option<PyResult<Py<PyAny>>> {
-        let unsent = self.plan.inner.leave(&self.channel.get().core);
+        let unsent = self.inner.leave(self.sender.get().core());
         (!unsent).then(|| Ok(py.None()))
     }
 }
 
-impl Awaitable for SendOn {
+impl Awaitable for SendPlan {
     const NAME: &'static CStr = c"taskloom._taskloom.Send";
 
     fn class() -> &'static AtomicPtr<ffi::PyTypeObject> {

@@ -4,7 +4,7 @@ use super::awaitable;
 use super::blocking;
 use super::operations::{EndsWith, ReceivePlan};
 use super::ready::Ready;
-use super::streams::{Channel, ChannelStats, closed, ended, warn_unclosed};
+use super::streams::{Channel, ChannelStats, Core, closed, ended, warn_unclosed};
 use super::suspend;
 use crate::call;
 use pyo3::exceptions::PyValueError;
@@ -48,37 +48,33 @@ impl Receiver {
     }
 
     #[inline]
-    fn check(&self, py: Python<'_>) -> PyResult<()> {
-        if self.closed.load(Ordering::Acquire) {
+    pub fn check(&self, py: Python<'_>) -> PyResult<()> {
+        if self.is_closed() {
             return Err(closed(py, "receiver"));
         }
         Ok(())
     }
 
-    /// A receive of one item.
     #[inline]
-    fn plan(&self, py: Python<'_>, ends_with: EndsWith) -> ReceivePlan {
-        ReceivePlan::one(self.channel.clone_ref(py), self.open_number(), ends_with)
+    pub fn core(&self) -> &Core {
+        &self.channel.get().core
+    }
+
+    #[inline]
+    pub fn is_closed(&self) -> bool {
+        self.closed.load(Ordering::Acquire)
     }
 
     /// What tells its receives from those of other ends: its address, which it keeps for life.
-    fn number(&self) -> usize {
-        std::ptr::from_ref(self).addr()
-    }
-
-    /// The same, or 0 if it is closed.
     #[inline]
-    fn open_number(&self) -> usize {
-        match self.closed.load(Ordering::Acquire) {
-            true => 0,
-            false => self.number(),
-        }
+    pub fn number(&self) -> usize {
+        std::ptr::from_ref(self).addr()
     }
 
     fn leave(&self) -> bool {
         let open = !self.closed.swap(true, Ordering::AcqRel);
         if open {
-            self.channel.get().core.remove_receiver(self.number());
+            self.core().remove_receiver(self.number());
         }
         open
     }
@@ -100,18 +96,18 @@ impl Receiver {
     }
 
     /// Receives what is there, at least one item and at most `max`, as a list: await it.
-    fn receive_many<'py>(&self, py: Python<'py>, max: usize) -> PyResult<Bound<'py, PyAny>> {
+    fn receive_many<'py>(slf: Bound<'py, Self>, max: usize) -> PyResult<Bound<'py, PyAny>> {
         if max == 0 {
             return Err(PyValueError::new_err("receive_many(max): at least 1"));
         }
-        let channel = self.channel.clone_ref(py);
-        awaitable::make(py, ReceivePlan::many(channel, self.open_number(), max))
+        let py = slf.py();
+        awaitable::make(py, ReceivePlan::many(slf.unbind(), max))
     }
 
     /// Receives an item that is there, or raises WouldBlock.
     fn receive_nowait(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
         self.check(py)?;
-        let received = self.channel.get().core.try_receive();
+        let received = self.core().try_receive();
         received.map_err(|error| Self::nowait_error(py, error))
     }
 
@@ -119,7 +115,7 @@ impl Receiver {
     fn receive_many_nowait(&self, py: Python<'_>, max: usize) -> PyResult<Vec<Py<PyAny>>> {
         self.check(py)?;
         let mut items = Vec::new();
-        match self.channel.get().core.try_receive_many(&mut items, max) {
+        match self.core().try_receive_many(&mut items, max) {
             Ok(_) => Ok(items),
             Err(error) => Err(Self::nowait_error(py, error)),
         }
@@ -127,22 +123,23 @@ impl Receiver {
 
     /// Receives the next item, blocking this thread at most `timeout` seconds.
     #[pyo3(signature = (*, timeout = None))]
-    fn receive_blocking(&self, py: Python<'_>, timeout: Option<f64>) -> PyResult<Py<PyAny>> {
-        self.check(py)?;
-        let mut receive = self.plan(py, EndsWith::EndOfStream);
+    fn receive_blocking(slf: Bound<'_, Self>, timeout: Option<f64>) -> PyResult<Py<PyAny>> {
+        let py = slf.py();
+        slf.get().check(py)?;
+        let mut receive = ReceivePlan::one(slf.unbind(), EndsWith::EndOfStream);
         blocking::block(py, &mut receive, call::timeout_from(timeout))
     }
 
     /// Receives at least one item and at most `max`, blocking this thread at most `timeout` seconds.
     #[pyo3(signature = (max, *, timeout = None))]
     fn receive_many_blocking(
-        &self,
-        py: Python<'_>,
+        slf: Bound<'_, Self>,
         max: usize,
         timeout: Option<f64>,
     ) -> PyResult<Py<PyAny>> {
-        self.check(py)?;
-        let mut receive = ReceivePlan::many(self.channel.clone_ref(py), self.number(), max.max(1));
+        let py = slf.py();
+        slf.get().check(py)?;
+        let mut receive = ReceivePlan::many(slf.unbind(), max.max(1));
         blocking::block(py, &mut receive, call::timeout_from(timeout))
     }
 
@@ -151,17 +148,20 @@ impl Receiver {
     }
 
     #[inline]
-    fn __anext__<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
-        awaitable::make(py, self.plan(py, EndsWith::StopAsyncIteration))
+    fn __anext__<'py>(slf: Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
+        let py = slf.py();
+        let receive = ReceivePlan::one(slf.unbind(), EndsWith::StopAsyncIteration);
+        awaitable::make(py, receive)
     }
 
     fn __iter__(slf: PyRef<'_, Self>) -> PyRef<'_, Self> {
         slf
     }
 
-    fn __next__(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
-        self.check(py)?;
-        let mut receive = self.plan(py, EndsWith::StopIteration);
+    fn __next__(slf: Bound<'_, Self>) -> PyResult<Py<PyAny>> {
+        let py = slf.py();
+        slf.get().check(py)?;
+        let mut receive = ReceivePlan::one(slf.unbind(), EndsWith::StopIteration);
         blocking::block(py, &mut receive, None)
     }
 
@@ -191,7 +191,7 @@ impl Receiver {
     /// Whether this end was closed.
     #[getter]
     fn closed(&self) -> bool {
-        self.closed.load(Ordering::Acquire)
+        self.is_closed()
     }
 
     fn __enter__(slf: PyRef<'_, Self>) -> PyRef<'_, Self> {
@@ -223,7 +223,7 @@ impl Receiver {
     }
 
     fn __repr__(&self) -> String {
-        let state = if self.closed() {
+        let state = if self.is_closed() {
             "closed receiver"
         } else {
             "receiver"
@@ -247,12 +247,11 @@ unsafe extern "C" fn receive(
     _: *mut ffi::PyObject,
 ) -> *mut ffi::PyObject {
     // SAFETY: a method of `Receiver`, which has no subclass; called attached by the interpreter.
-    let plan = unsafe {
+    let this = unsafe {
         let py = Python::assume_attached();
-        let this = Bound::from_borrowed_ptr(py, this).cast_into_unchecked::<Receiver>();
-        this.get().plan(py, EndsWith::EndOfStream)
+        Bound::from_borrowed_ptr(py, this).cast_into_unchecked::<Receiver>()
     };
-    awaitable::new(plan)
+    awaitable::new(ReceivePlan::one(this.unbind(), EndsWith::EndOfStream))
 }
 
 /// Adds the class and its awaitable.

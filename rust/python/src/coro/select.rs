@@ -1,8 +1,9 @@
 //! A choice between sends and receives on several channels.
 
 use super::awaitable::{self, awaitable as awaitable_class};
-use super::operations::{ReceivePlan, SendOn};
-use super::streams::{Channel, broken, closed, ended};
+use super::operations::{ReceivePlan, SendPlan};
+use super::receiver::Receiver;
+use super::streams::{Core, Sender, broken, closed, ended};
 use super::suspend::{Operation, Suspended, Waker};
 use pyo3::exceptions::{PyTypeError, PyValueError};
 use pyo3::prelude::*;
@@ -38,8 +39,30 @@ impl Selected {
     }
 }
 
+/// The end at which an alternative is.
+enum End {
+    Sender(Py<Sender>),
+    Receiver(Py<Receiver>),
+}
+
+impl End {
+    fn core(&self) -> &Core {
+        match self {
+            End::Sender(sender) => sender.get().core(),
+            End::Receiver(receiver) => receiver.get().core(),
+        }
+    }
+
+    fn is_closed(&self) -> bool {
+        match self {
+            End::Sender(sender) => sender.get().is_closed(),
+            End::Receiver(receiver) => receiver.get().is_closed(),
+        }
+    }
+}
+
 pub struct SelectPlan {
-    channels: Vec<Py<Channel>>,
+    ends: Vec<End>,
     arms: Vec<Arm<Py<PyAny>>>,
     inner: Selecting<Py<PyAny>, Waker>,
     waited: bool,
@@ -51,17 +74,19 @@ static TURN: AtomicUsize = AtomicUsize::new(0);
 impl SelectPlan {
     fn run<R>(
         &mut self,
-        f: impl FnOnce(
-            &mut Selecting<Py<PyAny>, Waker>,
-            &mut [(&super::streams::Core, Arm<Py<PyAny>>)],
-        ) -> R,
+        f: impl FnOnce(&mut Selecting<Py<PyAny>, Waker>, &mut [(&Core, Arm<Py<PyAny>>)]) -> R,
     ) -> R {
-        let cores = self.channels.iter().map(|channel| &channel.get().core);
+        let cores = self.ends.iter().map(End::core);
         let mut arms: Vec<_> = cores.zip(self.arms.drain(..)).collect();
         let result = f(&mut self.inner, &mut arms);
         let arms: Vec<_> = arms.into_iter().map(|(_, arm)| arm).collect();
         self.arms = arms;
         result
+    }
+
+    /// The first of its ends that is closed.
+    fn closed_end(&self) -> Option<usize> {
+        self.ends.iter().position(End::is_closed)
     }
 
     fn finish(
@@ -70,9 +95,9 @@ impl SelectPlan {
         index: usize,
         outcome: Outcome<Py<PyAny>>,
     ) -> PyResult<Py<PyAny>> {
-        let end = match &self.arms[index] {
-            Arm::Receive(_) => "receiver",
-            Arm::Send(..) => "sender",
+        let end = match &self.ends[index] {
+            End::Receiver(_) => "receiver",
+            End::Sender(_) => "sender",
         };
         let error = match outcome {
             Outcome::Item(value) => {
@@ -95,12 +120,22 @@ impl Operation for SelectPlan {
     const ABOUT: Option<&'static str> = Some("one of several channels");
 
     fn poll(&mut self, py: Python<'_>, wake: impl FnOnce() -> Waker) -> Poll<PyResult<Py<PyAny>>> {
+        if !self.waited
+            && let Some(index) = self.closed_end()
+        {
+            return Poll::Ready(self.finish(py, index, Outcome::Closed));
+        }
         let first = TURN.fetch_add(1, Ordering::Relaxed);
         match self.run(|inner, arms| inner.poll(arms, first, wake)) {
             Poll::Ready((index, outcome)) => Poll::Ready(self.finish(py, index, outcome)),
             Poll::Pending => {
                 self.waited = true;
-                Poll::Pending
+                // Closed by another thread, perhaps before this was queued.
+                let Some(index) = self.closed_end() else {
+                    return Poll::Pending;
+                };
+                let sent = self.leave(py);
+                Poll::Ready(sent.unwrap_or_else(|| self.finish(py, index, Outcome::Closed)))
             }
         }
     }
@@ -156,29 +191,25 @@ pub fn select(alternatives: &Bound<'_, PyTuple>) -> PyResult<Select> {
         ));
     }
     let mut plan = SelectPlan {
-        channels: Vec::new(),
+        ends: Vec::new(),
         arms: Vec::new(),
         inner: Selecting::default(),
         waited: false,
     };
     for alternative in alternatives {
-        let receive = |receive: &mut ReceivePlan| (receive.channel.clone_ref(py), receive.end());
-        let send = |send: &mut SendOn| (send.channel.clone_ref(py), send.end(), send.take_one());
-        if let Some((channel, end)) = awaitable::with(&alternative, receive) {
-            if end == 0 {
-                return Err(closed(py, "receiver"));
-            }
-            plan.channels.push(channel);
-            plan.arms.push(Arm::Receive(end));
-        } else if let Some((channel, end, item)) = awaitable::with(&alternative, send) {
-            if end == 0 {
-                return Err(closed(py, "sender"));
-            }
+        let receive = |receive: &mut ReceivePlan| receive.receiver().clone_ref(py);
+        let send = |send: &mut SendPlan| (send.sender().clone_ref(py), send.take_one());
+        if let Some(receiver) = awaitable::with(&alternative, receive) {
+            receiver.get().check(py)?;
+            plan.arms.push(Arm::Receive(receiver.get().number()));
+            plan.ends.push(End::Receiver(receiver));
+        } else if let Some((sender, item)) = awaitable::with(&alternative, send) {
+            sender.get().check(py)?;
             let item = item.ok_or_else(|| {
                 PyValueError::new_err("select() takes a send of one item, not awaited before")
             })?;
-            plan.channels.push(channel);
-            plan.arms.push(Arm::Send(end, Some(item)));
+            plan.arms.push(Arm::Send(sender.get().number(), Some(item)));
+            plan.ends.push(End::Sender(sender));
         } else {
             return Err(PyTypeError::new_err(format!(
                 "select() takes what receive() and send(item) return, not {}",

@@ -2,7 +2,7 @@
 
 use super::awaitable;
 use super::blocking;
-use super::operations::{SendOn, SendPlan};
+use super::operations::SendPlan;
 use super::ready::Ready;
 use super::receiver::Receiver;
 use super::suspend::{self, Waker};
@@ -206,15 +206,19 @@ impl Sender {
         })
     }
 
-    /// A send by this end.
     #[inline]
-    fn plan(&self, py: Python<'_>, plan: SendPlan) -> SendOn {
-        plan.on(self.channel.clone_ref(py), !self.closed())
+    pub fn core(&self) -> &Core {
+        &self.channel.get().core
     }
 
     #[inline]
-    fn check(&self, py: Python<'_>) -> PyResult<()> {
-        if self.closed.load(Ordering::Acquire) {
+    pub fn is_closed(&self) -> bool {
+        self.closed.load(Ordering::Acquire)
+    }
+
+    #[inline]
+    pub fn check(&self, py: Python<'_>) -> PyResult<()> {
+        if self.is_closed() {
             return Err(closed(py, "sender"));
         }
         Ok(())
@@ -222,14 +226,14 @@ impl Sender {
 
     /// What tells its sends from those of other ends: its address, which it keeps for life.
     #[inline]
-    fn number(&self) -> usize {
+    pub fn number(&self) -> usize {
         std::ptr::from_ref(self).addr()
     }
 
     fn leave(&self) -> bool {
         let open = !self.closed.swap(true, Ordering::AcqRel);
         if open {
-            self.channel.get().core.remove_sender(self.number());
+            self.core().remove_sender(self.number());
         }
         open
     }
@@ -260,21 +264,19 @@ impl Sender {
 
     /// Sends all of `items` in order: await it. If it is cancelled, those in front may be sent.
     fn send_many<'py>(
-        &self,
-        py: Python<'py>,
+        slf: Bound<'py, Self>,
         items: &Bound<'py, PyAny>,
     ) -> PyResult<Bound<'py, PyAny>> {
-        awaitable::make(
-            py,
-            self.plan(py, SendPlan::many(items_of(items)?, self.number())),
-        )
+        let py = slf.py();
+        awaitable::make(py, SendPlan::many(slf.unbind(), items_of(items)?))
     }
 
     /// Sends an item if there is room or a receiver waits, or raises WouldBlock.
     fn send_nowait(&self, py: Python<'_>, item: Py<PyAny>) -> PyResult<()> {
         self.check(py)?;
-        match self.channel.get().core.try_send(item) {
+        match self.core().try_send(item) {
             Ok(()) => Ok(()),
+            Err(SendError::Closed(_)) => Err(closed(py, "sender")),
             Err(SendError::Broken(_)) => Err(broken(py)),
             Err(SendError::Full(_)) => Err(suspend::raise(
                 py,
@@ -286,9 +288,10 @@ impl Sender {
 
     /// Sends an item, blocking this thread at most `timeout` seconds.
     #[pyo3(signature = (item, *, timeout = None))]
-    fn send_blocking(&self, py: Python<'_>, item: Py<PyAny>, timeout: Option<f64>) -> PyResult<()> {
-        self.check(py)?;
-        let mut plan = self.plan(py, SendPlan::one(item, self.number()));
+    fn send_blocking(slf: Bound<'_, Self>, item: Py<PyAny>, timeout: Option<f64>) -> PyResult<()> {
+        let py = slf.py();
+        slf.get().check(py)?;
+        let mut plan = SendPlan::one(slf.unbind(), item);
         blocking::block(py, &mut plan, call::timeout_from(timeout))?;
         Ok(())
     }
@@ -296,13 +299,13 @@ impl Sender {
     /// Sends all of `items` in order, blocking this thread at most `timeout` seconds.
     #[pyo3(signature = (items, *, timeout = None))]
     fn send_many_blocking(
-        &self,
-        py: Python<'_>,
+        slf: Bound<'_, Self>,
         items: &Bound<'_, PyAny>,
         timeout: Option<f64>,
     ) -> PyResult<()> {
-        self.check(py)?;
-        let mut plan = self.plan(py, SendPlan::many(items_of(items)?, self.number()));
+        let py = slf.py();
+        slf.get().check(py)?;
+        let mut plan = SendPlan::many(slf.unbind(), items_of(items)?);
         blocking::block(py, &mut plan, call::timeout_from(timeout))?;
         Ok(())
     }
@@ -333,7 +336,7 @@ impl Sender {
     /// Whether this end was closed.
     #[getter]
     fn closed(&self) -> bool {
-        self.closed.load(Ordering::Acquire)
+        self.is_closed()
     }
 
     fn __enter__(slf: PyRef<'_, Self>) -> PyRef<'_, Self> {
@@ -365,7 +368,7 @@ impl Sender {
     }
 
     fn __repr__(&self) -> String {
-        let state = if self.closed() {
+        let state = if self.is_closed() {
             "closed sender"
         } else {
             "sender"
@@ -409,10 +412,7 @@ unsafe extern "C" fn send(
             return std::ptr::null_mut();
         }
         let item = Bound::from_borrowed_ptr(py, *arguments).unbind();
-        awaitable::new(
-            this.get()
-                .plan(py, SendPlan::one(item, this.get().number())),
-        )
+        awaitable::new(SendPlan::one(this.unbind(), item))
     }
 }
 
@@ -421,7 +421,7 @@ pub fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<Channel>()?;
     module.add_class::<ChannelStats>()?;
     module.add_class::<Sender>()?;
-    awaitable::register::<SendOn>(module.py())?;
+    awaitable::register::<SendPlan>(module.py())?;
     let class = module.py().get_type::<Sender>();
     let meth = ffi::PyMethodDefPointer {
         PyCFunctionFastWithKeywords: send,

@@ -400,11 +400,16 @@ pub fn explain(py: Python<'_>, error: &PyErr) {
 
 pub use crate::errors::raise;
 
+/// What a cancelled wait raises.
+#[cold]
 pub fn cancelled(py: Python<'_>, reason: Option<Arc<str>>) -> PyErr {
-    match reason {
-        Some(reason) => raise(py, "Cancelled", &reason),
-        None => raise(py, "Cancelled", "the scope was cancelled"),
+    let reason = reason.as_deref().unwrap_or("the scope was cancelled");
+    if super::task::in_coroutine() {
+        return raise(py, "Cancelled", reason);
     }
+    // Asyncio's code has to know it for a cancellation, too.
+    let made = hosts(py).and_then(|hosts| hosts.call_method1("cancelled_here", (reason,)));
+    made.map_or_else(|error| error, PyErr::from_value)
 }
 
 /// Seconds as nanoseconds on a clock; never before now, and for ever if it does not fit.
