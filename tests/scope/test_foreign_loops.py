@@ -283,17 +283,46 @@ def test_a_shield_keeps_a_scopes_cancellation_from_trio_code() -> None:
     assert trio.run(main) == ["cleaned up"]
 
 
-def test_our_awaits_raise_our_cancelled_on_asyncio() -> None:
-    async def main() -> type[BaseException] | None:
+def test_our_awaits_raise_our_cancelled_on_asyncio_which_is_asyncios_too() -> None:
+    async def main() -> BaseException | None:
         with CancelScope() as scope:
-            asyncio.get_running_loop().call_soon(scope.cancel)
+            asyncio.get_running_loop().call_soon(scope.cancel, "enough")
             try:
                 await taskloom.sleep_forever()
             except BaseException as error:
-                return type(error)
+                return error
         return None
 
-    assert asyncio.run(main()) is Cancelled
+    error = asyncio.run(main())
+    assert isinstance(error, Cancelled)
+    assert isinstance(error, asyncio.CancelledError)
+    assert repr(error) == "Cancelled('enough')"
+
+
+def test_an_asyncio_task_that_our_await_cancels_counts_as_cancelled() -> None:
+    async def main() -> tuple[bool, bool]:
+        with CancelScope() as scope:
+            task = asyncio.create_task(taskloom.sleep_forever())
+            await asyncio.sleep(0)
+            scope.cancel()
+            await asyncio.wait([task])
+        return task.cancelled(), scope.cancelled_caught
+
+    assert asyncio.run(main()) == (True, True)
+
+
+def test_a_cancelled_scope_around_asyncios_task_group_catches_what_comes_out() -> None:
+    async def main() -> tuple[bool, int]:
+        with CancelScope() as scope:
+            async with asyncio.TaskGroup() as group:
+                group.create_task(taskloom.sleep_forever())
+                await asyncio.sleep(0)
+                scope.cancel()
+        task = asyncio.current_task()
+        assert task is not None
+        return scope.cancelled_caught, task.cancelling()
+
+    assert asyncio.run(main()) == (True, 0)
 
 
 def test_our_awaits_raise_our_cancelled_under_trio() -> None:

@@ -218,7 +218,7 @@ async def _run(  # noqa: PLR0915 (the tasks of a superstep, start to end)
             wake.clear()
             for job in [job for job in inflight if job.done()]:
                 task = inflight.pop(job)
-                error = asyncio.CancelledError() if job.cancelled() else job.exception()
+                error = _error_of(job)
                 loop.commit(task, error)
                 if error is None:
                     for following in loop.follow(task):
@@ -243,6 +243,15 @@ async def _run(  # noqa: PLR0915 (the tasks of a superstep, start to end)
     if interrupts:
         asked = tuple(i for exc in interrupts for i in (exc.args[0] if exc.args else ()))
         raise GraphInterrupt(asked)
+
+
+def _error_of(job: asyncio.Task[None]) -> BaseException | None:
+    """What a task has ended with; of a cancelled one, the very error that it was cancelled by."""
+    try:
+        job.result()
+    except BaseException as error:
+        return error
+    return None
 
 
 def _wake(loop: asyncio.AbstractEventLoop, event: asyncio.Event) -> None:
@@ -273,6 +282,6 @@ async def _cancel(loop: Loop, inflight: dict[asyncio.Task[None], Task]) -> None:
     if inflight:
         await asyncio.gather(*inflight, return_exceptions=True)
         for job, task in inflight.items():
-            error = asyncio.CancelledError() if job.cancelled() else job.exception()
+            error = _error_of(job)
             if error is None or isinstance(error, asyncio.CancelledError):
                 loop.commit(task, error)

@@ -12,6 +12,7 @@ from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from taskloom.errors import Cancelled
 from taskloom.pregel.config import recast_ns
 from taskloom.pregel.errors import (
     GraphBubbleUp,
@@ -179,7 +180,7 @@ async def arun_task(task: Task, call: Callable[[Task], Any] = aattempt) -> Any:
             task.writes = []
             await task.node.aemit(task, replace(exc.args[0], graph=None))
             return None
-        except GraphBubbleUp:
+        except (GraphBubbleUp, Cancelled):
             raise
         except asyncio.CancelledError as exc:
             current = asyncio.current_task()

@@ -8,12 +8,14 @@ such a loop. Nothing here imports asyncio or trio; they are used only where the 
 from __future__ import annotations
 
 import contextlib
+import functools
 import sys
 from collections.abc import Callable, Generator
 from typing import TYPE_CHECKING, Any
 
 from taskloom import _taskloom
 from taskloom._asynchrony import running_loop
+from taskloom.errors import Cancelled
 
 if TYPE_CHECKING:
     import asyncio
@@ -22,6 +24,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "bridge",
+    "cancelled_here",
     "give_up",
     "give_way",
     "park",
@@ -164,6 +167,22 @@ def _park_trio() -> tuple[type_of_wait, Callable[[], object]]:
             yield from _or_ours(trio.lowlevel.wait_task_rescheduled(abort).__await__())
 
     return wait(), wake
+
+
+@functools.cache
+def _cancelled_on_asyncio() -> type[Cancelled]:
+    """Our class and asyncio's in one, under the name of ours."""
+    both = (Cancelled, sys.modules["asyncio"].CancelledError)
+    return type(Cancelled.__name__, both, {"__module__": Cancelled.__module__})
+
+
+def cancelled_here(reason: str) -> Cancelled:
+    """What a cancelled wait raises here: where asyncio runs, it is a CancelledError, too.
+
+    So asyncio's tasks and groups, and code that cleans up at a CancelledError, take it for what it
+    is. Trio's own class cannot be derived from.
+    """
+    return (Cancelled if running_loop() is None else _cancelled_on_asyncio())(reason)
 
 
 def bridge(value: Any, wake: Callable[..., object]) -> None:
