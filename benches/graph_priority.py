@@ -170,6 +170,24 @@ def simulated(jobs: list[Job], workers: int) -> Contender:
     yield lambda: percent
 
 
+def in_full(jobs: list[Job], workers: int) -> Contender:
+    """As `simulated`, but each descendant weighs as much as a node of path length."""
+    follow: list[list[int]] = [[] for _ in jobs]
+    for index, job in enumerate(jobs):
+        for source in job.sources:
+            follow[source].append(index)
+    mean = statistics.mean(job.units for job in jobs)
+    length, after = [0.0] * len(jobs), [0] * len(jobs)
+    for index in reversed(range(len(jobs))):
+        for successor in follow[index]:
+            after[index] |= after[successor] | 1 << successor
+        longest = max((length[successor] for successor in follow[index]), default=0.0)
+        length[index] = jobs[index].units / mean + longest
+    ranks = [-(far + below.bit_count()) for far, below in zip(length, after, strict=True)]
+    percent = makespan(jobs, ranks, workers) / makespan(jobs, range(len(jobs)), workers) * 100
+    yield lambda: percent
+
+
 def compared(name: str, what: str, aim: float, make: Callable[[], list[Job]]) -> Workload:
     workload = Workload(
         f"priority-{name}",
@@ -178,13 +196,15 @@ def compared(name: str, what: str, aim: float, make: Callable[[], list[Job]]) ->
         aim=aim,
     )
     workload.contender("2 workers, sleeping tasks")(lambda: measured(make()))
-    for workers in (4, 16):
+    for workers in (4, 8, 16):
         label = f"{workers} workers, SIMULATED"
 
         def contender(workers: int = workers) -> Contender:
             return simulated(make(), workers)
 
         workload.contender(label)(contender)
+    full = workload.contender("8 workers, SIMULATED, descendants in full")
+    full(lambda: in_full(make(), 8))
     return workload
 
 

@@ -71,19 +71,22 @@ def infer(
     graph: GraphBuilder,
     uses: Mapping[int, tuple[Usage, ...]],
     resources: Mapping[str | type, int],
+    cases: Mapping[int, list[tuple[int, int]]],
 ) -> tuple[Facts, Inferred]:
     """What follows from access modes; raises `GraphError` for uses that do not fit.
 
     Readers of an object come after its last writer and depend on it; a writer comes after all
-    readers since the last writer, but a failed reader does not keep it from running.
+    readers since the last writer, but a failed reader does not keep it from running. `cases` says
+    by index which nodes run in which cases of branches only: in one case an object may be taken
+    that another case still uses.
 
     >>> import taskloom
     >>> from taskloom.plan import infer
-    >>> infer(taskloom.Graph(), {}, {})[0].takes
+    >>> infer(taskloom.Graph(), {}, {}, {})[0].takes
     ()
     """
     given = list(resources.values())
-    found = graph._infer(given)
+    found = graph._infer(given, dict(cases))
     if isinstance(found, tuple):
         raise GraphError(_conflict(graph.nodes, uses, found))
     writes_context = not set(given).isdisjoint(found.contested)
@@ -151,6 +154,8 @@ def check_uses(node: Node[Any], uses: tuple[Usage, ...], options: Options) -> No
             continue
         does = {"take": "takes"}.get(use.mode, "writes to")
         what = f"node {node.name!r} {does} its argument {use.key!r}"
+        if use.source is not None:
+            what += f", the value of {node.graph.nodes[use.source].name!r}"
         if retry is not None and retry.tries_again and not options.get("retry_safe"):
             raise GraphError(
                 f"{what}, which a retry would find changed: give retry_safe=True if that is "

@@ -223,6 +223,17 @@ def test_a_branch_in_a_subgraph_skips_for_the_right_reason(mode: Any) -> None:
     assert list(run.exceptions()) == [g.node("bad.bad")]
 
 
+@pytest.mark.parametrize("chosen", [True, False])
+def test_the_selector_of_a_branch_in_a_subgraph_may_be_a_value(mode: Any, chosen: bool) -> None:
+    inner = taskloom.Graph()
+    cases: dict[bool, Any] = {True: lambda g: g.add(int, "1"), False: lambda g: g.add(int, "2")}
+    inner.options(name="value").branch(inner.resource("selector"), cases)
+    g = taskloom.Graph()
+    made = g.subgraph(inner, selector=chosen)
+    value = g.add(abs, made["value"])
+    assert taskloom.run(g, mode=mode)[value] == (1 if chosen else 2)
+
+
 def test_limits_and_places_are_for_the_nodes_of_cases(mode: Any) -> None:
     g = taskloom.Graph()
     with pytest.raises(taskloom.errors.OptionError, match="only hands a value on"):

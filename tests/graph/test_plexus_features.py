@@ -87,9 +87,14 @@ def test_effective_priority_is_that_of_the_user_then_of_the_path_and_the_descend
     for _ in range(3):
         long = g.add(abs, long)
     g.options(name="urgent", priority=1).add(int)
+    one, many = named(g, "one below", int), named(g, "many below", int)
+    for number in range(5):
+        g.add(max, one if number == 0 else many, 0)
     text = g.compile(order="critical_path").dump()
-    found = dict(re.findall(r"(short|long|urgent)  priority ([0-9.]+)", text))
-    assert float(found["urgent"]) > 1000 > float(found["long"]) > float(found["short"])
+    found = re.findall(r"(short|long|urgent|one below|many below)  priority ([0-9.]+)", text)
+    priority = {name: float(number) for name, number in found}
+    assert priority["urgent"] > 1000 > priority["long"] > priority["short"]
+    assert priority["long"] > priority["many below"] > priority["one below"] > priority["short"]
 
 
 @pytest.mark.parametrize(

@@ -56,7 +56,8 @@ class Flows(Shapes):
             The case for all other values. Without one, such a value is the node's `GraphError`.
 
         A case may write to a value from outside. If it is not taken, it has not written, and later
-        users find the value as it was.
+        users find the value as it was. It may also take or forward it, where only other cases use
+        the value after that.
 
         >>> import taskloom
         >>> g = taskloom.Graph()
@@ -80,25 +81,30 @@ class Flows(Shapes):
                 "the nodes of its cases"
             )
         outcomes: list[Any] = []
+        members: list[list[Node[Any]]] = []
         for place, body in enumerate(bodies):
-            outcome = self._case(adder, chooser, choice, place, body)
+            outcome, own = self._case(adder, chooser, choice, place, body)
             tail = node_of(outcome)
             outcomes.append(outcome if tail is None else Use("join", tail))
-        return adder.add(_Join(choice), (chooser, *outcomes))
+            members.append(own)
+        join = adder.add(_Join(choice), (chooser, *outcomes))
+        for place, own in enumerate(members):
+            adder.graph._put_into_case(own, join, place)
+        return join
 
     def _case(
         self, adder: Adder, chooser: Node[Any], choice: _Choice, place: int, body: Any
-    ) -> Any:
-        """Adds what runs in one case only, behind a guard; returns what the case comes to."""
+    ) -> tuple[Any, list[Node[Any]]]:
+        """Adds what runs in one case only, behind a guard: what it comes to, and its nodes."""
         node = node_of(body)
         if node is None and not callable(body) and not isinstance(body, _CONTAINERS):
-            return body
+            return body, []
         graph = adder.graph
         given = Options(on_error="cancel_dependents")
         guard = graph._add_seen(given, None, _Guard(choice, place), (chooser,), None)
         if node is not None:
             guard.before(node)
-            return node
+            return node, [node]
         first = len(graph)
         outcome = body(graph) if callable(body) else body
         tail = node_of(outcome)
@@ -113,7 +119,7 @@ class Flows(Shapes):
         # Values of the context are there for everybody, whoever asked for them first.
         own = [node for node in graph.nodes[first:] if not isinstance(node.function, Lookup)]
         guard.before(*own)
-        return outcome
+        return outcome, own
 
     def loop(
         self,

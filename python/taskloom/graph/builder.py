@@ -103,6 +103,8 @@ class Graph(Kin, Patterns, Trees, Composition, Flows):
         self._resources: dict[str | type, Node[Any]] = {}
         self._rootless: list[Tree] = []
         self._boxes: list[Box] = []
+        #: By index, for nodes in cases of branches: the indices of the joins, and which cases.
+        self._cases: dict[int, list[tuple[int, int]]] = {}
         #: The indices of nodes whose values are kept whether `compile` is told so or not.
         self._keeping: set[int] = set()
         self._tokens: list[Token[tuple[Graph, int] | None]] = []
@@ -246,7 +248,7 @@ class Graph(Kin, Patterns, Trees, Composition, Flows):
         check_trees(self._rootless)
         version = self._version
         resources = {key: node.index for key, node in self._resources.items()}
-        facts, inferred = infer(self, self._uses, resources)
+        facts, inferred = infer(self, self._uses, resources, self._cases)
         kept: list[int] | None = None
         if slots == "compact":
             kept = sorted(self._keeping - facts.gone)
@@ -433,6 +435,11 @@ class Graph(Kin, Patterns, Trees, Composition, Flows):
         if uses:
             self._set_uses(node.index, tuple(uses))
         return node
+
+    def _put_into_case(self, members: Iterable[Node[Any]], join: Node[Any], case: int) -> None:
+        """Notes that nodes run in one case only of the branch that ends in `join`."""
+        for node in members:
+            self._cases.setdefault(node.index, []).append((join.index, case))
 
     def _set_uses(self, index: int, uses: tuple[Usage, ...]) -> None:
         """Notes how a node uses its arguments, once for each node, and tells the engine."""

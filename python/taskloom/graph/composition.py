@@ -259,6 +259,7 @@ class _Inlining:
                 self.mapped.append(self.add(node))
         self.copy_order()
         self.copy_windows()
+        self.copy_cases()
         self.copy_boxes()
         parents = self.inner._known_kin().parents[: len(self.nodes)]
         read = {parent for own in parents for parent in own}
@@ -339,6 +340,12 @@ class _Inlining:
                 if window not in made:
                     made[window] = self.outer._new_window(limits[window])
                 self.outer._put_into_window(self.mapped[index], made[window])
+
+    def copy_cases(self) -> None:
+        for index, cases in self.inner._cases.items():
+            for join, case in cases:
+                if max(index, join) < len(self.mapped):
+                    self.outer._put_into_case([self.mapped[index]], self.mapped[join], case)
 
     def copy_boxes(self) -> None:
         boxes = self.outer._boxes

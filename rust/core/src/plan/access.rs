@@ -4,7 +4,10 @@
 //! writer comes after all readers since the last writer, but a failed reader does not keep it from
 //! running. A writer that is left out, because its case of a branch was not taken, has not written: it
 //! keeps nobody from running either. A node that an object was forwarded to stands for it from then on, and after its taker
-//! nobody may use it. One pass over the nodes and what they use, linear in both.
+//! nobody may use it, but for nodes of other cases of the same branch: of those and the taker only one runs. They
+//! are ordered all the same, which costs nothing. One pass over the nodes and what they use, linear in both.
+
+use std::collections::HashMap;
 
 use super::{NODE, SAME_OBJECT, WAIT_ONLY};
 
@@ -50,15 +53,34 @@ pub enum Conflict {
     Borrowed { node: u32, source: u32 },
 }
 
+/// Which nodes run in one case of a branch only: by node, the branches and cases that it is in.
+#[derive(Default, Clone, Debug)]
+pub struct Cases(pub HashMap<u32, Vec<(u32, u32)>>);
+
+impl Cases {
+    /// Whether at most one of two nodes runs, for they are in different cases of a branch.
+    fn exclude(&self, one: u32, other: u32) -> bool {
+        let (Some(one), Some(other)) = (self.0.get(&one), self.0.get(&other)) else {
+            return false;
+        };
+        let apart = |(branch, case): &(u32, u32)| {
+            let same = other.iter().find(|(its, _)| its == branch);
+            same.is_some_and(|(_, its)| its != case)
+        };
+        one.iter().any(apart)
+    }
+}
+
 const NONE: u32 = u32::MAX;
 
 /// What is known of an object that somebody needs for himself.
 struct Object {
     readers: Vec<u32>,
     writer: u32,
-    /// The node that stands for it now.
-    now: u32,
-    taker: u32,
+    /// The nodes that it was forwarded to, in order. Of those that a node does not exclude, the last one stands
+    /// for it; without any, its maker does.
+    forwarded: Vec<u32>,
+    takers: Vec<u32>,
     lent: bool,
 }
 
@@ -69,6 +91,7 @@ pub fn infer(
     sources: &[u32],
     exclusive: &[Exclusive],
     lent: &[u32],
+    cases: &Cases,
 ) -> Result<Inferred, Conflict> {
     let count = starts.len().saturating_sub(1);
     let mut inferred = Inferred::default();
@@ -85,8 +108,8 @@ pub fn infer(
             objects.push(Object {
                 readers: Vec::new(),
                 writer: NONE,
-                now: thing,
-                taker: NONE,
+                forwarded: Vec::new(),
+                takers: Vec::new(),
                 lent: false,
             });
         }
@@ -117,11 +140,12 @@ pub fn infer(
             };
             let mode = own.iter().find(|used| used.source == source);
             let mode = mode.map(|used| used.mode);
-            if object.taker != NONE {
+            let before = |other: &&u32| !cases.exclude(node, **other);
+            if let Some(&taker) = object.takers.iter().find(before) {
                 return Err(Conflict::AfterTake {
                     node,
                     source,
-                    taker: object.taker,
+                    taker,
                 });
             }
             let twice = touched
@@ -142,12 +166,10 @@ pub fn infer(
                 object.readers.push(node);
                 continue;
             };
-            if object.now != source {
-                return Err(Conflict::Superseded {
-                    node,
-                    source,
-                    now: object.now,
-                });
+            let last = object.forwarded.iter().rfind(before);
+            let now = last.copied().unwrap_or(maker[source as usize]);
+            if now != source {
+                return Err(Conflict::Superseded { node, source, now });
             }
             debug_assert!(node & !NODE == 0);
             let waits = object.readers.drain(..);
@@ -157,10 +179,10 @@ pub fn infer(
             object.writer = node;
             match mode {
                 Mode::Write => {}
-                Mode::Forward => object.now = node,
+                Mode::Forward => object.forwarded.push(node),
                 Mode::Take if object.lent => return Err(Conflict::Borrowed { node, source }),
                 Mode::Take => {
-                    object.taker = node;
+                    object.takers.push(node);
                     inferred.takes.push((node, source));
                 }
             }
@@ -170,7 +192,7 @@ pub fn infer(
         let number = object_of[maker[node as usize] as usize] as usize;
         if objects
             .get(number)
-            .is_some_and(|object| object.taker != NONE)
+            .is_some_and(|object| !object.takers.is_empty())
         {
             inferred.gone.push(node);
         }
@@ -183,7 +205,11 @@ mod tests {
     use super::*;
 
     /// Nodes as lists of what they use; an exclusive use has its mode.
-    fn of(nodes: &[&[(u32, Option<Mode>)]], lent: &[u32]) -> Result<Inferred, Conflict> {
+    fn of_cases(
+        nodes: &[&[(u32, Option<Mode>)]],
+        lent: &[u32],
+        cases: &Cases,
+    ) -> Result<Inferred, Conflict> {
         let (mut starts, mut sources, mut exclusive) = (vec![0], vec![], vec![]);
         for (node, uses) in nodes.iter().enumerate() {
             for &(source, mode) in *uses {
@@ -196,7 +222,12 @@ mod tests {
             }
             starts.push(sources.len() as u32);
         }
-        infer(&starts, &sources, &exclusive, lent)
+        infer(&starts, &sources, &exclusive, lent, cases)
+    }
+
+    /// No node is in a case.
+    fn of(nodes: &[&[(u32, Option<Mode>)]], lent: &[u32]) -> Result<Inferred, Conflict> {
+        of_cases(nodes, lent, &Cases::default())
     }
 
     const READ: Option<Mode> = None;
@@ -256,6 +287,56 @@ mod tests {
             other: 0,
         };
         let found = of(&[&[], &[(0, FORWARD)], &[(0, READ), (1, WRITE)]], &[]);
+        assert_eq!(found, Err(conflict));
+    }
+
+    /// Nodes 1 and 2 in two cases of one branch.
+    fn two_cases() -> Cases {
+        Cases(HashMap::from([(1, vec![(9, 0)]), (2, vec![(9, 1)])]))
+    }
+
+    #[test]
+    fn two_cases_of_a_branch_may_take_the_same_object() {
+        let found = of_cases(&[&[], &[(0, TAKE)], &[(0, TAKE)]], &[], &two_cases());
+        let found = found.unwrap_or_default();
+        assert_eq!(found.takes, [(1, 0), (2, 0)]);
+        assert_eq!(found.edges, [(2, 1 | SAME_OBJECT)]);
+        assert_eq!(found.gone, [0]);
+    }
+
+    #[test]
+    fn a_use_after_the_branch_conflicts_with_the_take_in_a_case() {
+        let nodes: &[&[_]] = &[&[], &[(0, TAKE)], &[(0, READ)], &[(0, READ)]];
+        let conflict = Conflict::AfterTake {
+            node: 3,
+            source: 0,
+            taker: 1,
+        };
+        assert_eq!(of_cases(nodes, &[], &two_cases()), Err(conflict));
+    }
+
+    #[test]
+    fn in_each_case_the_object_stands_where_that_case_put_it() {
+        let nodes: &[&[_]] = &[&[], &[(0, FORWARD)], &[(0, FORWARD)]];
+        assert!(of_cases(nodes, &[], &two_cases()).is_ok());
+        let nodes: &[&[_]] = &[&[], &[(0, FORWARD)], &[(1, WRITE)]];
+        let conflict = Conflict::Superseded {
+            node: 2,
+            source: 1,
+            now: 0,
+        };
+        assert_eq!(of_cases(nodes, &[], &two_cases()), Err(conflict));
+    }
+
+    #[test]
+    fn cases_of_different_branches_exclude_nothing() {
+        let cases = Cases(HashMap::from([(1, vec![(8, 0)]), (2, vec![(9, 1)])]));
+        let conflict = Conflict::AfterTake {
+            node: 2,
+            source: 0,
+            taker: 1,
+        };
+        let found = of_cases(&[&[], &[(0, TAKE)], &[(0, TAKE)]], &[], &cases);
         assert_eq!(found, Err(conflict));
     }
 

@@ -11,7 +11,7 @@ use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyTuple};
 use taskloom_core::plan::Preference;
-use taskloom_core::plan::access::Exclusive;
+use taskloom_core::plan::access::{Cases, Exclusive};
 
 use super::access::Use;
 use super::callee::Callee;
@@ -130,9 +130,14 @@ impl GraphBuilder {
     }
 
     /// What follows from the uses that were noted, or `(what, node, source, other)` if they do not fit.
-    fn _infer(slf: &Bound<'_, Self>, lent: Vec<u32>) -> PyResult<Finding> {
+    /// `cases` are the nodes that run in some cases of branches only, by index, with those.
+    fn _infer(
+        slf: &Bound<'_, Self>,
+        lent: Vec<u32>,
+        cases: HashMap<u32, Vec<(u32, u32)>>,
+    ) -> PyResult<Finding> {
         let exclusive = slf.get().exclusive.lock().clone();
-        infer(slf, exclusive, &lent)
+        infer(slf, exclusive, &lent, &Cases(cases))
     }
 
     /// Whose values each node reads: `sources[starts[i]:starts[i + 1]]`, each at most once.

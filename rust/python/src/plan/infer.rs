@@ -1,7 +1,7 @@
 //! The uses of values that share them with nobody, collected as nodes are added, and what follows from them.
 
 use pyo3::prelude::*;
-use taskloom_core::plan::access::{self, Conflict, Exclusive, Mode};
+use taskloom_core::plan::access::{self, Cases, Conflict, Exclusive, Mode};
 
 use super::builder::GraphBuilder;
 use super::reader::Reader;
@@ -62,6 +62,7 @@ pub fn infer(
     graph: &Bound<'_, GraphBuilder>,
     mut exclusive: Vec<Exclusive>,
     lent: &[u32],
+    cases: &Cases,
 ) -> PyResult<Finding> {
     let py = graph.py();
     if exclusive.is_empty() {
@@ -77,7 +78,7 @@ pub fn infer(
     exclusive.sort_by_key(|used| used.node);
     let starts = &reader.source_starts;
     Ok(
-        match access::infer(starts, &reader.sources, &exclusive, lent) {
+        match access::infer(starts, &reader.sources, &exclusive, lent, cases) {
             Ok(found) => Finding::Fine(Inferred(found)),
             Err(conflict) => Finding::Wrong(match conflict {
                 Conflict::AfterTake {

@@ -175,7 +175,8 @@ impl<'a, 'py> Reader<'a, 'py> {
     /// The edges: those along which values flow, and where there is none the strongest of the others,
     /// which are `(after, before with flags)` and hold every pair's strongest first.
     ///
-    /// Of the sources of `joins`, all but the first may be skipped.
+    /// Of the sources of `joins`, all may be skipped but the one that chooses, their first argument; in a
+    /// subgraph that may be a constant.
     pub(super) fn dependencies(
         &mut self,
         others: &[(u32, u32)],
@@ -196,9 +197,11 @@ impl<'a, 'py> Reader<'a, 'py> {
         for node in 0..count {
             let own = self.source_starts[node] as usize..self.source_starts[node + 1] as usize;
             let is_join = joins.get(node).copied().unwrap_or(false);
+            let chosen = self.operands_of(node).first();
+            let chosen_by_value = chosen.is_some_and(|&operand| operand & CONSTANT != 0);
             for (place, &source) in self.sources[own].iter().enumerate() {
                 marked[source as usize] = node as u32;
-                let does_without = is_join && place > 0;
+                let does_without = is_join && (place > 0 || chosen_by_value);
                 sources.push(source | if does_without { WAIT_ONLY } else { 0 });
             }
             while let Some((_, before)) = extra.next_if(|&(after, _)| after as usize == node) {
