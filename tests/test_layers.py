@@ -102,6 +102,7 @@ RUST_LAYERS = {
         "run",
         "coro",
         "superstep",
+        "attempt",
         "patch",
         "outline",
     ),

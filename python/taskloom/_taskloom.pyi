@@ -1,4 +1,5 @@
 import concurrent.futures
+from collections import deque
 from collections.abc import (
     Awaitable,
     Callable,
@@ -511,6 +512,20 @@ def _absorb_writes(
     written: set[str],
     overwrite: type,
 ) -> tuple[int, int] | None: ...
+
+@final
+class _PlainNode:
+    def __new__(
+        cls,
+        func: Callable[[Any], Any] | None,
+        keys: frozenset[str],
+        edges: tuple[tuple[str, Any], ...],
+        then: Callable[[Any, Any], None] | None,
+        otherwise: Callable[[Any, Any], Any],
+    ) -> Self: ...
+    def attempt(self, task: Any) -> Any: ...
+
+def _run_plain(todo: deque[Any], lane: Any) -> tuple[int, Any | None, BaseException | None]: ...
 def _note_seen(
     tasks: Iterable[Any], versions: dict[str, Any], seen: dict[str, dict[str, Any]]
 ) -> None: ...

@@ -13,7 +13,7 @@ from taskloom.pregel.callee import Callee, injected_parameters, is_async
 from taskloom.pregel.constants import ERROR, PUSH, RETURN
 from taskloom.pregel.context import LANE, Lane, current_task
 from taskloom.pregel.errors import GraphInterrupt
-from taskloom.pregel.execute import arun_task, run_task
+from taskloom.pregel.execute import arun_task, attempt, run_task
 from taskloom.pregel.policy import CachePolicy, RetryPolicy, TimeoutPolicy
 from taskloom.pregel.stream import task_payloads
 from taskloom.pregel.tasks import Task
@@ -42,6 +42,8 @@ class CallNode:
     tags: Sequence[str] = ()
     subgraphs: Sequence[Any] = ()
     triggers = (PUSH,)
+    attempt = staticmethod(attempt)
+    plain_node = None
 
     def __init__(
         self,

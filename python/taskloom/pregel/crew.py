@@ -16,6 +16,7 @@ from contextvars import Context
 from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Any
 
+from taskloom._taskloom import _run_plain
 from taskloom.pregel.context import LANE, Lane
 from taskloom.pregel.errors import GraphBubbleUp, GraphInterrupt
 from taskloom.pregel.execute import run_task
@@ -56,6 +57,7 @@ class Crew:
         self.lane = lane
         self.submit = submit
         self.live = live or timeout is not None
+        self.bare = loop.bare_step
         self.timeout = timeout
         if loop.program.has_priorities:
             tasks = sorted(tasks, key=lambda task: -task.node.priority)
@@ -94,11 +96,7 @@ class Crew:
             if self.left > 1 and self.limit > 1:
                 self._ask_for_help(self.limit - 1)
             while self.todo:
-                try:
-                    task = self.todo.popleft()
-                except IndexError:
-                    break
-                self._run(task, self.context, self.lane)
+                self._run_next()
                 if stream is not None:
                     yield
             while self.left:
@@ -106,15 +104,26 @@ class Crew:
                 if stream is not None:
                     yield
                 while self.todo:  # error handlers
-                    try:
-                        task = self.todo.popleft()
-                    except IndexError:
-                        break
-                    self._run(task, self.context, self.lane)
+                    self._run_next()
         if self.failure is not None:
             raise self.failure
         if self.interrupts:
             raise GraphInterrupt(tuple(i for exc in self.interrupts for i in _asked(exc)))
+
+    def _run_next(self) -> None:
+        """Run the task at the front, if there is one; and those behind it, if nobody watches."""
+        error: BaseException | None = None
+        if self.bare:
+            ran, task, error = self.context.run(_run_plain, self.todo, self.lane)
+            with self.lock:
+                self.left -= ran
+        else:
+            try:
+                task = self.todo.popleft()
+            except IndexError:
+                return
+        if task is not None:
+            self._run(task, self.context, self.lane, error)
 
     def _wait(self, deadline: float | None) -> None:
         try:
@@ -173,11 +182,13 @@ class Crew:
             with self.lock:
                 self.helpers -= 1
 
-    def _run(self, task: Task, context: Context, lane: Lane) -> None:
+    def _run(
+        self, task: Task, context: Context, lane: Lane, failed: BaseException | None = None
+    ) -> None:
         lane.task = task
         error: BaseException | None = None
         try:
-            run_task(task, context)
+            run_task(task, context, failed)
         except BaseException as exc:
             error = exc
         try:

@@ -50,6 +50,13 @@ def attempt(task: Task) -> Any:
     return value
 
 
+def finish_attempt(task: Task, value: Any) -> Any:
+    """The rest of an attempt whose node returned something else than a dict or None."""
+    value = _resolve(task, value)
+    task.node.emit(task, value)
+    return value
+
+
 def _resolve(task: Task, value: Any) -> Any:
     """What a node returned; a graph or runnable that it returned is run with its input."""
     if type(value) is dict or value is None or not hasattr(value, "invoke"):
@@ -127,8 +134,13 @@ def delay_before_retry(task: Task, error: Exception, attempts: int) -> float:
     return delay
 
 
-def run_task(task: Task, context: Context) -> Any:
+def run_task(task: Task, context: Context, failed: BaseException | None = None) -> Any:
     """Run a task to its end in `context`: attempts, until one succeeds or there are no more.
+
+    Args:
+        task: what to run.
+        context: where.
+        failed: what the first attempt raised, if that is over.
 
     Returns:
         What its node returned.
@@ -136,10 +148,14 @@ def run_task(task: Task, context: Context) -> Any:
     if task.timeout is not None:
         raise ValueError(SYNC_TIMEOUT.format(kind="Node", name=task.name))
     tracing = task.loop.tracing
-    call = attempt if tracing is None else partial(tracing.attempt, call=attempt)
+    call: Callable[[Task], Any] = task.node.attempt
+    if tracing is not None:
+        call = partial(tracing.attempt, call=call)
     attempts = 0
     while True:
         try:
+            if failed is not None and attempts == 0:
+                raise failed
             return context.run(call, task)
         except ParentCommand as exc:
             if not addressed(task, exc):

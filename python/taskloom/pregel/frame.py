@@ -98,6 +98,8 @@ class Frame:
         self.stop = limit
         self.status = "input"
         self.tasks: list[Task] = []
+        self.ordered = 1  # so many tasks, if there are no others, were planned in their order
+        self.timed = False
         self.calls: dict[int, Task] = {}
         self.calls_queued: deque[Callable[[], None]] = deque()
         self.calls_running = 0
@@ -246,6 +248,19 @@ class Frame:
     def plain_step(self) -> bool:
         """Whether a task that is due alone is all that the superstep is about."""
         return self.cache is None and self.release is None
+
+    @property
+    def bare_step(self) -> bool:
+        """Whether nobody hears of a task that has run to its end before the superstep has."""
+        return (
+            self.plain_step
+            and self.persistence is None
+            and self.stream is None
+            and self.tracing is None
+            and self.node_finished is None
+            and not self.timed
+            and not self.program.has_timeouts
+        )
 
     def keep_own_thread(self) -> None:
         """Store under the names of the nodes on the way, so that the next run goes on from here."""

@@ -129,7 +129,9 @@ class Loop(Ledger):
                 task = Task(self, node, send.arg, index)
                 if send.timeout is not None:
                     task.timeout = send.timeout
+                    self.timed = True
                 tasks.append(task)
+        sent = len(tasks)
         for node in self._due(updated):
             try:
                 value = node.input(self)
@@ -142,6 +144,7 @@ class Loop(Ledger):
             for task in tasks:
                 if task.timeout is None:
                     task.timeout = task.node.timeout
+        self.ordered = len(tasks) if sent == len(tasks) else 1
         return tasks
 
     def _due(self, updated: Iterable[str] | None) -> Sequence[CompiledNode]:
@@ -175,7 +178,7 @@ class Loop(Ledger):
         """End the superstep: apply its writes, store a checkpoint."""
         tasks, stream = self.tasks, self.stream
         ordered: Sequence[Any] = tasks
-        if len(tasks) > 1:
+        if len(tasks) > 1 and len(tasks) != self.ordered:
             ordered = in_order(tasks)
         if self.release is None:
             updated = self.updated = self.cells.apply(ordered)

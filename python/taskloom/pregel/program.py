@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Executor
 from typing import TYPE_CHECKING, Any
 
+from taskloom._taskloom import _PlainNode
 from taskloom.pregel.cells import GUARDED_SIGNAL, LAST, OBJECT, REDUCE, SENDS, SIGNAL
 from taskloom.pregel.channels import (
     AnyValue,
@@ -24,6 +25,7 @@ from taskloom.pregel.channels import (
     UntrackedValue,
 )
 from taskloom.pregel.constants import BRANCH_TO, PULL, START, TAG_HIDDEN, TASKS
+from taskloom.pregel.execute import attempt, finish_attempt
 from taskloom.pregel.ids import path_text
 from taskloom.pregel.managed import ManagedValue
 from taskloom.pregel.missing import MISSING
@@ -79,6 +81,7 @@ class CompiledNode:
 
     __slots__ = (
         "afunc",
+        "attempt",
         "callee",
         "emit",
         "error_handler",
@@ -95,6 +98,7 @@ class CompiledNode:
         "node",
         "path_text",
         "plain",
+        "plain_node",
         "priority",
         "reads",
         "reads_all",
@@ -135,10 +139,22 @@ class CompiledNode:
         self.is_async = self.afunc is not None
         # May run by `func` and `emit` alone.
         self.plain = not self.injected and not (callee is not None and callee.func is None)
-        self.emit: Callable[[Task, Any], None] = self._emitter()
+        self.emit: Callable[[Task, Any], None] = self._emitter(self.writers)
+        self.plain_node = self._plain_node()
+        native = self.plain_node
+        self.attempt: Callable[[Task], Any] = attempt if native is None else native.attempt
 
-    def _emitter(self) -> Callable[[Task, Any], None]:
-        writers = self.writers
+    def _plain_node(self) -> _PlainNode | None:
+        """The node as the engine runs it, if it does no more than to update the state."""
+        first = self.writers[0] if self.writers else None
+        if not self.plain or type(first) is not StateWrite or first.root:
+            return None
+        rest = self.writers[1:]
+        then = self._emitter(rest) if rest else None
+        return _PlainNode(self.func, first.keys, first.edges, then, finish_attempt)
+
+    @staticmethod
+    def _emitter(writers: Sequence[Any]) -> Callable[[Task, Any], None]:
         if len(writers) == 1:
             return writers[0].write  # type: ignore[no-any-return]
 

@@ -2,6 +2,7 @@
 
 use pyo3::prelude::*;
 
+mod attempt;
 mod call;
 mod context;
 mod coro;
@@ -26,6 +27,8 @@ mod tracing;
 mod _taskloom {
     use super::*;
 
+    #[pymodule_export]
+    use crate::attempt::{_PlainNode, _run_plain};
     #[pymodule_export]
     use crate::outline::_Outline;
     #[pymodule_export]
