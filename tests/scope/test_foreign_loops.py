@@ -462,3 +462,29 @@ def test_a_cancellation_of_asyncios_beside_a_scopes_comes_at_the_next_await() ->
         return scope.cancelled_caught, False
 
     assert asyncio.run(main()) == (True, True)
+
+
+def test_a_cancellation_of_asyncios_beside_errors_of_children_comes_at_the_next_await() -> None:
+    async def work(log: list[object]) -> None:
+        async def fail() -> None:
+            await asyncio.sleep(0)
+            raise ValueError
+
+        task = asyncio.current_task()
+        assert task is not None
+        try:
+            async with Scope() as scope:
+                scope.spawn(fail)
+                asyncio.get_running_loop().call_soon(task.cancel)
+                await asyncio.sleep(60)
+        except* ValueError:
+            log.append(task.cancelling())
+        await asyncio.sleep(60)
+
+    async def main() -> list[object]:
+        log: list[object] = []
+        task = asyncio.create_task(work(log))
+        await asyncio.wait([task])
+        return [*log, task.cancelled()]
+
+    assert asyncio.run(main()) == [1, True]

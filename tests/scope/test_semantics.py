@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 import taskloom
+import trio
 from taskloom import Cancelled, CancelScope, Channel, Scope, current_time, move_on_after, sleep
 from taskloom.errors import BrokenResourceError, EndOfStream, WouldBlock
 
@@ -238,11 +239,27 @@ def test_a_scope_reused_is_refused(run: Run) -> None:
         scope = Scope()
         async with scope:
             pass
-        with pytest.raises(RuntimeError, match="once"):
+        with pytest.raises(RuntimeError, match="a Scope can be entered once"):
             async with scope:
                 pass
 
     run(main)
+
+
+def test_a_scope_entered_in_itself_is_refused_and_goes_on(run: Run) -> None:
+    async def main() -> str:
+        async def child() -> str:
+            return "ran"
+
+        async with Scope() as scope:
+            with pytest.raises(RuntimeError, match="a Scope can be entered once"):
+                async with scope:
+                    pass
+            future = scope.spawn(child)
+        return future.result()
+
+    assert run(main) == "ran"
+    assert trio.run(main) == "ran"
 
 
 # Memory streams

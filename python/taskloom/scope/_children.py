@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from taskloom.scope._child import Child
 
-__all__ = ["Host", "cancellations_of", "host_here"]
+__all__ = ["AsyncioHost", "Host", "cancellations_of", "host_here"]
 
 Call = Callable[..., Any]
 
@@ -66,6 +66,8 @@ class AsyncioHost:
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self.loop = loop
         self.tasks: set[asyncio.Task[None]] = set()
+        self.parent = sys.modules["asyncio"].current_task(loop)
+        self.cancelled_before = 0 if self.parent is None else self.parent.cancelling()
 
     def spawn(self, child: Child, fn: Call, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         child.handle = own = CancelScope()
@@ -89,29 +91,39 @@ class AsyncioHost:
         kwargs: dict[str, Any],
     ) -> None:
         variable = _taskloom.token_variable.set(child.token)
+        value: Any = None
+        error: BaseException | None = None
         try:
             with own:
                 # The scope's own token decides; this one only carries the child's own cancelling.
-                child.ended(await fn(*args, **kwargs), None)
-                return
-            child.ended(None, Cancelled("the task was cancelled"))
-        except Cancelled as error:
-            child.ended(None, error)
-        except sys.modules["asyncio"].CancelledError as error:
-            cancelled = Cancelled("the asyncio task was cancelled")
-            cancelled.__cause__ = error
-            child.ended(None, cancelled)
-        except BaseException as error:
-            child.ended(None, error)
+                value = await fn(*args, **kwargs)
+            if own.cancelled_caught:
+                error = Cancelled("the task was cancelled")
+        except Cancelled as cancelled:
+            error = cancelled
+        except sys.modules["asyncio"].CancelledError as cancelled:
+            error = Cancelled("the asyncio task was cancelled")
+            error.__cause__ = cancelled
+        except BaseException as raised:
+            error = raised
+        _taskloom.token_variable.reset(variable)
+        try:
+            child.ended(None if error is not None else value, error)
         finally:
-            _taskloom.token_variable.reset(variable)
-            del child  # its future has the error, whose traceback refers to this frame
+            del child, error  # the future has the error, whose traceback refers to this frame
 
     async def enter(self) -> None:
         pass
 
     async def leave(self) -> None:
         pass
+
+    def cancel_again(self) -> None:
+        """Errors come out where a cancellation of asyncio's would: that comes at the next await."""
+        parent = self.parent
+        if parent is not None and parent.cancelling() > self.cancelled_before:
+            parent.uncancel()
+            parent.cancel()
 
 
 class TrioHost:

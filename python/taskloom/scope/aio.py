@@ -42,6 +42,8 @@ async def aio(coroutine: Coroutine[Any, Any, R]) -> R:
     """
     if running_loop() is not None:
         return await coroutine
+    if not isinstance(coroutine, Coroutine):
+        raise TypeError(f"aio(coroutine): what calling an `async def` gives, not {coroutine!r}")
     context = contextvars.copy_context()
     try:
         result: R = await LoopCall(background_loop(), lambda: coroutine, context).result()

@@ -97,6 +97,16 @@ def checkpoint() -> None:
     _taskloom.checkpoint_if_cancelled()
 
 
+def _seconds(name: str, value: float) -> float:
+    if not isinstance(value, (int, float)):
+        if not hasattr(value, "__float__"):  # numpy's numbers and fractions have it
+            raise TypeError(f"{name}={value!r}: a number of seconds")
+        value = float(value)
+    if math.isnan(value):
+        raise ValueError(f"{name}={value!r}: a number of seconds, not NaN")
+    return value
+
+
 @final
 class CancelScope:
     """A region that can be cancelled: `with CancelScope() as scope: ...`, then `scope.cancel()`.
@@ -129,7 +139,7 @@ class CancelScope:
     )
 
     def __init__(self, *, deadline: float = math.inf, shield: bool = False) -> None:
-        self._deadline = deadline
+        self._deadline = _seconds("deadline", deadline)
         self._shield = shield
         self._entered = False
         self._caught = False
@@ -168,7 +178,7 @@ class CancelScope:
 
     @deadline.setter
     def deadline(self, value: float) -> None:
-        self._deadline = value
+        self._deadline = _seconds("deadline", value)
         if self._token is not None and self._entered:
             self._set_timer()
 
@@ -196,6 +206,8 @@ class CancelScope:
 
     def cancel(self, reason: str | None = None) -> None:
         """Cancels everything in the scope; from any thread. `reason` is what `Cancelled` says."""
+        if not (reason is None or isinstance(reason, str)):
+            raise TypeError(f"cancel(reason={reason!r}): a str, or None")
         if self._token is None:
             self._unentered_reason = (reason,)
         if self._token is not None:  # entered meanwhile, on another thread, perhaps
@@ -339,7 +351,9 @@ def move_on_after(seconds: float | None, *, shield: bool = False) -> CancelScope
     >>> taskloom.run_coroutine(main)
     True
     """
-    deadline = math.inf if seconds is None else _taskloom.clock() + seconds
+    if seconds is None:
+        return CancelScope(shield=shield)
+    deadline = _taskloom.clock() + _seconds("seconds", seconds)
     return CancelScope(deadline=deadline, shield=shield)
 
 

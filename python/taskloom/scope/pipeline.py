@@ -69,6 +69,8 @@ def stage(
     ...         "".join(results)
     'ABC'
     """
+    if not callable(fn):
+        raise TypeError(f"stage(fn): a function, not {fn!r}")
     if workers < 1:
         raise ValueError(f"stage(workers={workers!r}): at least 1")
     return Stage(fn, workers, ordered, workers if capacity is None else capacity)
@@ -79,6 +81,8 @@ def start_pipeline(scope: Scope, source: Any, stages: tuple[Stage, ...]) -> Rece
     for part in stages:
         if not isinstance(part, Stage):
             raise TypeError(f"pipeline(source, *stages): stage(fn, workers), not {part!r}")
+    if not isinstance(source, (Receiver, AsyncIterable, Iterable)):
+        raise TypeError(f"pipeline(source): an iterable, or a Receiver, not {source!r}")
     if isinstance(source, Receiver):
         receiver: Receiver[Any] = source
     else:

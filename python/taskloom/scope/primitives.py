@@ -12,8 +12,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
-from types import TracebackType
-from typing import Self, TypeVar, final
+from typing import TypeVar, final
 
 from taskloom import _taskloom
 from taskloom.errors import WouldBlock
@@ -160,7 +159,7 @@ class Lock(Held):
 
 
 @final
-class Condition:
+class Condition(Held):
     """A lock and a place to wait for what it guards to change.
 
     Who is notified gets in line for the lock at once, so those notified go on in the order in which
@@ -283,27 +282,3 @@ class Condition:
     def stats(self) -> WaitStats:
         """Whether the lock is held, and how many wait to be notified."""
         return WaitStats(int(self._lock.locked()), len(self._queue))
-
-    def __enter__(self) -> Self:
-        self._lock.acquire_blocking()
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self._lock.release()
-
-    async def __aenter__(self) -> Self:
-        await self._lock.acquire()
-        return self
-
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self._lock.release()

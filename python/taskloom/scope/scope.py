@@ -27,6 +27,7 @@ from taskloom.current import around, open_scopes, place_here, scope_here
 from taskloom.errors import Cancelled, OptionError
 from taskloom.scope._child import Child, run_function, with_end, with_end_async
 from taskloom.scope._children import (
+    AsyncioHost,
     Host,
     TaskloomHost,
     cancellations_of,
@@ -42,6 +43,13 @@ __all__ = ["Scope"]
 
 R = TypeVar("R")
 Call = Callable[..., Any]
+
+
+def _check_ends(method: str, channel: object, n: int) -> None:
+    if not isinstance(channel, Channel):
+        raise TypeError(f"{method}(channel, fn, n): a Channel, not {channel!r}")
+    if n < 1:
+        raise ValueError(f"{method}(channel, fn, n={n!r}): at least 1, or the others wait for ever")
 
 
 class _Join:
@@ -91,6 +99,18 @@ class Scope(_taskloom.Nursery):
     [0, 2, 4]
     """
 
+    __slots__ = (
+        "__weakref__",
+        "_around",
+        "_cancel_scope",
+        "_executor",
+        "_host",
+        "_name",
+        "_opened_in",
+        "_outer",
+        "_sync",
+    )
+
     _executor: Executor | None
     _name: str | None
     _cancel_scope: CancelScope
@@ -108,6 +128,8 @@ class Scope(_taskloom.Nursery):
     ) -> Scope:
         if on_error not in ("cancel", "continue"):
             raise OptionError(f"Scope(on_error={on_error!r}): 'cancel' or 'continue'")
+        if not (executor is None or callable(getattr(executor, "submit", None))):
+            raise TypeError(f"Scope({executor!r}): an executor, for plain functions to run on")
         self: Scope = super().__new__(cls, on_error == "cancel")
         self._executor = executor
         self._name = name
@@ -254,6 +276,7 @@ class Scope(_taskloom.Nursery):
         ...     sorted(receiver)
         ['a', 'b', 'c']
         """
+        _check_ends("produce", channel, n)
         ends = [channel.sender() for _ in range(n)]
         return [self._spawn_with(fn, end) for end in ends]
 
@@ -270,6 +293,7 @@ class Scope(_taskloom.Nursery):
         >>> futures[0].result()
         6
         """
+        _check_ends("consume", channel, n)
         ends = [channel.receiver() for _ in range(n)]
         return [self._spawn_with(fn, end) for end in ends]
 
@@ -320,6 +344,24 @@ class Scope(_taskloom.Nursery):
         return self._cancel_scope
 
     @property
+    def deadline(self) -> float:
+        """When it is cancelled by itself, on `taskloom.current_time()`'s clock; may be changed."""
+        return self._cancel_scope.deadline
+
+    @deadline.setter
+    def deadline(self, value: float) -> None:
+        self._cancel_scope.deadline = value
+
+    @property
+    def shield(self) -> bool:
+        """Whether what happens around it is kept away; may be changed."""
+        return self._cancel_scope.shield
+
+    @shield.setter
+    def shield(self, value: bool) -> None:
+        self._cancel_scope.shield = value
+
+    @property
     def cancelled(self) -> bool:
         """Whether the scope is cancelled: itself, by its deadline, or from around it."""
         token = self._cancel_scope._token
@@ -365,6 +407,11 @@ class Scope(_taskloom.Nursery):
         while (wait := self._idle_wait()) is not None:
             await wait
 
+    def _find_host(self, executor: Executor | None) -> None:
+        if self._cancel_scope._token is not None:
+            raise RuntimeError("a Scope can be entered once: make a new one")
+        self._host = host_here(executor)
+
     def _enter(self) -> None:
         self._cancel_scope.__enter__()
         home = self._host.home if isinstance(self._host, TaskloomHost) else None
@@ -406,6 +453,8 @@ class Scope(_taskloom.Nursery):
                 return True
             if outcome is None or outcome is error:
                 return False
+            if isinstance(self._host, AsyncioHost):
+                self._host.cancel_again()
             # A group stands for what is in it: the context would repeat one of them.
             try:
                 raise outcome
@@ -418,7 +467,7 @@ class Scope(_taskloom.Nursery):
 
     def __enter__(self) -> Self:
         self._sync = True
-        self._host = host_here(self._executor)
+        self._find_host(self._executor)
         if not isinstance(self._host, TaskloomHost | None) or _taskloom.in_coroutine():
             raise RuntimeError("enter a Scope with `async with` where an event loop runs")
         self._enter()
@@ -458,7 +507,7 @@ class Scope(_taskloom.Nursery):
     async def __aenter__(self) -> Self:
         if _taskloom.current_home() is None and running_loop() is None and not running_trio():
             raise RuntimeError("`async with Scope()` needs a running coroutine")
-        self._host = host_here(None)
+        self._find_host(None)
         self._enter()
         if self._host is not None:
             await self._host.enter()

@@ -4,7 +4,7 @@ use super::awaitable;
 use super::blocking;
 use super::operations::{EndsWith, ReceivePlan};
 use super::ready::Ready;
-use super::streams::{Channel, ChannelStats, Core, closed, ended, warn_unclosed};
+use super::streams::{Channel, ChannelStats, Core, closed, dropped, ended};
 use super::suspend;
 use crate::call;
 use pyo3::exceptions::PyValueError;
@@ -234,8 +234,8 @@ impl Receiver {
 
 impl Drop for Receiver {
     fn drop(&mut self) {
-        if self.leave() {
-            Python::attach(|py| warn_unclosed(py, "receiver", &self.channel));
+        if !self.is_closed() {
+            dropped(&self.channel, "receiver", || self.leave());
         }
     }
 }

@@ -7,7 +7,7 @@ use super::suspend::{self, Operation, Waker};
 use super::task;
 use crate::timer;
 use parking_lot::Mutex;
-use pyo3::exceptions::PyRuntimeError;
+use pyo3::exceptions::{PyRuntimeError, PyValueError};
 use pyo3::ffi;
 use pyo3::prelude::*;
 use std::ffi::CStr;
@@ -70,12 +70,15 @@ pub struct Sleeping {
 }
 
 impl Sleeping {
-    fn new(seconds: f64) -> Self {
-        Sleeping {
+    fn new(seconds: f64) -> PyResult<Self> {
+        if seconds.is_nan() {
+            return Err(PyValueError::new_err("sleep(nan): seconds, not NaN"));
+        }
+        Ok(Sleeping {
             seconds,
             set: None,
             gave_way: false,
-        }
+        })
     }
 }
 
@@ -146,13 +149,13 @@ impl Awaitable for Sleeping {
 /// >>> taskloom.run_coroutine(main)
 #[pyfunction]
 pub fn sleep(py: Python<'_>, seconds: f64) -> PyResult<Bound<'_, PyAny>> {
-    awaitable::make(py, Sleeping::new(seconds))
+    awaitable::make(py, Sleeping::new(seconds)?)
 }
 
 /// Blocks the calling thread for `seconds`, or until its scope is cancelled.
 #[pyfunction]
 pub fn sleep_blocking(py: Python<'_>, seconds: f64) -> PyResult<()> {
-    let mut operation = Sleeping::new(seconds);
+    let mut operation = Sleeping::new(seconds)?;
     blocking::block(py, &mut operation, None)?;
     Ok(())
 }

@@ -165,7 +165,21 @@ pub fn closed(py: Python<'_>, end: &str) -> PyErr {
     suspend::raise(py, "ClosedResourceError", &format!("this {end} is closed"))
 }
 
-pub fn warn_unclosed(py: Python<'_>, end: &str, channel: &Py<Channel>) {
+/// An end is dropped: `leave` closes it, and if it was open still, that is told. It may happen while an
+/// error is on its way, which nothing that is called here must meet or replace.
+pub fn dropped(channel: &Py<Channel>, end: &str, leave: impl FnOnce() -> bool) {
+    Python::attach(|py| {
+        let pending = PyErr::take(py);
+        if leave() {
+            warn_unclosed(py, end, channel);
+        }
+        if let Some(pending) = pending {
+            pending.restore(py);
+        }
+    });
+}
+
+fn warn_unclosed(py: Python<'_>, end: &str, channel: &Py<Channel>) {
     let channel = channel.get();
     let text = format!("unclosed {end} of {}", channel.__repr__());
     let category = py.get_type::<PyResourceWarning>();
@@ -379,8 +393,8 @@ impl Sender {
 
 impl Drop for Sender {
     fn drop(&mut self) {
-        if self.leave() {
-            Python::attach(|py| warn_unclosed(py, "sender", &self.channel));
+        if !self.is_closed() {
+            dropped(&self.channel, "sender", || self.leave());
         }
     }
 }
