@@ -35,11 +35,15 @@ def main() -> None:
     except taskloom.errors.GraphError as error:
         print("refused:", error)
 
-    run = taskloom.run(g)
+    chain = g.tree(load).then(sorted).then("+".join)  # one after the other, each the only child
+    plan = g.compile()
+    assert taskloom.run(plan).ok  # as often as you like
+    run = taskloom.run(plan)
     print("count, longest:", run[count], run[longest])
     print("long ones:", run[long_ones])
     print("first:", run[first])
     print("text:", run[text])
+    print("a chain:", run[chain])
     assert run[text] == "apple apple fig pear plum"
     assert (run[count], run[long_ones]) == (4, ["pear", "apple", "apple"])
 

@@ -182,6 +182,8 @@ def new_run(
         return made()
     if values is None:
         values = Context()
+    elif not isinstance(values, Context):
+        raise TypeError(f"context={values!r} must be a taskloom.Context, as Context(name=value)")
     found = values.values_for(tuple(facts.resources))
     values.admit(facts.writes_context)
     lent = [found]

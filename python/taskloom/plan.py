@@ -157,9 +157,10 @@ def check_uses(node: Node[Any], uses: tuple[Usage, ...], options: Options) -> No
         if use.source is not None:
             what += f", the value of {node.graph.nodes[use.source].name!r}"
         if retry is not None and retry.tries_again and not options.get("retry_safe"):
+            finds = "would not find any more" if use.mode == "take" else "would find changed"
             raise GraphError(
-                f"{what}, which a retry would find changed: give retry_safe=True if that is "
-                "fine, or use copy(...)"
+                f"{what}, which a retry {finds}: give retry_safe=True if that is fine, or use "
+                "copy(...)"
             )
         if use.mode != "take" and options.get("place") == "process":
             raise GraphError(

@@ -1,4 +1,4 @@
-"""A node that is used as if it were its value says that it has none yet, and what to add."""
+"""Slips of who builds a graph, as to use a node as its value: each error says what is meant."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import taskloom
 from taskloom import Graph, take, write
-from taskloom.errors import GraphError, OptionError
+from taskloom.errors import CycleError, GraphError, OptionError
 
 # What is tried with a node, and the call that the message names.
 SLIPS: dict[str, tuple[Callable[[Any], object], str]] = {
@@ -129,3 +129,49 @@ def test_what_became_of_a_node_may_be_asked_by_its_name() -> None:
     wrong: Any = 3
     with pytest.raises(TypeError, match="a node or its name, not 3"):
         run.why(wrong)
+
+
+def test_a_number_to_go_through_is_refused_with_the_range_that_is_meant() -> None:
+    wrong: Any = 3
+    with pytest.raises(TypeError, match=r"range\(3\)"):
+        Graph().map(abs, wrong)
+
+
+def test_a_branch_needs_cases() -> None:
+    g = Graph()
+    node, wrong = g.add(int), [1]
+    with pytest.raises(GraphError, match="nothing to choose from"):
+        g.branch(node, {})
+    with pytest.raises(TypeError, match="a mapping from values"):
+        g.branch(node, wrong)  # type: ignore[arg-type]
+
+
+def test_a_case_is_a_function_of_the_graph() -> None:
+    g = Graph()
+    with pytest.raises(TypeError, match="case True is to be a function of the graph"):
+        g.branch(g.add(bool), {True: lambda: 3})
+
+
+def test_a_context_is_no_dictionary() -> None:
+    wrong: Any = {"x": 1}
+    g = Graph()
+    g.resource("x")
+    with pytest.raises(TypeError, match=r"taskloom\.Context"):
+        taskloom.run(g, context=wrong)
+
+
+def test_one_node_to_keep_is_given_as_a_list() -> None:
+    g = Graph()
+    node: Any = g.options(name="answer").add(int)
+    with pytest.raises(TypeError, match=r"keep=\[answer\]"):
+        g.compile(keep=node)
+
+
+def test_a_cycle_by_access_modes_says_which_use_it_follows_from() -> None:
+    g = Graph()
+    numbers = g.add(list)
+    reader = g.options(name="reader").add(len, numbers)
+    writer = g.options(name="writer").add(list.append, write(numbers), 1)
+    reader.after(writer)
+    with pytest.raises(CycleError, match="'writer' comes after 'reader' because of how they use"):
+        g.compile()

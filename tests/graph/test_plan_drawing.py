@@ -26,7 +26,7 @@ def test_a_dump_names_the_access_of_every_edge(plan: taskloom.Plan) -> None:
     assert plan.dump().splitlines() == [
         "plan of 6 nodes and 7 edges, 1 of the nodes waiting for nothing, "
         "values in 4 slots of a serial run or 5 of a parallel one",
-        "  0  numbers  priority 6.83  slot 0",
+        "  0  numbers  priority 6.83  slot 0  entry",
         "  1  size  priority 5.67  slot 1  kept  <- numbers (read)",
         "  2  more  priority 4.50  slot 2  kept  <- numbers (write), size (after read)",
         "  3  ordered  priority 3.33  slot 0/3  <- numbers (forward), more (same object)",

@@ -31,6 +31,8 @@ Stepping = Callable[[Node[Any], Callable[..., Any], Options, bool], Callable[...
 Way = Literal["plain", "moved", "boxed"]
 
 CONTAINERS = (list, tuple, dict, Pack)
+#: What priorities beyond it count as.
+MOST_URGENT = 2**31 - 1
 #: Of a type: it was made at run time.
 HEAP_TYPE = 1 << 9
 
@@ -101,7 +103,7 @@ def adjusted_nodes(
                 ways[index] = way
         if function is not copied:
             copies = None  # What is around it calls it with the originals.
-        priority = max(-100, min(100, options.get("priority", 0)))
+        priority = max(-MOST_URGENT, min(MOST_URGENT, options.get("priority", 0)))
         adjusted[index] = function, policy, kind, priority, forwarded, copies
     return adjusted, ways
 

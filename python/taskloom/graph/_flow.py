@@ -11,6 +11,7 @@ from taskloom._taskloom import Node, Pack, Use
 from taskloom.access import Lookup
 from taskloom.errors import GraphError, LoopLimitError, OptionError
 from taskloom.flow import NotTaken, Passed
+from taskloom.graph._arity import arity
 from taskloom.graph._place import ORDINARY, kind_of
 from taskloom.graph._shapes import Adder, Shapes, node_of
 from taskloom.task import Options
@@ -72,6 +73,10 @@ class Flows(Shapes):
         chooser = node_of(selector)
         if chooser is None:
             raise TypeError(f"branch is decided by a node, not {selector!r}: add one that says")
+        if not isinstance(cases, Mapping):
+            raise TypeError(f"the cases of a branch are a mapping from values, not {cases!r}")
+        if not cases and default is _NOTHING:
+            raise GraphError("a branch without a case or a default has nothing to choose from")
         adder = self._adder()
         choice = _Choice(tuple(cases), default is not _NOTHING)
         bodies = [*cases.values(), *([default] if choice.has_default else [])]
@@ -105,6 +110,13 @@ class Flows(Shapes):
         if node is not None:
             guard.before(node)
             return node, [node]
+        if callable(body):
+            fewest, most = arity(body)
+            if not fewest <= 1 <= most:
+                raise TypeError(
+                    f"case {choice.name(place)} is to be a function of the graph, which adds the "
+                    f"nodes of the case to it, and {body!r} does not take one argument"
+                )
         first = len(graph)
         outcome = body(graph) if callable(body) else body
         tail = node_of(outcome)

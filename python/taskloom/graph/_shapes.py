@@ -83,6 +83,8 @@ def node_of(value: object) -> Node[Any] | None:
 
 def nodes_in(values: Iterable[object], where: str) -> Iterator[Node[Any]]:
     """The nodes that these are or stand for; raises `TypeError` for anything else."""
+    if isinstance(values, Node):
+        raise TypeError(f"{where} takes a list of nodes: {where}=[{values.name}]")
     for value in values:
         content = value._content if isinstance(value, Pack) else value
         if isinstance(content, Node):

@@ -379,6 +379,9 @@ def _rows(sequences: tuple[Any, ...]) -> Iterator[tuple[Any, ...]]:
         if isinstance(value, (Node, Pack)) and not isinstance(value, Group):
             fixed.append(place)
             columns.append(repeat(given))
+        elif not isinstance(value, Iterable):
+            calls = f"; for so many calls: range({value})" * isinstance(value, int)
+            raise TypeError(f"map goes through sequences, and {value!r} is none{calls}")
         elif mode is not None:
             columns.append([Use(mode.mode, item, mode.copier) for item in value])
         else:

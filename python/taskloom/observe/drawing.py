@@ -75,7 +75,7 @@ def dump(plan: Plan) -> str:
     >>> _ = g.add(list.sort, taskloom.forward(words))
     >>> print(dump(g.compile()))
     plan of 2 nodes and 1 edge, 1 of the nodes waiting for nothing, values in 1 slot
-      0  split#0  priority 2.50  slot 0
+      0  split#0  priority 2.50  slot 0  entry
       1  sort#1  priority 1  slot 0  kept  <- split#0 (forward)
     """
     waits: dict[int, list[str]] = {}
@@ -108,6 +108,8 @@ def dump(plan: Plan) -> str:
             line += "  kept"
         if node.index in waits:
             line += f"  <- {', '.join(waits[node.index])}"
+        else:
+            line += "  entry"
         lines.append(line)
     return "\n".join(lines)
 

@@ -93,7 +93,7 @@ impl Plan {
     /// >>> _ = g.add(len, g.add(str, 42))
     /// >>> print(g.compile().dump())
     /// plan of 2 nodes and 1 edge, 1 of the nodes waiting for nothing, values in 1 slot
-    ///   0  str#0  priority 2.50  slot 0
+    ///   0  str#0  priority 2.50  slot 0  entry
     ///   1  len#1  priority 1  slot 0  kept  <- str#0 (read)
     fn dump<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
         let drawing = slf.py().import("taskloom.observe.drawing")?;
@@ -140,8 +140,8 @@ impl Plan {
     /// >>> plan = plan.calibrated(taskloom.run(plan, trace=True))
     /// >>> print(plan.calibrated({"short": 0.5, "long": 1.5}).dump())
     /// plan of 2 nodes and 0 edges, 2 of the nodes waiting for nothing, values in 2 slots, by critical path
-    ///   0  short  priority 0.50  slot 0  kept
-    ///   1  long  priority 1.50  slot 1  kept
+    ///   0  short  priority 0.50  slot 0  kept  entry
+    ///   1  long  priority 1.50  slot 1  kept  entry
     #[pyo3(signature = (*measured))]
     fn calibrated<'py>(
         slf: &Bound<'py, Self>,
@@ -398,7 +398,7 @@ pub(super) fn compile<'py>(
         preference,
     };
     let layout = taskloom_core::plan::Plan::lay_out(&dependencies, &urgency)
-        .map_err(|cycle| cycle_error(py, &nodes, &cycle))?;
+        .map_err(|cycle| cycle_error(py, &nodes, &cycle, &extra.inferred.get().0))?;
     let mut policies = vec![Policy::from_number(policy); nodes.len()];
     let mut callables: Vec<Py<PyAny>> = Vec::with_capacity(nodes.len());
     for &node in &layout.order {
@@ -455,18 +455,31 @@ pub(super) fn compile<'py>(
     })
 }
 
-fn cycle_error(py: Python<'_>, nodes: &[Py<Node>], cycle: &Cycle) -> PyErr {
+fn cycle_error(
+    py: Python<'_>,
+    nodes: &[Py<Node>],
+    cycle: &Cycle,
+    inferred: &access::Inferred,
+) -> PyErr {
     let build = || -> PyResult<PyErr> {
         let members: Vec<&Py<Node>> = cycle.0.iter().map(|&node| &nodes[node as usize]).collect();
         let mut names = Vec::new();
         for node in members.iter().chain(members.first()) {
             names.push(node.get().name(py)?);
         }
-        let error = errors::new(
-            py,
-            "CycleError",
-            &format!("the graph has a cycle: {}", names.join(" -> ")),
-        )?;
+        let mut message = format!("the graph has a cycle: {}", names.join(" -> "));
+        for (place, &before) in cycle.0.iter().enumerate() {
+            let after = cycle.0[(place + 1) % cycle.0.len()];
+            let follows = |&(later, edge): &(u32, u32)| later == after && edge & NODE == before;
+            if inferred.edges.iter().any(follows) {
+                message += &format!(
+                    "; '{}' comes after '{}' because of how they use one value, in the order they were added",
+                    names[place + 1],
+                    names[place]
+                );
+            }
+        }
+        let error = errors::new(py, "CycleError", &message)?;
         error.setattr("nodes", PyTuple::new(py, members)?)?;
         Ok(PyErr::from_value(error))
     };
