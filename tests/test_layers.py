@@ -67,6 +67,7 @@ RUST_LAYERS = {
         "sync",
         "clock",
         "histogram",
+        "slab",
         "stats",
         "trace",
         "latch",

@@ -20,6 +20,8 @@ mod run_errand;
 #[cfg(all(loom, test))]
 #[path = "run/help.rs"]
 mod run_help;
+#[cfg(not(loom))]
+pub mod slab;
 pub mod sleep;
 pub mod stats;
 pub mod sync;

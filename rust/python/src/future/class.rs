@@ -1,6 +1,8 @@
 //! The making of the class: its tables, and what its objects do by themselves.
 
 use super::collect::{dealloc, tp_clear, traverse};
+#[cfg(Py_3_12)]
+use super::memory;
 use super::{
     CLASS, CLASS_POINTER, FutureObject, Object, Origin, PROMISE, Shape, methods, standard,
 };
@@ -212,7 +214,28 @@ pub fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
         #[cfg(Py_GIL_DISABLED)]
         (*type_object).tp_flags.fetch_and(!unwanted, Relaxed);
     }
+    #[cfg(Py_3_12)]
+    if memory::self_test(&probe(py)?)? {
+        // The probe is gone: it was the interpreter's to free.
+        memory::rely();
+        #[cfg(Py_3_13)]
+        // SAFETY: our own class, of which there is no object any more.
+        unsafe {
+            (*type_object).tp_dealloc = Some(super::collect::dealloc_whole);
+        }
+    }
     Ok(())
+}
+
+/// A future with nothing in it, which the collector does not see.
+#[cfg(Py_3_12)]
+fn probe(py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {
+    // SAFETY: attached; a new reference, or null with an exception set; it has no inputs to fill in.
+    unsafe {
+        let shape = Shape::new(0, PROMISE);
+        let future = FutureObject::allocate(shape, Origin::of_pool(null()));
+        Bound::from_owned_ptr_or_err(py, future.cast())
+    }
 }
 
 const CLASS_DOC: &str = "\

@@ -24,6 +24,8 @@ mod execute;
 mod family;
 mod limit;
 mod managed;
+#[cfg(Py_3_12)]
+mod memory;
 mod methods;
 mod observers;
 mod record;
@@ -79,14 +81,6 @@ pub struct FutureObject {
     storage: *mut Object,
 }
 
-#[cfg(Py_3_12)]
-unsafe extern "C" {
-    fn PyUnstable_Object_GC_NewWithExtraData(
-        class: *mut ffi::PyTypeObject,
-        extra_size: usize,
-    ) -> *mut ffi::PyObject;
-}
-
 /// The native object behind a Python object, if that is a future.
 pub fn native<'a>(object: &'a Bound<'_, PyAny>) -> Option<&'a FutureObject> {
     let pointer = object.as_ptr();
@@ -120,12 +114,12 @@ impl FutureObject {
     #[inline]
     unsafe fn allocate(shape: Shape, origin: Origin) -> *mut FutureObject {
         let class = CLASS_POINTER.load(Acquire);
-        let slots = shape.before_inputs() + usize::from(shape.inputs);
+        let slots = shape.slots();
         // SAFETY: the class is ours and of this layout; all fields are written before use. A fresh
         // object is not tracked on 3.12+, and is untracked here before that.
         unsafe {
             #[cfg(Py_3_12)]
-            let object = PyUnstable_Object_GC_NewWithExtraData(class, slots * size_of::<Object>());
+            let object = memory::allocate(class, slots);
             #[cfg(not(Py_3_12))]
             let object = ffi::PyType_GenericAlloc(class, 0);
             let future = object.cast::<FutureObject>();

@@ -155,6 +155,13 @@ impl Record {
         self.is(INTERRUPT)
     }
 
+    /// Whether it refers to nothing but a name.
+    #[cfg(Py_3_13)]
+    #[inline]
+    pub fn is_light(&self) -> bool {
+        self.rare.get().is_none()
+    }
+
     fn rare_or_new(&self) -> &Rare {
         self.rare.get_or_init(Box::default)
     }

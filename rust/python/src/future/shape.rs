@@ -62,6 +62,12 @@ impl Shape {
         self.record() + usize::from(self.has(KEYWORDS)) + scratch
     }
 
+    /// All slots.
+    #[inline]
+    pub(super) fn slots(&self) -> usize {
+        self.before_inputs() + usize::from(self.inputs)
+    }
+
     /// The slots that the record takes.
     #[inline]
     pub(super) fn record(&self) -> usize {
