@@ -24,6 +24,7 @@ PYTHON_LAYERS = (
     "flow",
     "_bridge",
     "_mapping",
+    "_forking",
     "_owed",
     "_generators",
     "_workers",

@@ -26,7 +26,8 @@ __all__ = ["Noted", "begin", "end", "holders", "noted", "watch"]
 _PACKAGE = os.path.dirname(__file__) + os.sep
 _COROUTINE = 0x80  # inspect.CO_COROUTINE, without the import
 
-_watchers = 0
+#: One None for each; a list, which changes in one step.
+_watchers: list[None] = []
 _numbers = itertools.count(1)
 _waits: dict[int, Noted] = {}
 
@@ -50,8 +51,10 @@ class Noted(NamedTuple):
 
 def watch(on: bool) -> None:
     """Begins to note who waits for what, or ends it."""
-    global _watchers  # noqa: PLW0603
-    _watchers += 1 if on else -1
+    if on:
+        _watchers.append(None)
+    else:
+        _watchers.pop()
     _taskloom._watch(on)
 
 

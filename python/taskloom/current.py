@@ -10,7 +10,7 @@ from taskloom import _taskloom
 from taskloom._taskloom import Future, Token
 
 #: Tasks that go on and have said how far they are, with what they are a part of, and scopes that
-#: are open.
+#: are open. Changed by any thread, so looked at by way of `list`, which copies them at once.
 reporting: dict[Future[Any], tuple[object, ...]] = {}
 open_scopes: set[Any] = set()
 

@@ -11,6 +11,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Literal, ParamSpec, TypeVar, final
 
 from taskloom import _taskloom
+from taskloom._forking import lock_across_forks
 from taskloom._mapping import map_ordered
 from taskloom._observed import Observed
 from taskloom._owed import LOOK_EVERY, attend
@@ -487,6 +488,7 @@ def run(
 
 
 _default: Executor | None = None
+_making_default = lock_across_forks()
 
 
 def default_executor() -> Executor:
@@ -497,9 +499,10 @@ def default_executor() -> Executor:
     True
     """
     global _default  # noqa: PLW0603
-    if _default is None or (_default.is_closed and not is_exiting()):
-        # Whoever makes it, it serves the whole process: no share of a task's.
-        count = ExecutorConfig.load().worker_count()
-        _default = Executor(count, thread_name_prefix="taskloom")
-        _default._is_default = True
-    return _default
+    with _making_default:
+        if _default is None or (_default.is_closed and not is_exiting()):
+            # Whoever makes it, it serves the whole process: no share of a task's.
+            count = ExecutorConfig.load().worker_count()
+            _default = Executor(count, thread_name_prefix="taskloom")
+            _default._is_default = True
+        return _default

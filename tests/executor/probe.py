@@ -15,6 +15,29 @@ turns = pytest.mark.parametrize(
     [pytest.param(n, marks=pytest.mark.soak) if n >= 3 else n for n in range(20)],
 )
 
+# For programmes that send a signal to a thread that waits. Where the system does not say what a
+# thread is at, a while is long enough on a quiet machine.
+ASLEEP = """
+import time
+def until_asleep(thread):
+    def switches():
+        try:
+            with open(f"/proc/self/task/{thread.native_id}/status") as file:
+                status = dict(line.split(":", 1) for line in file)
+        except FileNotFoundError:
+            return None
+        if "S" in status["State"].split():
+            return int(status["voluntary_ctxt_switches"])
+        return -1
+    before = switches()
+    while True:
+        time.sleep(0.1 if before is None else 0.005)
+        now = switches()
+        if now is None or now == before != -1:
+            return
+        before = now
+"""
+
 
 @dataclass(frozen=True)
 class Outcome:

@@ -5,13 +5,16 @@ from __future__ import annotations
 import signal
 
 import pytest
-from probe import passes, turns
+from probe import ASLEEP, passes, turns
 
 pytestmark = pytest.mark.skipif(not hasattr(signal, "pthread_kill"), reason="no signals to send")
 
 # Interrupts the main thread once it waits, and says after how many milliseconds it noticed. A
-# hundred are promised; a busy machine is given two thousand.
-PROGRAMME = """
+# hundred are promised; a busy machine is given two thousand. The signal comes within the `try`, and
+# to a thread that sleeps: a wait of the standard library that is about to begin would miss it.
+PROGRAMME = (
+    ASLEEP
+    + """
 import concurrent.futures, os, signal, threading, time
 import taskloom
 from taskloom import Executor
@@ -26,11 +29,11 @@ node = graph.add(gate.wait)
 sent = 0.0
 def interrupt():
     global sent
-    time.sleep(0.1)
+    until_asleep(threading.main_thread())
     sent = time.perf_counter()
     SEND
-threading.Thread(target=interrupt, daemon=True).start()
 try:
+    threading.Thread(target=interrupt, daemon=True).start()
     WAIT
 except KeyboardInterrupt:
     noticed = time.perf_counter() - sent
@@ -40,6 +43,7 @@ print(f"{noticed * 1e3:.1f}")
 gate.set()
 assert first.result() and second.result()
 """
+)
 
 WAITS = {
     "result": "first.result()",
@@ -108,20 +112,24 @@ def test_wait_goes_on_after_a_handler_that_returns(turn: int) -> None:
 def test_task_goes_on_when_its_waiter_is_interrupted(turn: int) -> None:
     out = passes(
         """
-        import os, signal, threading
+        import os, signal, time
         from taskloom import Executor
-        waiting, gate = threading.Event(), threading.Event()
+        waiting, gate = [], []
+        def until(flag):
+            while not flag:
+                time.sleep(0.001)
+            return True
         def task():
-            waiting.wait()
+            until(waiting)
             os.kill(os.getpid(), signal.SIGINT)
-            return gate.wait()
+            return until(gate)
         with Executor(1) as executor:
             future = executor.submit(task)
             try:
-                waiting.set()
+                waiting.append(1)
                 future.result()
             except KeyboardInterrupt:
-                gate.set()
+                gate.append(1)
             print(future.result())
         """
     )
@@ -130,27 +138,24 @@ def test_task_goes_on_when_its_waiter_is_interrupted(turn: int) -> None:
 
 @turns
 def test_ctrl_c_while_a_worker_is_started_loses_neither_the_task_nor_the_signal(turn: int) -> None:
+    # No `threading.Event` here: an interrupt within its `set` or `wait` may leave its lock held.
     out = passes(
         """
-        import os, signal, threading
+        import os, signal, time
         from taskloom import Executor
         ran, interrupted = [], 0
-        def task():
-            ran.append(1)
+        def task(number):
+            ran.append(number)
             os.kill(os.getpid(), signal.SIGINT)
-            done.set()
-        for _ in range(20):
-            done = threading.Event()
+        for number in range(20):
             executor = Executor(1)
             try:
                 # The signal comes while the first task's worker is being started, or soon after.
-                executor.submit(task)
-                done.wait()
-                for _ in range(10_000_000):
-                    pass
+                executor.submit(task, number)
+                while True:
+                    time.sleep(0.001)
             except KeyboardInterrupt:
                 interrupted += 1
-            done.wait()
             executor.shutdown()
             # Its worker can be relied on again.
             with Executor(1) as executor:

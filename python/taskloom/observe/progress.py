@@ -170,7 +170,7 @@ def _found(executor: Any) -> tuple[dict[object, _Found], set[object]]:
     """What goes on, by number; and the numbers of what may be another executor's."""
     found: dict[object, _Found] = {}
     nodes: dict[int, int] = {}
-    for seen in tuple(executor._live):
+    for seen in list(executor._live):
         run = seen()
         if run is None:
             continue  # Nobody has its handle.
@@ -181,7 +181,7 @@ def _found(executor: Any) -> tuple[dict[object, _Found], set[object]]:
         nodes.update(dict.fromkeys(run._submitted(), run._id))
     strangers: set[object] = set()
     mine = (None, executor) if executor._is_default else (executor,)
-    for scope in tuple(current.open_scopes):
+    for scope in list(current.open_scopes):
         # Those without an executor of their own are listed where they are a part of something.
         if scope._executor is not None and scope._executor not in mine:
             continue
@@ -189,7 +189,7 @@ def _found(executor: Any) -> tuple[dict[object, _Found], set[object]]:
             strangers.add(id(scope))
         name = f"{scope._name or '(unnamed)'}, {scope._live} children"
         found[id(scope)] = scope._around, ProgressItem("scope", name, None, None)
-    tasks = [entry for entry in tuple(current.reporting.items()) if executor._owns(entry[0])]
+    tasks = [entry for entry in list(current.reporting.items()) if executor._owns(entry[0])]
     families = {kinship(task)[0]: id(task) for task, _ in tasks}
     for task, around in tasks:
         done, total = task.progress or (None, None)

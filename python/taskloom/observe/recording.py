@@ -117,9 +117,9 @@ class Recording:
             lost += dropped
             reader.track(worker, seconds, kinds, data)
         reader.join()
-        for spans in tuple(self._runs):
+        for spans in self._runs.copy():
             reader.run(spans)
-        for facts in tuple(self._in_processes):
+        for facts in self._in_processes.copy():
             reader.process(*facts)
         return reader.trace(lost)
 

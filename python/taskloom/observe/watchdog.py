@@ -119,7 +119,7 @@ class Watchdog:
     @property
     def stalls(self) -> tuple[Stall, ...]:
         """What was found so far, the last ones."""
-        return tuple(self._found)
+        return tuple(self._found.copy())
 
     def start(self) -> None:
         """Looks from now on, four times in `seconds`, until `stop()` or the executor is gone."""

@@ -5,6 +5,10 @@
 //! maker. A waker never touches `inner`: it only moves `state`, and queues the task if that was its
 //! transition. So a task is in at most one queue, and stepped by one thread at a time.
 //!
+//! Every write of `state` is a read-modify-write, so that each sees what was done before those that
+//! came before it: who cancels marks the task, touches `state`, and leaves it alone if it is queued;
+//! whoever then takes it up sees the mark.
+//!
 //! ```text
 //! QUEUED --step--> RUNNING --suspends--> SUSPENDED --wake--> QUEUED
 //!                     |  \--woken meanwhile--> NOTIFIED --suspends--> QUEUED
@@ -242,7 +246,7 @@ impl Task {
         own.reason = reason;
         self.asked.store(true, Ordering::Relaxed);
         drop(own);
-        self.wake();
+        self.wake_marked();
     }
 
     /// Makes another token the innermost one and returns the one before; only on `current()`.
@@ -288,6 +292,12 @@ impl Task {
         }
     }
 
+    /// As `wake`, after something was marked that whoever steps it has to see.
+    fn wake_marked(self: &Arc<Self>) {
+        self.state.fetch_or(0, Ordering::SeqCst);
+        self.wake();
+    }
+
     /// Goes on with the task until it suspends or ends. Called by its home, attached, with a task
     /// out of its queue.
     pub fn step(self: Arc<Self>, py: Python<'_>) {
@@ -298,7 +308,7 @@ impl Task {
 
     /// Takes the task out of its queue, to `proceed` with it; false if there is nothing to do.
     pub fn take_up(self: &Arc<Self>, py: Python<'_>) -> bool {
-        self.state.store(RUNNING, Ordering::SeqCst);
+        self.state.swap(RUNNING, Ordering::SeqCst);
         if !self.is_due(py) {
             return false;
         }
@@ -337,7 +347,7 @@ impl Task {
             After::End(outcome) => self.end(py, outcome),
             After::Wait => self.park(py),
             After::Queue => {
-                self.state.store(QUEUED, Ordering::SeqCst);
+                self.state.swap(QUEUED, Ordering::SeqCst);
                 self.home().queue(Arc::clone(self));
             }
         }
@@ -410,7 +420,7 @@ impl Task {
             if suspended.is_ok() {
                 return false;
             }
-            self.state.store(RUNNING, Ordering::SeqCst);
+            self.state.swap(RUNNING, Ordering::SeqCst);
         }
     }
 
@@ -421,7 +431,7 @@ impl Task {
             self.state
                 .compare_exchange(RUNNING, SUSPENDED, Ordering::SeqCst, Ordering::SeqCst);
         if suspended.is_err() {
-            self.state.store(QUEUED, Ordering::SeqCst);
+            self.state.swap(QUEUED, Ordering::SeqCst);
             self.home().queue(Arc::clone(self));
         }
     }
@@ -436,6 +446,6 @@ impl OnCancel for Task {
             Arc::increment_strong_count(self);
             Arc::from_raw(self)
         };
-        task.wake();
+        task.wake_marked();
     }
 }

@@ -11,11 +11,13 @@
 //!   `outcome` until it is published; then `outcome` is immutable and everybody's to read.
 //! - `pool` and `shape` are set before the object is shared and never change.
 //! - `observers` is set once, by compare-exchange.
+//! - `callable` may be asked for by anybody, for a name: see there.
 //!
 //! The garbage collector sees the object only when it can be part of a cycle: a queued future is
 //! held by its queue, from outside, and a finished one refers only to its outcome. So it is tracked
 //! when its outcome is, when it gets observers, or when it gets attributes.
 
+mod callable;
 mod cancel;
 mod class;
 mod collect;
@@ -44,7 +46,6 @@ pub use record::Record;
 pub use waits::{after_fork, count_report, hung, is_watched, register_waits};
 
 use crate::options::TaskOptions;
-use crate::tracing;
 pub use family::{Origin, current, current_on_worker, current_token, kinship, replace_current};
 use observers::Observers;
 use pyo3::exceptions::PyTypeError;
@@ -168,28 +169,6 @@ impl FutureObject {
         self.origin.pool() == pool
     }
 
-    /// What it calls, until it is over.
-    pub fn callable(&self, py: Python<'_>) -> Option<Py<PyAny>> {
-        // SAFETY: attached; null once the call was dropped.
-        unsafe { Bound::from_borrowed_ptr_or_opt(py, self.callable) }.map(Bound::unbind)
-    }
-
-    /// What names its task: a string, or what it calls. For whoever has claimed the call.
-    #[inline]
-    fn named_by(&self) -> Object {
-        let name = record_of(self).and_then(|record| record.name.as_ref());
-        if let Some(name) = name {
-            return name.as_ptr();
-        }
-        match tracing::named_by_argument(self.callable) {
-            Some(place) if place < usize::from(self.shape.inputs) => {
-                // SAFETY: as many inputs as the shape says, which are there until the call is over.
-                unsafe { *FutureObject::inputs(std::ptr::from_ref(self).cast_mut()).add(place) }
-            }
-            _ => self.callable,
-        }
-    }
-
     /// The inputs; the slot before the first is scratch.
     ///
     /// # Safety
@@ -246,7 +225,7 @@ impl FutureObject {
     unsafe fn clear_call(this: *mut FutureObject) {
         // SAFETY: as the caller promises.
         unsafe {
-            clear(&raw mut (*this).callable);
+            FutureObject::clear_callable(this);
             let storage = FutureObject::storage(this);
             if !storage.is_null() {
                 let shape = &(*this).shape;

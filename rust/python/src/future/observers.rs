@@ -58,6 +58,12 @@ impl Observers {
         None
     }
 
+    /// Has something done under the lock, which must be no Python operation.
+    pub fn locked<T>(&self, something: impl FnOnce() -> T) -> T {
+        let _inner = self.inner.lock();
+        something()
+    }
+
     /// Takes the callbacks, in the order of registration.
     pub fn take_callbacks(&self) -> Vec<Py<PyAny>> {
         std::mem::take(&mut self.inner.lock().callbacks)

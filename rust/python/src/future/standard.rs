@@ -86,13 +86,10 @@ pub unsafe extern "C" fn get_name(this: Object, _: *mut c_void) -> Object {
         if let Some(name) = record_of(future).and_then(|record| record.name.as_ref()) {
             return Ok(name.clone_ref(py).into_any());
         }
-        // SAFETY: attached; null once the task is over.
-        let callable = unsafe { Bound::from_borrowed_ptr_or_opt(py, future.callable) };
-        match callable {
+        match future.callable(py) {
             Some(callable) => Ok(callable
-                .getattr("__qualname__")
-                .or_else(|_| callable.repr().map(Bound::into_any))?
-                .unbind()),
+                .getattr(py, "__qualname__")
+                .or_else(|_| Ok::<_, PyErr>(callable.bind(py).repr()?.into_any().unbind()))?),
             None => Ok(py.None()),
         }
     })
