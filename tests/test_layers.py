@@ -18,6 +18,7 @@ PACKAGE = ROOT / "python" / "taskloom"
 
 # Lowest first. A unit may import only what stands before it.
 PYTHON_LAYERS = (
+    "_typing",
     "_taskloom",
     "errors",
     "_asynchrony",

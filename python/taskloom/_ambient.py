@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import threading
 from contextvars import ContextVar
-from typing import TYPE_CHECKING, Any
+
+from taskloom._typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from typing import Any
+
     from taskloom.graph import Graph
 
 __all__ = ["ambient", "ambient_graph"]

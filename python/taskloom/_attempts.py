@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any, Protocol, final
 
 from taskloom import _taskloom
 from taskloom._held import Launch
-from taskloom._resolving import Call
 from taskloom._taskloom import Future, TaskOptions
 from taskloom.errors import DeadlineMissed
 from taskloom.flow import RetryTask
@@ -19,6 +18,7 @@ from taskloom.task import Options
 if TYPE_CHECKING:
     from concurrent.futures import Future as StandardFuture
 
+    from taskloom._resolving import Call
     from taskloom._submission import Desk
 
 __all__ = ["AttemptsLaunch", "Threads"]

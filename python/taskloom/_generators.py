@@ -10,13 +10,17 @@ import logging
 import sys
 from collections.abc import AsyncGenerator, Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
 
 from taskloom import _taskloom
+from taskloom._typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from typing import Any
+
+    Generator = AsyncGenerator[Any, Any]
 
 __all__ = ["generators_closed_on", "let_generators_close"]
 
-Generator = AsyncGenerator[Any, Any]
 
 _TOO_LATE = (
     "{!r} was dropped when nothing could await its cleanup any more: use contextlib.aclosing"

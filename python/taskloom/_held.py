@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import threading
-from typing import TYPE_CHECKING, Any
 
 from taskloom import _taskloom
-from taskloom._resolving import Call
 from taskloom._taskloom import Future, TaskOptions
+from taskloom._typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from concurrent.futures import Future as StandardFuture
+    from typing import Any
 
+    from taskloom._resolving import Call
     from taskloom._submission import Desk
     from taskloom.scheduling.resources import Resources
 

@@ -6,13 +6,16 @@ import itertools
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from typing import Any, TypeVar
 
 from taskloom._taskloom import Future
+from taskloom._typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from typing import Any, TypeVar
+
+    R = TypeVar("R")
 
 __all__ = ["map_ordered"]
-
-R = TypeVar("R")
 
 
 def map_ordered(

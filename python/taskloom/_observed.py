@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
 from weakref import ref
 
 from taskloom import _taskloom
+from taskloom._typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from typing import Any
+
     from taskloom.observe.causality import Causality
     from taskloom.observe.progress import ExecutorProgress
     from taskloom.observe.recording import Recording

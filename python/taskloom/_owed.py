@@ -11,7 +11,8 @@ import sys
 import threading
 import time
 from collections.abc import Iterable
-from typing import TYPE_CHECKING
+
+from taskloom._typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from taskloom.run import Run

@@ -3,26 +3,38 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, NamedTuple
 
 from taskloom._taskloom import TaskOptions
+from taskloom._typing import TYPE_CHECKING
 from taskloom.errors import OptionError
 from taskloom.task import Options, Task
 
+if TYPE_CHECKING:
+    from typing import Any
+
+    # A function with its positional and keyword arguments.
+    Call = tuple[Callable[..., Any], tuple[Any, ...], dict[str, Any]]
+
 __all__ = ["Base", "Call", "replaces_attempts", "resolve", "resolved_options"]
 
-# A function with its positional and keyword arguments.
-Call = tuple[Callable[..., Any], tuple[Any, ...], dict[str, Any]]
 
 _PLACES_OF_SUBMITS = ("thread", "process", "loop")
 
 
-class Base(NamedTuple):
+class Base:
     """What an executor gives every task that it runs."""
 
-    timing: bool = False
-    interrupt: bool = False
-    timeout: float | None = None
+    __slots__ = ("interrupt", "timeout", "timing")
+
+    def __init__(
+        self, timing: bool = False, interrupt: bool = False, timeout: float | None = None
+    ) -> None:
+        self.timing = timing
+        self.interrupt = interrupt
+        self.timeout = timeout
+
+    def __bool__(self) -> bool:
+        return self.timing or self.interrupt or self.timeout is not None
 
 
 def resolve(given: Options, base: Base) -> TaskOptions:

@@ -5,16 +5,18 @@ from __future__ import annotations
 import threading
 from collections import Counter
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, final
 
 from taskloom import _taskloom
 from taskloom._held import Launch
-from taskloom._resolving import Call, replaces_attempts
+from taskloom._resolving import replaces_attempts
 from taskloom._taskloom import Future, TaskOptions
+from taskloom._typing import TYPE_CHECKING, final
 
 if TYPE_CHECKING:
     from concurrent.futures import Future as StandardFuture
+    from typing import Any
 
+    from taskloom._resolving import Call
     from taskloom.places._coroutine import Turn
     from taskloom.places.process import ProcessPlace
     from taskloom.scheduling.admission import Admission

@@ -16,11 +16,34 @@ import time
 import weakref
 from collections.abc import Callable
 from contextvars import Context
-from typing import Any, Protocol
 
 from taskloom import _taskloom
 from taskloom._generators import let_generators_close
 from taskloom._owed import LOOK_EVERY, attend
+from taskloom._typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from typing import Any, Protocol
+
+    class Entry(Protocol):
+        """What a worker's thread calls: works until the pool is closed and drained."""
+
+        def __call__(self) -> None: ...
+        def begin(self) -> bool:
+            """Whether the thread is still wanted; to be asked first."""
+            ...
+
+        def give_up(self, message: str) -> None:
+            """Leaves without having worked, and fails what is queued."""
+
+    class Closable(Protocol):
+        """An executor, as far as exit and fork are concerned."""
+
+        def close(self) -> None:
+            """Takes no more tasks."""
+
+        def _after_fork(self) -> None: ...
+
 
 __all__ = ["Workers", "is_exiting", "live", "register"]
 
@@ -30,27 +53,6 @@ NAMED_AFTER = 10.0
 _exiting = False
 _lock = threading.Lock()
 _serial = itertools.count().__next__
-
-
-class Entry(Protocol):
-    """What a worker's thread calls: works until the pool is closed and drained."""
-
-    def __call__(self) -> None: ...
-    def begin(self) -> bool:
-        """Whether the thread is still wanted; to be asked first."""
-        ...
-
-    def give_up(self, message: str) -> None:
-        """Leaves without having worked, and fails what is queued."""
-
-
-class Closable(Protocol):
-    """An executor, as far as exit and fork are concerned."""
-
-    def close(self) -> None:
-        """Takes no more tasks."""
-
-    def _after_fork(self) -> None: ...
 
 
 class Workers:

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import time
 from contextvars import ContextVar
-from typing import Any, final
 
 from taskloom import _taskloom
 from taskloom._taskloom import Future, Token
+from taskloom._typing import TYPE_CHECKING, final
+
+if TYPE_CHECKING:
+    from typing import Any
 
 #: Tasks that go on and have said how far they are, with what they are a part of, and scopes that
 #: are open. Changed by any thread, so looked at by way of `list`, which copies them at once.

@@ -8,9 +8,12 @@ from __future__ import annotations
 
 import concurrent.futures
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Self, final
+
+from taskloom._typing import TYPE_CHECKING, final
 
 if TYPE_CHECKING:
+    from typing import Self
+
     from taskloom.run import Run
 
 __all__ = [

@@ -8,7 +8,6 @@ import weakref
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
-from typing import TYPE_CHECKING, Any, Literal, ParamSpec, TypeVar, final
 
 from taskloom import _taskloom
 from taskloom._forking import lock_across_forks
@@ -19,6 +18,7 @@ from taskloom._resolving import Base, resolve, resolved_options
 from taskloom._running import Running
 from taskloom._submission import Desk
 from taskloom._taskloom import Future, Plan
+from taskloom._typing import TYPE_CHECKING, final
 from taskloom._workers import Workers, is_exiting, register, share_here
 from taskloom.errors import OptionError
 from taskloom.scheduling.config import ExecutorConfig, settle
@@ -26,7 +26,7 @@ from taskloom.task import Options, Task
 from taskloom.view import ExecutorView
 
 if TYPE_CHECKING:
-    from typing import Unpack
+    from typing import Any, Literal, ParamSpec, TypeVar, Unpack
 
     from taskloom.access import Context
     from taskloom.graph import Graph
@@ -36,10 +36,10 @@ if TYPE_CHECKING:
     from taskloom.scheduling.governor import Governor
     from taskloom.scheduling.statistics import ExecutorStats, ShutdownReport
 
-__all__ = ["Executor", "Future", "default_executor", "run", "worker_count", "worker_index"]
+    P = ParamSpec("P")
+    R = TypeVar("R")
 
-P = ParamSpec("P")
-R = TypeVar("R")
+__all__ = ["Executor", "Future", "default_executor", "run", "worker_count", "worker_index"]
 
 worker_index = _taskloom.worker_index
 worker_count = _taskloom.worker_count
@@ -189,7 +189,7 @@ class Executor(Observed, Running, _taskloom.Pool, ThreadPoolExecutor):
         self._desk = Desk(max_workers, config, processors)
         self._base = Base(timing, config.cancel == "interrupt", config.default_timeout)
         self._born = time.monotonic()
-        if self._base != Base():
+        if self._base:
             self._set_defaults(resolve(Options.EMPTY, self._base))
         self._governor = None
         if config.adaptive or config.target_latency is not None or on_latency_change is not None:
@@ -316,7 +316,7 @@ class Executor(Observed, Running, _taskloom.Pool, ThreadPoolExecutor):
 
     def _timed_options(self, options: dict[str, Any]) -> ExecutorView:
         """As `options`, and the times of the tasks are recorded."""
-        base = self._base._replace(timing=True)
+        base = Base(True, self._base.interrupt, self._base.timeout)
         return ExecutorView(self, Options("options", **options), base)
 
     def stats(self) -> ExecutorStats:

@@ -6,7 +6,11 @@ place that asks and the engine swallows it.
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, final
+from taskloom._typing import TYPE_CHECKING, final
+
+if TYPE_CHECKING:
+    from typing import Any, ClassVar
+
 
 __all__ = ["AbortBranch", "AbortRun", "FlowSignal", "NotTaken", "Passed", "RetryTask"]
 

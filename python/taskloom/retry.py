@@ -4,16 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextvars import ContextVar
-from typing import Any, final
 
 from taskloom import _taskloom
+from taskloom._typing import TYPE_CHECKING, final
 from taskloom.errors import DeadlineMissed, OptionError
 from taskloom.flow import FlowSignal, RetryTask
 
-__all__ = ["Hands", "Retry", "asked_again", "hands", "next_attempt", "retrying"]
+if TYPE_CHECKING:
+    from typing import Any
 
-ErrorTypes = type[BaseException] | tuple[type[BaseException], ...]
-Rule = Callable[[int, BaseException], float | None]
+    ErrorTypes = type[BaseException] | tuple[type[BaseException], ...]
+    Rule = Callable[[int, BaseException], float | None]
+
+__all__ = ["Hands", "Retry", "asked_again", "hands", "next_attempt", "retrying"]
 
 
 def _draw() -> float:

@@ -5,17 +5,23 @@ from __future__ import annotations
 import functools
 import math
 from collections.abc import Callable, Iterable
-from typing import Any, ClassVar, Generic, ParamSpec, TypeVar, final, overload
 
 from taskloom._ambient import ambient_graph
 from taskloom._taskloom import Node
+from taskloom._typing import TYPE_CHECKING, Generic, final, overload
 from taskloom.errors import OptionError
 from taskloom.retry import Retry
 
+if TYPE_CHECKING:
+    from typing import Any, ClassVar, ParamSpec, TypeVar
+
+    P = ParamSpec("P")
+    R = TypeVar("R")
+else:
+    P = R = None
+
 __all__ = ["Options", "Task", "task"]
 
-P = ParamSpec("P")
-R = TypeVar("R")
 
 PLACES = ("thread", "process", "loop", "caller")
 ON_ERROR = ("cancel_dependents", "cancel_run", "continue")

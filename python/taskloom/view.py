@@ -3,26 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from typing import TYPE_CHECKING, Any, ParamSpec, Self, TypeVar, final
 
 from taskloom import _taskloom
 from taskloom._mapping import map_ordered
 from taskloom._resolving import Base, resolve, resolved_options
 from taskloom._taskloom import Future, Plan
+from taskloom._typing import TYPE_CHECKING, final
 from taskloom.errors import OptionError
 from taskloom.task import Options, Task
 
 if TYPE_CHECKING:
+    from typing import Any, ParamSpec, Self, TypeVar
+
     from taskloom.access import Context
     from taskloom.executor import Executor
     from taskloom.graph import Graph
     from taskloom.observe.events import NodeEvent
     from taskloom.run import Mode, Run
 
-__all__ = ["ExecutorView"]
+    P = ParamSpec("P")
+    R = TypeVar("R")
 
-P = ParamSpec("P")
-R = TypeVar("R")
+__all__ = ["ExecutorView"]
 
 
 @final

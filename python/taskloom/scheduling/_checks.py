@@ -8,12 +8,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any
+
+from taskloom._typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from typing import Any
+
     from taskloom.scheduling.affinity import Realtime
 
-Check = Callable[[Any], Any]
+    Check = Callable[[Any], Any]
 
 
 def refuse(expected: str) -> ValueError:

@@ -9,14 +9,14 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterable, Mapping
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, Literal, final
 
+from taskloom._typing import TYPE_CHECKING, final
 from taskloom.errors import OptionError
 from taskloom.scheduling import _checks as checks
 from taskloom.task import _nearest as nearest
 
 if TYPE_CHECKING:
-    from typing import TypedDict, Unpack
+    from typing import Any, Literal, TypedDict, Unpack
 
     from taskloom.scheduling.affinity import Realtime
 
