@@ -60,6 +60,44 @@ def test_a_worker_that_blocks_passes_its_coroutines_on() -> None:
         finish.close()
 
 
+def test_a_coroutine_goes_on_while_its_worker_is_at_a_function_that_takes_long() -> None:
+    def work(started: taskloom.Event, go: threading.Event) -> None:
+        started.set()
+        limit = time.monotonic() + 30
+        while not go.is_set():
+            if time.monotonic() > limit:
+                raise TimeoutError("the coroutine that would end this did not go on")
+
+    async def main() -> None:
+        started, go = taskloom.Event(), threading.Event()
+        async with Scope(executor) as scope:
+            scope.spawn(work, started, go)
+            await started.wait()
+            go.set()
+
+    with Executor(2) as executor:
+        for _ in range(10):
+            executor.run_coroutine(main)
+
+
+def test_a_coroutine_can_cancel_the_function_that_it_has_spawned() -> None:
+    def work() -> None:
+        while True:
+            taskloom.checkpoint()
+
+    async def main() -> bool:
+        async with Scope(executor) as scope:
+            with taskloom.move_on_after(0.01):
+                await sleep(60)
+            future = scope.spawn(work)
+            await sleep(0.01)
+            scope.cancel()
+        return future.cancelled()
+
+    with Executor(2) as executor:
+        assert all(executor.run_coroutine(main) for _ in range(5))
+
+
 def test_a_scope_of_plain_code_runs_coroutines_on_its_executor() -> None:
     async def double(n: int) -> int:
         await sleep(0.001)

@@ -255,8 +255,8 @@ impl Pool {
         self.announce(self.injector.len());
     }
 
-    /// Queues a job for one worker, where it stays while that worker takes jobs; one that blocks or
-    /// has left passes it on to whoever is free. Never full. Attached.
+    /// Queues a job for one worker, where it stays while that worker takes jobs; one that blocks, is at
+    /// something long or has left passes it on to whoever is free. Never full. Attached.
     pub fn submit_to(self: &Arc<Self>, index: usize, job: Job) {
         match self.inboxes[index].push(job) {
             Ok(false) => {}
@@ -265,13 +265,16 @@ impl Pool {
         }
     }
 
-    /// Gives the jobs of a worker that cannot take them to the others.
-    fn close_inbox(&self, index: usize) {
-        for job in self.inboxes[index].close() {
+    /// Gives the jobs of a worker that cannot take them to the others; whether there were any.
+    fn close_inbox(&self, index: usize) -> bool {
+        let jobs = self.inboxes[index].close();
+        let any = !jobs.is_empty();
+        for job in jobs {
             self.tickets.add(1);
             // Cannot be full: the bound is the largest number there is.
             let _ = self.injector.push(job, DEFAULT_BAND, None, UNBOUNDED);
         }
+        any
     }
 
     /// Queues as many jobs as fit and returns how many. Attached.

@@ -1,8 +1,9 @@
 //! Jobs that belong to one worker: what has begun on its thread and must go on there.
 //!
-//! An inbox is open while its worker takes jobs. It closes when the worker blocks inside a job or
-//! leaves: its jobs then go to the shared queue, so that they are never held up by a thread that
-//! cannot run them; pinning is a promise about the thread, progress is a stronger one.
+//! An inbox is open while its worker takes jobs. It closes when the worker blocks inside a job, begins
+//! one that may take any time, or leaves: its jobs then go to the shared queue, so that they are never
+//! held up by a thread that cannot run them; pinning is a promise about the thread, progress is a
+//! stronger one.
 //!
 //! No job is left behind. A worker says that it sleeps before it looks at its inbox for the last
 //! time; who pushes looks at that after the push (both with a full fence in between). So either the

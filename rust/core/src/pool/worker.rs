@@ -93,6 +93,10 @@ pub struct Worker {
     ticks: Cell<u32>,
     steal_from: Cell<usize>,
     may_block: Cell<bool>,
+    /// Jobs that have begun here will come back here.
+    awaits_jobs: Cell<bool>,
+    /// The job at hand may take any time: others take what is for this worker.
+    away: Cell<bool>,
     orphaned: Cell<bool>,
     /// What the host says that it runs.
     current: Cell<*const ()>,
@@ -114,6 +118,8 @@ impl Worker {
             ticks: Cell::new(0),
             steal_from: Cell::new(index),
             may_block: Cell::new(false),
+            awaits_jobs: Cell::new(false),
+            away: Cell::new(false),
             orphaned: Cell::new(false),
             current: Cell::new(std::ptr::null()),
             boundary: Cell::new(0),
@@ -248,7 +254,7 @@ impl Worker {
         self.pool.pass_on();
         let result = wait();
         self.pool.crew.unblock();
-        if !self.may_block.get() {
+        if !self.may_block.get() && !self.away.get() {
             self.inbox().open();
         }
         result
@@ -261,6 +267,21 @@ impl Worker {
             self.flush_late();
             self.pool.close_inbox(self.index);
             self.pool.crew.block();
+            self.pool.pass_on();
+        }
+    }
+
+    /// Says that the job at hand comes back here when it has waited, by `Pool::submit_to`.
+    #[inline]
+    pub fn expect_job(&self) {
+        self.awaits_jobs.set(true);
+    }
+
+    /// Says that the job at hand may take any time, and blocks in no way that the pool sees: until it
+    /// ends, others take what is for this worker. Costs nothing where nothing has begun. Attached.
+    #[inline]
+    pub fn may_take_long(&self) {
+        if self.awaits_jobs.get() && !self.away.replace(true) && self.pool.close_inbox(self.index) {
             self.pool.pass_on();
         }
     }
@@ -364,8 +385,12 @@ impl Worker {
                     self.flush_late();
                     return;
                 }
-                if self.may_block.replace(false) {
+                let away = self.away.replace(false);
+                let blocked = self.may_block.replace(false);
+                if blocked {
                     pool.crew.unblock();
+                }
+                if away || blocked {
                     self.inbox().open();
                 }
                 continue;

@@ -455,7 +455,8 @@ impl<E: NodeExec> Run<E> {
 
 /// # Safety
 /// `data` is a weak reference to a `Run<E>` made by `Weak::into_raw`; attached.
-unsafe fn ticket<E: NodeExec>(data: *const (), _worker: &Worker) {
+unsafe fn ticket<E: NodeExec>(data: *const (), worker: &Worker) {
+    worker.may_take_long();
     // SAFETY: the contract above.
     let run: Weak<Run<E>> = unsafe { Weak::from_raw(data.cast()) };
     if let Some(run) = run.upgrade() {
@@ -467,7 +468,8 @@ unsafe fn ticket<E: NodeExec>(data: *const (), _worker: &Worker) {
 
 /// # Safety
 /// `data` is a reference to a `Run<E>` made by `Arc::into_raw`; attached.
-unsafe fn serial_job<E: NodeExec>(data: *const (), _worker: &Worker) {
+unsafe fn serial_job<E: NodeExec>(data: *const (), worker: &Worker) {
+    worker.may_take_long();
     // SAFETY: the contract above.
     let run: Arc<Run<E>> = unsafe { Arc::from_raw(data.cast()) };
     // SAFETY: jobs are executed attached, and this run has only this job.

@@ -81,6 +81,7 @@ unsafe fn execute(data: *const (), worker: &Worker) {
         )
     };
     task.set_worker(worker.index());
+    worker.expect_job();
     if !worker.pool().switch().is_on() {
         return task.step(py);
     }

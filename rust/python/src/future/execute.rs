@@ -31,6 +31,7 @@ pub unsafe fn execute(data: *const (), worker: &Worker) {
             ffi::Py_DECREF(future.cast());
             return;
         }
+        worker.may_take_long();
         worker.replace_current(data);
         let traced = worker.pool().switch().is_on();
         if traced {
@@ -283,7 +284,8 @@ unsafe fn ended_meanwhile(this: *mut FutureObject, outcome: Object) -> State {
 
 /// Whether an error says that a task has stopped because it was cancelled.
 pub fn is_cancellation(py: Python<'_>, error: &Py<PyAny>) -> bool {
-    errors::cancelled_inside(py).is_ok_and(|class| error.bind(py).get_type().is(class))
+    errors::cancelled_inside(py)
+        .is_ok_and(|class| error.bind(py).is_instance(class).unwrap_or(false))
 }
 
 thread_local! {

@@ -1,6 +1,7 @@
 //! Who begins what workers have spawned, where each of them has something to go on with.
 
 use super::*;
+use std::time::Duration;
 
 /// What a worker did, in order: whether each job was one that had begun there.
 type Order = Arc<Mutex<Vec<bool>>>;
@@ -111,5 +112,29 @@ fn a_worker_takes_what_others_have_spawned_in_turn_with_what_it_has_begun() {
     let order = order.lock().clone();
     let last = order.iter().rposition(|begun| !begun);
     assert!(last.is_some_and(|last| last < 7), "{order:?}");
+    join(&pool, &threads);
+}
+
+/// What has begun on a worker goes on elsewhere while that is at something that may take any time.
+#[test]
+fn jobs_of_a_worker_that_is_at_something_long_are_done_by_others() {
+    let (pool, threads) = start(2, false, None);
+    let done = Arc::new(Event::new());
+    let finished = Arc::clone(&done);
+    pool.submit(
+        job(move |worker| {
+            let (before, during) = (Arc::new(Event::new()), Arc::new(Event::new()));
+            worker.expect_job();
+            worker.pool().submit_to(worker.index(), set(&before));
+            worker.may_take_long();
+            worker.pool().submit_to(worker.index(), set(&during));
+            let patience = Some(Duration::from_secs(60));
+            assert_eq!(before.wait(patience), Wait::Woken);
+            assert_eq!(during.wait(patience), Wait::Woken);
+            finished.set();
+        }),
+        DEFAULT_BAND,
+    );
+    assert_eq!(done.wait(None), Wait::Woken);
     join(&pool, &threads);
 }
