@@ -7,14 +7,18 @@ from typing import Any
 
 import pytest
 from taskloom.pregel import (
+    START,
     CachePolicy,
     Command,
+    CompiledStateGraph,
     GraphOutput,
     Interrupt,
     Overwrite,
+    Pregel,
     PregelTask,
     RetryPolicy,
     Send,
+    StateGraph,
     StateSnapshot,
     StateUpdate,
     TimeoutPolicy,
@@ -68,3 +72,11 @@ def test_an_output_of_version_two_can_be_asked_for_its_cells() -> None:
     assert output["x"] == 1
     assert output["__interrupt__"] == (Interrupt("q", "1"),)
     assert "y" not in output
+
+
+@pytest.mark.parametrize("count", [1, 2, 4])
+def test_graphs_take_as_many_type_parameters_as_are_given(count: int) -> None:
+    parameters = (dict, int, dict, dict)[:count]
+    builder = StateGraph[parameters](dict).add_node("work", lambda state: {"done": True})
+    assert builder.add_edge(START, "work").compile().invoke({}) == {"done": True}
+    assert Pregel[parameters].__args__ == CompiledStateGraph[parameters].__args__ == parameters

@@ -16,6 +16,7 @@ from taskloom.pregel.calls import CallNode, call
 from taskloom.pregel.channels import EphemeralValue, LastValue
 from taskloom.pregel.checkpoint.serde.declared import allowing
 from taskloom.pregel.constants import END, PREVIOUS, START
+from taskloom.pregel.generic import ContextT, OfContext
 from taskloom.pregel.node import SYNC_TIMEOUT, PregelNode, as_policies
 from taskloom.pregel.policy import CachePolicy, RetryPolicy, TimeoutPolicy
 from taskloom.pregel.pregel import Pregel
@@ -131,7 +132,7 @@ S = TypeVar("S")
 
 
 @typing.final
-class entrypoint:
+class entrypoint(OfContext[ContextT]):
     """Make a function a workflow that runs as a graph: invoked, streamed, stored, resumed.
 
     The function takes one input, and may take `config`, `previous` (what the thread's last run

@@ -16,6 +16,7 @@ from taskloom.pregel.constants import (
     TASKS,
 )
 from taskloom.pregel.executors import submit
+from taskloom.pregel.generic import ContextT, InputT, OfGraph, OutputT, StateT
 from taskloom.pregel.node import NodeBuilder as NodeBuilder
 from taskloom.pregel.node import PregelNode as PregelNode
 from taskloom.pregel.node import as_policies
@@ -34,7 +35,7 @@ from taskloom.pregel.validate import validate_graph
 logger = logging.getLogger("taskloom.pregel")
 
 
-class Pregel(Runnables):
+class Pregel(Runnables, OfGraph[StateT, ContextT, InputT, OutputT]):
     """A graph of nodes that subscribe to cells and write cells, run in supersteps.
 
     Usually made by `StateGraph.compile` or `entrypoint`.

@@ -12,7 +12,7 @@ from taskloom.pregel.cache.base import BaseCache, FullKey, Namespace
 
 
 @final
-class InMemoryCache(BaseCache):
+class InMemoryCache(BaseCache[Any]):
     """Keeps copies of what tasks wrote; they end with the process.
 
     Example:

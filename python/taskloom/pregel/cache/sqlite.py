@@ -23,7 +23,7 @@ CREATE TABLE IF NOT EXISTS cached (
 
 
 @final
-class SqliteCache(BaseCache):
+class SqliteCache(BaseCache[Any]):
     """Keeps what tasks wrote in one file. Safe to use from several threads and processes.
 
     Args:

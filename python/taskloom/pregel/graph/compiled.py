@@ -14,6 +14,7 @@ from taskloom.pregel.channels import (
     NamedBarrierValueAfterFinish,
 )
 from taskloom.pregel.constants import BRANCH_TO, END, ROOT, START, TAG_HIDDEN
+from taskloom.pregel.generic import ContextT, InputT, OutputT, StateT
 from taskloom.pregel.node import PregelNode
 from taskloom.pregel.pregel import Pregel
 from taskloom.pregel.program import EdgeWrite, merge_state_writes
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
 
 
 @final
-class CompiledStateGraph(Pregel):
+class CompiledStateGraph(Pregel[StateT, ContextT, InputT, OutputT]):
     """What `StateGraph.compile` returns; its builder is `builder`.
 
     Example:

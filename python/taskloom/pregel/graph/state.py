@@ -14,6 +14,7 @@ from taskloom.pregel.callee import Callee, callable_name, coerce, is_runnable
 from taskloom.pregel.channels import BaseChannel, LastValue
 from taskloom.pregel.checkpoint.serde.declared import allowing
 from taskloom.pregel.constants import END, NS_END, NS_SEP, START
+from taskloom.pregel.generic import ContextT, InputT, OfGraph, OutputT, StateT
 from taskloom.pregel.graph.compiled import CompiledStateGraph as CompiledStateGraph
 from taskloom.pregel.graph.compiled import assemble
 from taskloom.pregel.graph.spec import (
@@ -51,7 +52,7 @@ def _name_of(action: Any) -> str:
 
 
 @final
-class StateGraph:
+class StateGraph(OfGraph[StateT, ContextT, InputT, OutputT]):
     """Builds a graph whose nodes share a state.
 
     A node takes the state and returns an update of it, a dict with some of its keys. Each key is
