@@ -108,6 +108,7 @@ RUST_LAYERS = {
         "attempt",
         "patch",
         "outline",
+        "ids",
     ),
 }
 

@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from uuid import UUID
 
 import pytest
-from taskloom.pregel.ids import checkpoint_id
+from taskloom.pregel.ids import checkpoint_id, digest, task_id
 
 _TICKS_TO_1970 = 0x01B21DD213814000  # of 100 ns, from 1582-10-15
 
@@ -50,3 +50,14 @@ def test_a_forked_child_has_ids_of_its_own() -> None:
     with open(reader) as pipe:
         os.close(writer)
         assert UUID(pipe.read()).node != UUID(checkpoint_id()).node
+
+
+def test_tasks_and_questions_have_the_ids_that_langgraph_gives_them() -> None:
+    start = "1f00ffbe-5368-6c0a-bfff-ac22bea4c512"
+    parts = ("work", "1", "work", "__pregel_pull", "branch:to:work")
+    assert task_id(start, *parts) == "83ae95b3-0e2a-f72d-05a8-0c2f0665c81e"
+    assert digest("work:83ae95b3-0e2a-f72d-05a8-0c2f0665c81e") == "384643e86c4b50ab50756746d3af3334"
+
+
+def test_a_checkpoint_whose_id_is_no_uuid_has_tasks_with_ids_too() -> None:
+    assert UUID(task_id("first", "work")) != UUID(task_id("second", "work"))

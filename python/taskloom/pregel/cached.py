@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from hashlib import blake2b
 from typing import TYPE_CHECKING, Any
 
-from taskloom.pregel.ids import digest
 from taskloom.pregel.policy import CacheKey
 
 if TYPE_CHECKING:
@@ -46,7 +46,8 @@ def set_cache_key(task: Task) -> bool:
         args, kwargs = task.input
         key = policy.key_func(*args, **kwargs)
         ns = (NAMESPACE, identifier(task.node.callee.source))
-    task.cache_key = CacheKey(ns, digest(key), policy.ttl)
+    data = key.encode() if isinstance(key, str) else key
+    task.cache_key = CacheKey(ns, blake2b(data, digest_size=16).hexdigest(), policy.ttl)
     return True
 
 

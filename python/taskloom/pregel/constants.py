@@ -48,6 +48,7 @@ TASK_ID_KEY: Final = "__pregel_task_id"
 DURABILITY_KEY: Final = "__pregel_durability"
 NODE_FINISHED_KEY: Final = "__pregel_node_finished"
 READ_KEY: Final = "__pregel_read"
+STRICT_RESUME_KEY: Final = "__pregel_strict_resume"
 SEND_KEY: Final = "__pregel_send"
 
 COORDINATES: Final = (THREAD_ID, CHECKPOINT_NS, CHECKPOINT_ID, CHECKPOINT_MAP)

@@ -19,10 +19,11 @@ from taskloom.pregel.constants import (
     RESUME,
     SINGULAR,
     START,
+    STRICT_RESUME_KEY,
     TASKS,
 )
 from taskloom.pregel.effect import Effect, NullTask, in_order
-from taskloom.pregel.errors import EmptyInputError, InvalidUpdateError
+from taskloom.pregel.errors import EmptyInputError, InvalidUpdateError, UnknownInterruptError
 from taskloom.pregel.ids import checkpoint_id, is_digest
 from taskloom.pregel.persist import Persistence, thread_config
 from taskloom.pregel.types import Command, Send
@@ -122,7 +123,7 @@ def load(loop: Loop, saved: Any) -> None:
             next_version,
         )
         loop.metadata = saved.metadata
-        loop.stand_at(checkpoint["id"])
+        loop.stand_at(checkpoint["id"], first_format=checkpoint.get("v", 1) < 2)
         own = thread_config(loop, None)
         loop.checkpoint_config = patch_configurable(own, configurable_of(saved.config))
         loop.parent_config = saved.parent_config
@@ -140,6 +141,7 @@ def begin(loop: Loop) -> None:  # noqa: PLR0915 (one decision, told in order)
         EmptyInputError: there is no input and nothing to go on with.
         InvalidUpdateError: a command addresses a graph around this one.
         RuntimeError: an answer is given, but there is no saver, or it is not clear to what.
+        UnknownInterruptError: with strict resume, an answer fits no question that waits.
     """
     given = loop.input
     is_command = isinstance(given, Command)
@@ -239,13 +241,26 @@ def _take_command(loop: Loop, command: Command[Any], forks: bool) -> list[tuple[
         if loop.saver is None:
             raise RuntimeError("Cannot use Command(resume=...) without checkpointer")
         by_id = isinstance(resume, dict) and all(is_digest(key) for key in resume)
+        strict = (
+            configurable_of(loop.config).get(STRICT_RESUME_KEY)
+            and loop.parent is None
+            and not loop.superseded
+        )
+        waiting = pending_interrupts(loop.pending) if strict or not by_id else set()
         if by_id:
+            if strict:
+                _check_answered(resume, waiting)
             loop.resume_map = resume
-        elif len(pending_interrupts(loop.pending)) > 1:
-            raise RuntimeError(
+        elif len(waiting) > 1:
+            message = (
                 "When there are multiple pending interrupts, you must specify the interrupt id "
                 "when resuming: Command(resume={interrupt_id: answer})."
             )
+            if strict:
+                raise UnknownInterruptError(
+                    message, reason="ambiguous", pending_ids=sorted(waiting)
+                )
+            raise RuntimeError(message)
     writes = [w for w in command_writes(command) if not (by_id and w[0] == RESUME)]
     if not writes and not by_id:
         raise EmptyInputError("Received empty Command input")
@@ -260,6 +275,23 @@ def _take_command(loop: Loop, command: Command[Any], forks: bool) -> list[tuple[
     if loop.persistence is not None:
         loop.persistence.put_input_writes(NULL_TASK_ID, [*before, *writes])
     return []
+
+
+def _check_answered(answers: dict[str, Any], waiting: set[str]) -> None:
+    pending = sorted(waiting)
+    if not answers:
+        raise UnknownInterruptError(
+            "The resume map names no interrupt", reason="empty_map", pending_ids=pending
+        )
+    unknown = sorted(answers.keys() - waiting)
+    if unknown:
+        raise UnknownInterruptError(
+            f"Unknown or already-consumed interrupt: {unknown[0]}; "
+            f"those that wait are {', '.join(pending) or 'none'}",
+            reason="not_pending",
+            interrupt_ids=unknown,
+            pending_ids=pending,
+        )
 
 
 def pending_interrupts(pending: Sequence[tuple[str, str, Any]]) -> set[str]:

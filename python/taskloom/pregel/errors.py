@@ -1,11 +1,14 @@
 """What a state graph raises."""
 
+# ruff: noqa: PLC0414 (names that this module exports)
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum
 from typing import TYPE_CHECKING, Any, Literal, final
+
+from taskloom.pregel.answer import is_invalid_resume as is_invalid_resume
 
 if TYPE_CHECKING:
     from taskloom.pregel.types import Command, Interrupt
@@ -57,6 +60,28 @@ RecursionLimitError = GraphRecursionError
 
 class InvalidUpdateError(Exception):
     """A cell cannot take what was written to it, or a node returned what is no update."""
+
+
+class UnknownInterruptError(Exception):
+    """An answer fits no question that waits for one; nothing has been stored.
+
+    Raised with `configurable={"__pregel_strict_resume": True}`, as servers set it. `reason` is
+    "not_pending" (the answers to `interrupt_ids` answer nothing), "empty_map" or "ambiguous" (one
+    answer, several questions); `pending_ids` are the questions that wait.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        reason: Literal["not_pending", "empty_map", "ambiguous"],
+        interrupt_ids: Sequence[str] = (),
+        pending_ids: Sequence[str] = (),
+    ) -> None:
+        super().__init__(message)
+        self.reason = reason
+        self.interrupt_ids = tuple(interrupt_ids)
+        self.pending_ids = tuple(pending_ids)
 
 
 class GraphInterrupt(GraphBubbleUp):

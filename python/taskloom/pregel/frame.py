@@ -48,6 +48,7 @@ class Frame:
     """
 
     cells: Cells
+    first_format = False  # whether the checkpoint is of LangGraph's first format
     tracing: Tracing | None = None  # what LangChain's callbacks hear; rarely set
 
     def __init__(  # noqa: PLR0915 (it only sets attributes)
@@ -188,9 +189,10 @@ class Frame:
             self._checkpoint_id = new_checkpoint_id(self.step)
         return self._checkpoint_id
 
-    def stand_at(self, checkpoint_id: str | None) -> None:
+    def stand_at(self, checkpoint_id: str | None, *, first_format: bool = False) -> None:
         """The superstep starts from this checkpoint; None for one that has no id yet."""
         self._checkpoint_id = checkpoint_id
+        self.first_format = first_format
 
     @property
     def thread_id(self) -> str | None:

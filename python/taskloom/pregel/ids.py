@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import os
 import time
-from hashlib import blake2b
+from hashlib import sha1
 from typing import Any
 
-from taskloom._taskloom import _checkpoint_id, _know_node
+from taskloom._taskloom import _checkpoint_id, _digest, _know_node, _task_id
 
 _second = (0, "1970-01-01T00:00:00")
 
@@ -66,15 +66,24 @@ def stamp(nanoseconds: int) -> str:
 
 
 def digest(text: str | bytes) -> str:
-    """32 hexadecimal digits that stand for `text`."""
-    data = text.encode() if isinstance(text, str) else text
-    return blake2b(data, digest_size=16).hexdigest()
+    """32 hexadecimal digits that stand for `text`: its XXH3 hash of 128 bits, as LangGraph makes
+    the ids of interrupts."""
+    return _digest(text.encode() if isinstance(text, str) else text)
 
 
-def task_id(*parts: str) -> str:
-    """The id of the task that `parts` describe: the same parts, the same id."""
-    h = blake2b("\x1f".join(parts).encode(), digest_size=16).hexdigest()
-    return f"{h[:8]}-{h[8:12]}-{h[12:16]}-{h[16:20]}-{h[20:]}"
+def task_id(checkpoint: str, *parts: str) -> str:
+    """The id of the task that `parts` describe, in the superstep that starts from a checkpoint.
+
+    The same parts give the same id; LangGraph gives it the same one.
+    """
+    return _task_id(checkpoint, *parts)
+
+
+def first_task_id(checkpoint: str, *parts: str) -> str:
+    """As `task_id`, for tasks that start from a checkpoint of LangGraph's first format."""
+    data = bytes.fromhex(checkpoint.replace("-", "")) + "".join(parts).encode()
+    h = sha1(data, usedforsecurity=False).hexdigest()
+    return f"{h[:8]}-{h[8:12]}-{h[12:16]}-{h[16:20]}-{h[20:32]}"
 
 
 def is_digest(text: Any) -> bool:

@@ -123,7 +123,7 @@ class CompiledNode:
         self.injected = callee.injected if callee is not None else ()
         self.triggers = tuple(sorted(node.triggers))
         self.path_text = path_text((PULL, name))
-        self.id_text = "\x1f".join((PULL, *self.triggers))
+        self.id_text = "".join((PULL, *self.triggers))
         self.reads = node.channels if isinstance(node.channels, str) else tuple(node.channels)
         self.reads_all = not isinstance(self.reads, str) and program.reads_all(self.reads)
         self.mapper = node.mapper

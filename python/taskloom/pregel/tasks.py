@@ -29,7 +29,7 @@ from taskloom.pregel.constants import (
     TASK_ID_KEY,
 )
 from taskloom.pregel.errors import GraphInterrupt, NodeError
-from taskloom.pregel.ids import digest, path_text, task_id
+from taskloom.pregel.ids import digest, first_task_id, path_text, task_id
 from taskloom.pregel.missing import MISSING
 from taskloom.pregel.runtime import ExecutionInfo, Runtime, no_heartbeat
 from taskloom.pregel.types import Interrupt, RunnableConfig, StreamWriter
@@ -114,14 +114,15 @@ class Task:
             loop = self.loop
             scope = self._scope()
             start = (loop.checkpoint_id, scope, str(loop.step), self.name)
+            named = first_task_id if loop.first_format else task_id
             if self.failed is not None:
-                self._id = task_id(*start, PUSH, "node_error_handler", self.failed.id)
+                self._id = named(*start, PUSH, "node_error_handler", self.failed.id)
             elif self.parent is not None:
-                self._id = task_id(*start, PUSH, path_text(self.parent.path), str(self.index))
+                self._id = named(*start, PUSH, path_text(self.parent.path), str(self.index))
             elif self.index < 0:
-                self._id = task_id(*start, self.node.id_text)
+                self._id = named(*start, self.node.id_text)
             else:
-                self._id = task_id(*start, PUSH, str(self.index))
+                self._id = named(*start, PUSH, str(self.index))
         return self._id
 
     @property
@@ -130,6 +131,8 @@ class Task:
         if self._id is not None or self.index >= 0 or self.failed or self.parent:
             return self.id
         loop = self.loop
+        if loop.first_format:
+            return self.id
         return (loop.checkpoint_id, self._scope(), loop.step, self.name, self.node.id_text)
 
     def set_id(self, id: str) -> None:
@@ -293,6 +296,10 @@ class Task:
         answer = answers[index] if check is None else check(answers[index])
         self.writes.append((RESUME, answers[: index + 1]))
         return answer
+
+    def only_answered(self) -> bool:
+        """Whether the task has asked, was answered, and has written nothing else."""
+        return self._asked > 0 and all(key == RESUME for key, _ in self.writes)
 
     def question_id(self, answered: int) -> str:
         """The id of the question that the task asks after `answered` answers."""

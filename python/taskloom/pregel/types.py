@@ -19,6 +19,7 @@ from typing import (
     final,
 )
 
+from taskloom.pregel.answer import checked_by
 from taskloom.pregel.constants import INTERRUPT, OVERWRITE, ROOT
 from taskloom.pregel.context import current_task
 from taskloom.pregel.ids import digest
@@ -449,6 +450,8 @@ def interrupt(value: Any, *, response_schema: Any = None) -> Any:
     Raises:
         GraphInterrupt: there is no answer yet; let it pass.
         RuntimeError: called outside a node.
+        pydantic.ValidationError: the answer does not fit; nothing is stored, so that it can be
+            given again (`taskloom.pregel.errors.is_invalid_resume` tells).
 
     Example:
         >>> from taskloom.pregel import interrupt
@@ -456,12 +459,7 @@ def interrupt(value: Any, *, response_schema: Any = None) -> Any:
         ...     return {"approved": interrupt(f"Send this? {state['draft']}") == "yes"}
     """
     task = current_task("interrupt()")
-    if response_schema is None or isinstance(response_schema, dict):
-        return task.interrupt(value, response_schema)
-    from pydantic import TypeAdapter
-
-    adapter: Any = TypeAdapter(response_schema)
-    return task.interrupt(value, adapter.json_schema(), adapter.validate_python)
+    return task.interrupt(value, *checked_by(response_schema))
 
 
 @final

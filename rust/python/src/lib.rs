@@ -10,6 +10,7 @@ mod errors;
 mod flow;
 mod future;
 mod method;
+mod ids;
 mod options;
 mod outline;
 mod patch;
@@ -29,6 +30,8 @@ mod _taskloom {
 
     #[pymodule_export]
     use crate::attempt::{_PlainNode, _run_plain};
+    #[pymodule_export]
+    use crate::ids::{_digest, _task_id};
     #[pymodule_export]
     use crate::outline::_Outline;
     #[pymodule_export]

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 from taskloom.pregel.checkpoint.base import BaseCheckpointSaver, CheckpointTuple
+from taskloom.pregel.checkpoint.memory import InMemorySaver
 from taskloom.pregel.checkpoint.serde.base import SerializationError
 from taskloom.pregel.checkpoint.serde.jsonplus import JsonPlusSerializer
 from taskloom.pregel.checkpoint.serde.types import ERROR, INTERRUPT, RESUME
@@ -486,3 +487,9 @@ def test_the_history_of_a_cell_stops_at_its_last_stored_value(saver: Saver) -> N
     assert history["other"] == {"writes": [], "seed": 5}
     later = asyncio.run(saver.aget_delta_channel_history(config=config, channels=["a", "other"]))
     assert later == history
+
+
+def test_versions_that_came_as_text_grow_as_text() -> None:
+    stored = "00000000000000000000000000000009.0.6759219622820284"
+    after: Any = InMemorySaver().get_next_version(stored, None)
+    assert stored < after < InMemorySaver().get_next_version(after, None)

@@ -371,10 +371,12 @@ class BaseCheckpointSaver(Generic[V]):
         """Return a version greater than `current`, which is `None` for a cell without one.
 
         The lower 32 bits are random, so that two branches of one thread do not give the same
-        version to different values.
+        version to different values. Versions that are text, as LangGraph's savers make them, go on
+        as text.
         """
-        if isinstance(current, str):
-            raise NotImplementedError("a saver with text versions says itself how they grow")
+        if isinstance(current, str):  # of a thread that came from a saver of LangGraph's
+            text = f"{int(current.partition('.')[0]) + 1:032}.{random.random():016}"
+            return text
         generation = 0 if current is None else int(current) >> 32
         version = (generation + 1) << 32 | random.getrandbits(32)
         return version  # type: ignore[return-value]
