@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from taskloom._taskloom import _run_plain
 from taskloom.pregel.context import LANE, Lane
-from taskloom.pregel.errors import GraphBubbleUp, GraphInterrupt
+from taskloom.pregel.errors import GraphBubbleUp, GraphInterrupt, is_invalid_resume
 from taskloom.pregel.execute import run_task
 
 if TYPE_CHECKING:
@@ -214,7 +214,7 @@ class Crew:
             else:
                 if self.failure is None or isinstance(self.failure, GraphBubbleUp):
                     self.failure = error
-                if not isinstance(error, GraphBubbleUp):
+                if not (isinstance(error, GraphBubbleUp) or is_invalid_resume(error)):
                     self.left -= len(self.todo)
                     self.todo.clear()
         if handler is not None and self.live:

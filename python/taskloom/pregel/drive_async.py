@@ -13,7 +13,7 @@ from taskloom.pregel.cached import amatch_cached
 from taskloom.pregel.context import LANE, Lane
 from taskloom.pregel.drive_sync import Closed, Result, ask
 from taskloom.pregel.effect import DRAIN, RUN, Effect
-from taskloom.pregel.errors import GraphBubbleUp, GraphInterrupt
+from taskloom.pregel.errors import GraphBubbleUp, GraphInterrupt, is_invalid_resume
 from taskloom.pregel.execute import aattempt, arun_task, run_task
 from taskloom.pregel.loop import Loop
 from taskloom.pregel.persist import AsyncStrand, is_memory
@@ -213,7 +213,7 @@ async def _run(  # noqa: PLR0915 (the tasks of a superstep, start to end)
     try:
         for task in todo:
             start(task)
-        while inflight and (failure is None or isinstance(failure, GraphBubbleUp)):
+        while inflight and (failure is None or _lets_others_end(failure)):
             await _wait(wake, deadline)
             wake.clear()
             for job in [job for job in inflight if job.done()]:
@@ -229,7 +229,7 @@ async def _run(  # noqa: PLR0915 (the tasks of a superstep, start to end)
                     start(handler)
                 elif isinstance(error, GraphInterrupt):
                     interrupts.append(error)
-                elif failure is None or isinstance(failure, GraphBubbleUp):
+                elif failure is None or _lets_others_end(failure):
                     failure = error
             yield
     finally:
@@ -252,6 +252,12 @@ def _error_of(job: asyncio.Task[None]) -> BaseException | None:
     except BaseException as error:
         return error
     return None
+
+
+def _lets_others_end(failure: BaseException) -> bool:
+    """Whether the other tasks of the superstep go on: an answer that does not fit can be given
+    again, and theirs must not be used twice."""
+    return isinstance(failure, GraphBubbleUp) or is_invalid_resume(failure)
 
 
 def _wake(loop: asyncio.AbstractEventLoop, event: asyncio.Event) -> None:
