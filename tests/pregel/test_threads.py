@@ -235,3 +235,56 @@ def test_state_of_a_waiting_subgraph_is_seen_from_outside() -> None:
     shallow = graph.get_state(CONFIG).tasks[0].state
     assert graph.get_state(shallow).next == ("i2",)
     assert graph.invoke(None, CONFIG)["log"] == ["i1", "i2"]
+
+
+def test_an_old_checkpoint_does_not_keep_what_an_update_of_it_wrote() -> None:
+    graph = chain("a", "b")
+    graph.invoke({"log": ["in"]}, CONFIG, interrupt_before=["b"])
+    base = graph.get_state(CONFIG)
+    graph.update_state(CONFIG, {"log": ["later"]}, as_node="a")
+    graph.update_state(base.config, {"log": ["edit"]}, as_node="b")
+    cleared = graph.update_state(base.config, None, as_node=END)
+    assert graph.get_state(cleared).values == {"log": ["in", "a"]}
+
+
+def kept_thread(called: Any) -> Any:
+    inner = StateGraph(Log)
+    inner.add_sequence([(n, lambda state, n=n: {"log": [n]}) for n in ("i1", "i2")])
+    inner.add_edge(START, "i1")
+    kept = inner.compile(checkpointer=True, interrupt_before=["i2"])
+    builder = StateGraph(Log)
+    builder.add_node("sub", called(kept))
+    builder.add_edge(START, "sub")
+    return builder.compile(checkpointer=InMemorySaver())
+
+
+def test_a_subgraph_with_a_thread_of_its_own_shows_its_history_and_takes_updates() -> None:
+    graph = kept_thread(lambda kept: kept)
+    graph.invoke({"log": []}, CONFIG)
+    below = graph.get_state(CONFIG).tasks[0].state
+    seen = [state.values["log"] for state in graph.get_state_history(below) if state.values]
+    assert seen[0] == ["i1"]
+    graph.update_state(below, {"log": ["edit"]}, as_node="i1")
+    shown = graph.get_state(CONFIG, subgraphs=True).tasks[0].state
+    assert shown.values == {"log": ["i1", "edit"]}
+
+
+def test_state_of_a_subgraph_that_a_node_looks_up_is_read_with_the_graphs_own_cells() -> None:
+    graphs = {}
+
+    def call(inner: Any) -> Any:
+        graphs["inner"] = inner
+        return lambda state: graphs["inner"].invoke({"log": []})
+
+    graph = kept_thread(call)
+    graph.invoke({"log": []}, CONFIG)
+    below = {"configurable": {"thread_id": "1", "checkpoint_ns": "sub"}}
+    assert graph.get_state(below).values == {"log": ["i1"]}
+    with pytest.raises(ValueError, match="Subgraph sub not found"):
+        graph.update_state(below, {"log": ["edit"]}, as_node="i1")
+
+
+def test_state_of_a_graph_that_keeps_its_thread_in_another_needs_the_other() -> None:
+    builder = StateGraph(Log).add_node("a", lambda state: state).add_edge(START, "a")
+    with pytest.raises(RuntimeError, match="checkpointer=True cannot be used for root graphs"):
+        builder.compile(checkpointer=True).get_state(CONFIG)

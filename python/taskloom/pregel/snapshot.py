@@ -21,6 +21,8 @@ from taskloom.pregel.constants import (
     CHECKPOINT_NS,
     CHECKPOINTER_KEY,
     CONF,
+    NS_END,
+    NS_SEP,
     NULL_TASK_ID,
     THREAD_ID,
 )
@@ -39,10 +41,17 @@ def saver_of(graph: Pregel, config: RunnableConfig) -> Any:
 
     Raises:
         ValueError: there is none.
+        RuntimeError: it is that of a graph around this one, which is not known here.
     """
     configurable = config.get(CONF) or {}
-    saver = configurable.get(CHECKPOINTER_KEY, graph.checkpointer)
-    if saver is None or isinstance(saver, bool):
+    saver = graph.checkpointer
+    if saver is not False:
+        saver = configurable.get(CHECKPOINTER_KEY, saver)
+    if saver is True:
+        raise RuntimeError(
+            "checkpointer=True cannot be used for root graphs: it means the saver around"
+        )
+    if saver is None or saver is False:
         raise ValueError("No checkpointer set")
     return saver
 
@@ -52,8 +61,9 @@ def owner_of(
 ) -> tuple[Pregel, RunnableConfig] | None:
     """The subgraph that `config` addresses by its namespace, with the config to ask it by.
 
-    Raises:
-        ValueError: the graph has no such subgraph.
+    Returns:
+        None if it addresses `graph` itself; or a graph that is not known to be part of it, since
+        a node makes or looks up what it runs. What that stored is read with the cells of `graph`.
     """
     configurable = config.get(CONF) or {}
     ns = configurable.get(CHECKPOINT_NS) or ""
@@ -62,7 +72,17 @@ def owner_of(
     wanted = recast_ns(ns)
     for _, subgraph in graph.get_subgraphs(namespace=wanted, recurse=True):
         return subgraph, patch_configurable(config, {CHECKPOINTER_KEY: saver})
-    raise ValueError(f"Subgraph {wanted} not found")
+    return None
+
+
+def own_thread(graph: Pregel, config: RunnableConfig) -> RunnableConfig:
+    """`config` with the namespace that a subgraph with `checkpointer=True` stores under: the
+    names of the nodes on the way, and which of the graphs that they run."""
+    ns = configurable_of(config).get(CHECKPOINT_NS)
+    if graph.checkpointer is not True or not ns:
+        return config
+    stable = NS_SEP.join(part.split(NS_END)[0] for part in ns.split(NS_SEP))
+    return patch_configurable(config, {CHECKPOINT_NS: stable})
 
 
 def frame(graph: Pregel, saved: Any, saver: Any, *, config: Any = None) -> Loop:
@@ -86,9 +106,7 @@ def state(
         return (yield from state(*owner, subgraphs))
     config = ensure_config(graph.config, config)
     configurable = configurable_of(config)
-    if graph.checkpointer is True:
-        config = patch_configurable(config, {CHECKPOINT_NS: recast_ns(configurable[CHECKPOINT_NS])})
-    config = _with_thread(config)
+    config = _with_thread(own_thread(graph, config))
     saved = yield Effect("get_tuple", (_plain(config),))
     live = not configurable.get(CHECKPOINT_ID)
     return (yield from snapshot(graph, config, saved, saver, subgraphs=subgraphs, live=live))
@@ -170,7 +188,7 @@ def history(
     owner = owner_of(graph, config, saver)
     if owner is not None:
         return (yield from history(*owner, options))
-    config = _with_thread(ensure_config(graph.config, config))
+    config = _with_thread(own_thread(graph, ensure_config(graph.config, config)))
     ns = configurable_of(config).get(CHECKPOINT_NS, "")
     asked = patch_configurable(_plain(config), {CHECKPOINT_NS: ns})
     found = yield Effect("list", (asked,), options)

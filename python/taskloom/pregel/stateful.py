@@ -37,7 +37,7 @@ class Stateful:
             subgraphs: show the states of subgraphs in the tasks that run them.
 
         Raises:
-            ValueError: there is no checkpointer, or no such subgraph.
+            ValueError: there is no checkpointer.
         """
         return answer(saver_of(self._graph, config), state(self._graph, config, subgraphs))
 
@@ -63,7 +63,7 @@ class Stateful:
             limit: at most this many.
 
         Raises:
-            ValueError: there is no checkpointer, or no such subgraph.
+            ValueError: there is no checkpointer.
         """
         options = {"filter": filter, "before": before, "limit": limit}
         yield from answer(saver_of(self._graph, config), history(self._graph, config, options))

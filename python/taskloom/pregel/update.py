@@ -13,6 +13,7 @@ from taskloom.pregel.config import (
     ensure_config,
     patch_checkpoint_map,
     patch_configurable,
+    recast_ns,
 )
 from taskloom.pregel.constants import (
     CHECKPOINT_ID,
@@ -33,7 +34,7 @@ from taskloom.pregel.errors import InvalidUpdateError
 from taskloom.pregel.ids import checkpoint_id, task_id, timestamp
 from taskloom.pregel.loop import Loop
 from taskloom.pregel.persist import FORMAT
-from taskloom.pregel.snapshot import owner_of, saver_of
+from taskloom.pregel.snapshot import own_thread, owner_of, saver_of
 from taskloom.pregel.tasks import Task
 from taskloom.pregel.types import RunnableConfig, StateUpdate
 
@@ -49,7 +50,7 @@ def bulk_update(
     """Apply updates, superstep by superstep; each makes a checkpoint.
 
     Raises:
-        ValueError: there is nothing to apply, or no saver.
+        ValueError: there is nothing to apply, no saver, or no such subgraph.
         InvalidUpdateError: an update cannot be applied as the node it names.
     """
     saver = saver_of(graph, config)
@@ -60,10 +61,13 @@ def bulk_update(
     owner = owner_of(graph, config, saver)
     if owner is not None:
         return (yield from bulk_update(*owner, supersteps))
+    ns = configurable_of(config).get(CHECKPOINT_NS)
+    if ns and CHECKPOINTER_KEY not in configurable_of(config):
+        raise ValueError(f"Subgraph {recast_ns(ns)} not found")
     thread_id = str(configurable_of(config)[THREAD_ID])
     current = patch_configurable(config, {THREAD_ID: thread_id})
-    for updates in supersteps:
-        step = Superstep(graph, saver, current)
+    for index, updates in enumerate(supersteps):
+        step = Superstep(graph, saver, current, first=index == 0)
         current = yield from step.perform([StateUpdate(*update) for update in updates])
     return current
 
@@ -75,15 +79,19 @@ class Superstep:
         graph: the graph.
         saver: where the thread is stored.
         config: names the thread and, maybe, the checkpoint to update.
+        first: whether the user named the checkpoint; those that follow begin a branch.
     """
 
     loop: Loop
     saved: Any
 
-    def __init__(self, graph: Pregel, saver: Any, config: RunnableConfig) -> None:
+    def __init__(
+        self, graph: Pregel, saver: Any, config: RunnableConfig, *, first: bool = False
+    ) -> None:
+        self.first = first
         self.graph = graph
         self.saver = saver
-        self.config = ensure_config(graph.config, config)
+        self.config = own_thread(graph, ensure_config(graph.config, config))
 
     def perform(self, updates: list[StateUpdate]) -> Generator[Effect, Any, RunnableConfig]:
         """Apply the updates and store what comes of it. Returns the new checkpoint's config."""
@@ -239,7 +247,8 @@ class Superstep:
             yield Effect("emit", (task, values))
             tasks.append(task)
             ids.append(tid)
-        if self.saved is not None:
+        # Results that are stored upon a checkpoint are seen by all that goes on from it.
+        if self.saved is not None and not (yield from self._superseded()):
             for tid, task in zip(ids, tasks, strict=True):
                 writes = [write for write in task.writes if write[0] != PUSH]
                 if writes:
@@ -247,6 +256,16 @@ class Superstep:
         loop.cells.apply(tasks)
         stored = yield from self._store("update", self.step + 1)
         return self._mapped(stored)
+
+    def _superseded(self) -> Generator[Effect, Any, bool]:
+        """Whether the thread has gone on from the checkpoint that is updated."""
+        asked = configurable_of(self.config)
+        if not asked.get(CHECKPOINT_ID) or not self.first:
+            return False
+        latest = {key: value for key, value in asked.items() if key != CHECKPOINT_ID}
+        latest.pop(CHECKPOINTER_KEY, None)
+        newest = yield Effect("get_tuple", ({CONF: {CHECKPOINT_NS: "", **latest}},))
+        return newest is not None and newest.checkpoint["id"] != self.saved.checkpoint["id"]
 
     def _resolved(self, updates: list[StateUpdate]) -> list[tuple[Any, str, str | None]]:
         nodes = self.loop.program.nodes

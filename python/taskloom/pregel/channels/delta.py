@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import copy
+import sys
+import uuid
 from collections.abc import Callable, Sequence
 from typing import Any, Self
 
@@ -15,6 +17,20 @@ from taskloom.pregel.channels.binop import (
 )
 from taskloom.pregel.errors import InvalidUpdateError
 from taskloom.pregel.missing import MISSING
+
+
+def _name_messages(values: Sequence[Any]) -> None:
+    """Give LangChain's messages among the writes an id, as LangGraph does for this cell: a reducer
+    that only appends gives none, and one without an id can be neither replaced nor removed."""
+    langchain: Any = sys.modules.get("langchain_core.messages")
+    if langchain is None:
+        return
+    for value in values:
+        replacement = unwrap_overwrite(value)
+        items = value if replacement is MISSING else replacement
+        for item in items if isinstance(items, list | tuple) else (items,):
+            if isinstance(item, langchain.BaseMessage) and not item.id:
+                item.id = str(uuid.uuid4())
 
 
 class DeltaChannel(SingleValue[Value]):
@@ -110,6 +126,7 @@ class DeltaChannel(SingleValue[Value]):
         """Take the writes of one superstep. Returns whether the cell changed."""
         if not values:
             return False
+        _name_messages(values)
         replacement: Any = MISSING
         for value in values:
             new = unwrap_overwrite(value)

@@ -28,6 +28,7 @@ from typing import (
     TypeAlias,
     TypedDict,
     TypeVar,
+    cast,
     final,
 )
 
@@ -375,8 +376,8 @@ class BaseCheckpointSaver(Generic[V]):
         as text.
         """
         if isinstance(current, str):  # of a thread that came from a saver of LangGraph's
-            text = f"{int(current.partition('.')[0]) + 1:032}.{random.random():016}"
-            return text
+            grown = int(current.partition(".")[0]) + 1
+            return cast(V, f"{grown:032}.{random.random():016}")
         generation = 0 if current is None else int(current) >> 32
         version = (generation + 1) << 32 | random.getrandbits(32)
         return version  # type: ignore[return-value]

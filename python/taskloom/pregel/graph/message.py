@@ -66,7 +66,7 @@ def _normal(message: Message) -> Message:
     if isinstance(message, dict):
         return message if message.get("id") else {**message, "id": str(uuid.uuid4())}
     target: Any = message
-    if getattr(target, "id", None) is None:
+    if not getattr(target, "id", None):
         try:
             target.id = str(uuid.uuid4())
         except AttributeError:
