@@ -64,7 +64,7 @@ class DeltaChannel(SingleValue[Value]):
         reducer: Callable[[Any, Sequence[Any]], Any],
         typ: Any = list,
         *,
-        snapshot_frequency: int = 1000,
+        snapshot_frequency: int = 100,
     ) -> None:
         if snapshot_frequency <= 0:
             raise ValueError(f"snapshot_frequency must be a positive int, got {snapshot_frequency}")

@@ -28,7 +28,6 @@ from typing import (
     TypeAlias,
     TypedDict,
     TypeVar,
-    cast,
     final,
 )
 
@@ -377,7 +376,8 @@ class BaseCheckpointSaver(Generic[V]):
         """
         if isinstance(current, str):  # of a thread that came from a saver of LangGraph's
             grown = int(current.partition(".")[0]) + 1
-            return cast(V, f"{grown:032}.{random.random():016}")
+            text = f"{grown:032}.{random.random():016}"
+            return text  # pyright: ignore[reportReturnType]
         generation = 0 if current is None else int(current) >> 32
         version = (generation + 1) << 32 | random.getrandbits(32)
         return version  # type: ignore[return-value]
