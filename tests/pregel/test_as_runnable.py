@@ -112,3 +112,19 @@ def test_langchains_drawing_shows_where_a_run_stops(runnables: Any) -> None:
     graph = builder.compile(interrupt_before=["ask"], interrupt_after=["ask"])
     drawn = graph.as_runnable().get_graph()
     assert drawn.nodes["ask"].metadata == {"__interrupt": "before,after"}
+
+
+def test_a_timeout_is_refused_for_a_runnable_that_awaits_a_sync_function_in_a_thread(
+    runnables: Any,
+) -> None:
+    sync = runnables.RunnableLambda(lambda state: state)
+    awaited = runnables.RunnableLambda(lambda state: state, afunc=counted)
+    for node in (sync, sync.with_config(tags=["x"]), sync | awaited):
+        builder = StateGraph(State).add_node("node", node, timeout=1).add_edge(START, "node")
+        with pytest.raises(ValueError, match="only supported for async nodes"):
+            builder.compile()
+    StateGraph(State).add_node("node", awaited, timeout=1).add_edge(START, "node").compile()
+
+
+async def counted(state: State) -> State:
+    return state

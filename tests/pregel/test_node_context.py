@@ -1,5 +1,6 @@
 """What nodes are told: config, runtime, context; and what they must not see."""
 
+import asyncio
 import contextvars
 import operator
 from dataclasses import dataclass
@@ -124,3 +125,34 @@ def test_context_and_store_of_a_foreign_runtime_in_the_config_reach_the_node() -
 
     given = {"configurable": {"__pregel_runtime": Served()}}
     assert run(node, given) == ["of the server", "its store"]
+
+
+def doubled(state: Any, config: RunnableConfig) -> int:
+    return state["n"] * config["configurable"]["factor"]
+
+
+async def tripled(state: Any) -> int:
+    return state["n"] * 3
+
+
+class Parts(TypedDict, total=False):
+    n: int
+    a: int
+    b: int
+
+
+def parts_graph(**parts: Any) -> Any:
+    builder = StateGraph(Parts).add_node("parts", parts).add_edge(START, "parts")
+    return builder.compile().with_config({"configurable": {"factor": 2}})
+
+
+def test_a_dict_as_a_node_gives_its_parts_the_same_input() -> None:
+    graph = parts_graph(a=doubled, b=lambda state: state["n"] + 1)
+    assert graph.invoke({"n": 4}) == {"n": 4, "a": 8, "b": 5}
+
+
+def test_a_dict_with_an_async_part_runs_in_async_runs_only() -> None:
+    graph = parts_graph(a=doubled, b=tripled)
+    assert asyncio.run(graph.ainvoke({"n": 4})) == {"n": 4, "a": 8, "b": 12}
+    with pytest.raises(TypeError, match="No synchronous function"):
+        graph.invoke({"n": 4})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import dis
 import functools
 import inspect
@@ -155,7 +156,7 @@ def coerce(thing: Any, name: str | None = None, *, skip_first: bool = True) -> C
 
     Args:
         thing: a function, coroutine function, callable object, compiled graph, or anything with
-            `invoke(input, config)`.
+            `invoke(input, config)`; or a dict of these, which are given the same input.
         name: its name, if not its own.
         skip_first: its first parameter is the input, whatever it is called.
 
@@ -172,6 +173,8 @@ def coerce(thing: Any, name: str | None = None, *, skip_first: bool = True) -> C
         with_config: Injected = (("config", _PROVIDED["config"][0]),)
         afunc = getattr(thing, "ainvoke", None)
         return Callee(thing, thing.invoke, afunc, name or own, with_config)
+    if isinstance(thing, dict):
+        return _of_parts({key: coerce(part) for key, part in thing.items()}, name)
     if not callable(thing):
         raise TypeError(
             f"Expected a callable or a graph. Instead got an unsupported type: {type(thing)}"
@@ -185,6 +188,62 @@ def coerce(thing: Any, name: str | None = None, *, skip_first: bool = True) -> C
     if is_async(thing):
         return Callee(thing, None, thing, name, injected)
     return Callee(thing, thing, None, name, injected)
+
+
+def _of_parts(parts: dict[str, Callee], name: str | None) -> Callee:
+    """What gives all `parts` the same input, side by side, and returns their values by name."""
+    injected = dict(each for part in parts.values() for each in part.injected)
+
+    def arguments(part: Callee, provided: dict[str, Any]) -> dict[str, Any]:
+        return {key: provided[key] for key, _ in part.injected}
+
+    def run(value: Any, **provided: Any) -> dict[str, Any]:
+        from taskloom.pregel.executors import submit
+
+        calls = {
+            key: functools.partial(part.func, value, **arguments(part, provided))
+            for key, part in parts.items()
+            if part.func is not None
+        }
+        last = next(reversed(calls), None)
+        elsewhere = {key: submit(None, call) for key, call in calls.items() if key != last}
+        here = {} if last is None else {last: calls[last]()}
+        return {key: elsewhere[key].result() if key in elsewhere else here[key] for key in calls}
+
+    async def arun(value: Any, **provided: Any) -> dict[str, Any]:
+        values = await asyncio.gather(
+            *(
+                asyncio.to_thread(_given(part.func), value, **arguments(part, provided))
+                if part.afunc is None
+                else part.afunc(value, **arguments(part, provided))
+                for part in parts.values()
+            )
+        )
+        return dict(zip(parts, values, strict=True))
+
+    sync = all(part.func is not None for part in parts.values())
+    return Callee(run, run if sync else None, arun, name, tuple(injected.items()))
+
+
+def _given(func: Callable[..., Any] | None) -> Callable[..., Any]:
+    if func is None:
+        raise TypeError("a callee has a sync form, an async form or both")
+    return func
+
+
+def waits_in_thread(thing: Any) -> bool:
+    """Whether awaiting one of LangChain's runnables runs a sync function in a thread somewhere."""
+    if not type(thing).__module__.startswith("langchain_core."):
+        return False
+    inner = getattr(thing, "bound", None)
+    if inner is not None:
+        return waits_in_thread(inner)
+    steps: Any = getattr(thing, "steps__", None) or getattr(thing, "steps", None)
+    if steps:
+        return any(
+            waits_in_thread(s) for s in (steps.values() if hasattr(steps, "values") else steps)
+        )
+    return hasattr(thing, "func") and not hasattr(thing, "afunc")
 
 
 def _attribute(held: Any, name: str) -> Any:

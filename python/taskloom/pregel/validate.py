@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from taskloom.pregel.callee import waits_in_thread
 from taskloom.pregel.channels import BaseChannel
 from taskloom.pregel.constants import RESERVED
 from taskloom.pregel.node import SYNC_TIMEOUT, PregelNode
@@ -96,7 +97,12 @@ def validate_graph(
             raise ValueError(f"Node name '{name}' is reserved")
         if not isinstance(node, PregelNode):
             raise TypeError(f"Invalid node type {type(node)}, expected PregelNode or NodeBuilder")
-        if node.timeout is not None and node.bound is not None and node.bound.afunc is None:
+        bound = node.bound
+        if (
+            node.timeout is not None
+            and bound is not None
+            and (bound.afunc is None or waits_in_thread(bound.source))
+        ):
             raise ValueError(SYNC_TIMEOUT.format(kind="Node", name=name))
         elsewhere = [key for key in ("place", "resources") if key in node.options]
         if elsewhere and node.bound is not None and node.bound.func is None:
