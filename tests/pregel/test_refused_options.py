@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import warnings
 from collections.abc import Callable
 from typing import Any, TypedDict
 
@@ -12,6 +13,7 @@ from taskloom.pregel import (
     START,
     CachePolicy,
     Command,
+    InMemoryCache,
     InMemoryStore,
     InvalidUpdateError,
     RetryPolicy,
@@ -39,6 +41,10 @@ def builder() -> StateGraph:
 
 def graph(**options: Any) -> Any:
     return builder().compile(**options)
+
+
+def branching(to: str) -> Any:
+    return builder().add_conditional_edges("a", lambda state: to, {"a": "a"}).compile()
 
 
 async def wait(state: State) -> State:
@@ -83,6 +89,14 @@ def test_an_option_that_does_not_exist_is_refused_by_name(call: Callable[[], Any
         (lambda: graph().invoke({"x": 1}, {"thread_id": 1}), ValueError, "'configurable'"),
         (lambda: graph().invoke({"x": 1}, {"recursion_limit": 0}), ValueError, "recursion_limit"),
         (lambda: graph().invoke({"x": 1}, {"max_concurrency": 0}), ValueError, "max_concurrency"),
+        (lambda: graph().invoke({"x": 1}, {"recursion_limit": "9"}), TypeError, "recursion_limit"),
+        (lambda: graph().invoke({"x": 1}, {"configurable": 9}), TypeError, "'configurable'"),
+        (lambda: builder().add_node("b", wait, retry_policy=9), TypeError, "retry_policy"),
+        (
+            lambda: branching(to="b").invoke({"x": 1}),
+            KeyError,
+            "returned 'b'; its path_map has 'a'",
+        ),
         (lambda: graph().invoke({"x": 1}, durability="later"), ValueError, "'later'"),
         (lambda: graph().invoke({"x": 1}, version="v9"), ValueError, "'v9'"),
         (lambda: list(graph().stream({"x": 1}, version="v9")), ValueError, "'v9'"),
@@ -106,3 +120,18 @@ def test_an_option_that_makes_no_sense_is_refused(
 ) -> None:
     with pytest.raises(error, match=says):
         call()
+
+
+def test_a_cache_policy_without_a_cache_is_warned_about() -> None:
+    cached = builder().add_node("b", wait, cache_policy=CachePolicy()).compile()
+    with pytest.warns(UserWarning, match="cache policy of node 'b' has no effect"):
+        cached.invoke({"x": 1})
+
+
+def test_a_cache_policy_in_a_subgraph_counts_with_the_cache_around_it() -> None:
+    inner = StateGraph(State).add_node("b", lambda state: {"x": 2}, cache_policy=CachePolicy())
+    outer = StateGraph(State).add_node("sub", inner.add_edge(START, "b").compile())
+    outer.add_edge(START, "sub")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert outer.compile(cache=InMemoryCache()).invoke({"x": 1}) == {"x": 2}

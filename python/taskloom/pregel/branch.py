@@ -148,7 +148,9 @@ class BranchWriter:
                     raise InvalidUpdateError("Cannot send a packet to the END node")
                 task.writes.append((TASKS, choice))
                 continue
-            target = ends[choice] if ends else choice
+            target = (
+                choice if not ends else ends[choice] if choice in ends else self._no_end(choice)
+            )
             if target is None or target == START:
                 raise ValueError(
                     "Branch did not return a valid destination: "
@@ -156,6 +158,11 @@ class BranchWriter:
                 )
             if target != END:
                 task.writes.append((BRANCH_TO + target, None))
+
+    def _no_end(self, choice: Any) -> str:
+        name = self.branch.callee.name or "condition"
+        known = ", ".join(map(repr, self.branch.ends or ()))
+        raise KeyError(f"{name} returned {choice!r}; its path_map has {known}")
 
     def declared(self) -> list[Declared]:
         """The nodes that the branch may go to, with the label of each edge."""

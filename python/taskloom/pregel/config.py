@@ -67,6 +67,7 @@ def merge_configs(*configs: Mapping[str, Any] | None) -> RunnableConfig:
 
     Raises:
         ValueError: a config has an unknown key.
+        TypeError: a part of it is no dict.
     """
     merged: dict[str, Any] = {}
     for config in configs:
@@ -76,6 +77,8 @@ def merge_configs(*configs: Mapping[str, Any] | None) -> RunnableConfig:
             if value is None:
                 continue
             if key in (CONF, "metadata"):
+                if not isinstance(value, Mapping):
+                    raise TypeError(f"{key!r} in a config is a dict, not {value!r}")
                 merged[key] = {**merged.get(key, {}), **value}
             elif key == "callbacks":
                 merged[key] = _join_callbacks(merged.get(key), value)

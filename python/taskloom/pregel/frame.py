@@ -21,6 +21,7 @@ from taskloom.pregel.constants import (
 )
 from taskloom.pregel.ids import checkpoint_id as new_checkpoint_id
 from taskloom.pregel.types import RunnableConfig, StreamWriter
+from taskloom.pregel.validate import warn_no_cache
 
 if TYPE_CHECKING:
     from taskloom.pregel.langchain import Tracing
@@ -89,6 +90,8 @@ class Frame:
         self.cache = graph.cache
         if self.cache is None and parent is not None:
             self.cache = parent.loop.cache
+        if self.cache is None and self.program.caching is not None:
+            warn_no_cache(self.program.caching)
         self.subgraph_index = 0 if parent is None else parent.reserve_subgraph()
         self.lock = threading.Lock()
         self.step = -1

@@ -17,10 +17,20 @@ SYNC_TIMEOUT = (
 
 
 def as_policies(policy: RetryPolicy | Sequence[RetryPolicy] | None) -> tuple[RetryPolicy, ...]:
-    """One or several retry policies as a tuple."""
+    """One or several retry policies as a tuple.
+
+    Raises:
+        TypeError: something else was given.
+    """
     if policy is None:
         return ()
-    return (policy,) if isinstance(policy, RetryPolicy) else tuple(policy)
+    if isinstance(policy, RetryPolicy):
+        return (policy,)
+    policies: Any = tuple(policy) if isinstance(policy, Sequence) else (policy,)
+    for each in policies:
+        if not isinstance(each, RetryPolicy):
+            raise TypeError(f"retry_policy is a RetryPolicy, or several, not {each!r}")
+    return policies  # type: ignore[no-any-return]
 
 
 class PregelNode:

@@ -269,6 +269,7 @@ class Program:
         self.finishing = [key for key, spec in self.objects if _overrides(spec, "finish")]
         self.untracked = frozenset(k for k, s in self.objects if isinstance(s, UntrackedValue))
         self.nodes = {name: CompiledNode(name, node, self) for name, node in nodes.items()}
+        self.caching = next((name for name, node in nodes.items() if node.cache_policy), None)
         self.has_timeouts = any(node.timeout is not None for node in nodes.values())
         subscribers: dict[str, list[CompiledNode]] = {}
         for compiled in self.nodes.values():

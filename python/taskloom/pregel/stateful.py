@@ -200,6 +200,14 @@ class Stateful:
 
         return output_model(self._graph)
 
+    def get_input_schema(self, config: Any = None) -> Any:
+        """As `input_schema`; LangGraph has both."""
+        return self.input_schema
+
+    def get_output_schema(self, config: Any = None) -> Any:
+        """As `output_schema`."""
+        return self.output_schema
+
     def get_input_jsonschema(self, config: Any = None) -> dict[str, Any]:
         """The JSON schema of what `invoke` takes (needs pydantic)."""
         from taskloom.pregel.jsonschema import input_schema

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -32,11 +33,25 @@ def validate_limits(config: Mapping[str, Any]) -> None:
 
     Raises:
         ValueError: one is below 1; the message names it.
+        TypeError: one is no number.
     """
     for name in ("recursion_limit", "max_concurrency"):
         limit = config.get(name)
-        if limit is not None and limit < 1:
+        if limit is None:
+            continue
+        if not isinstance(limit, int | float):
+            raise TypeError(f"{name} must be a number, not {limit!r}")
+        if limit < 1:
             raise ValueError(f"{name} must be at least 1, not {limit}")
+
+
+def warn_no_cache(name: str) -> None:
+    """Say that the results of a node are not cached although it has a policy for that."""
+    warnings.warn(
+        f"The cache policy of node {name!r} has no effect: the graph has no cache; "
+        "give one to compile(cache=...)",
+        stacklevel=6,
+    )
 
 
 def validate_version(version: str) -> None:
