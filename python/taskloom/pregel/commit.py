@@ -36,7 +36,7 @@ class Ledger(Frame):
         if error is None:
             if self.node_finished is not None and not task.node.hidden:
                 self.node_finished(task.name)
-            if not task.writes or task.only_answered():
+            if not task.writes or (task.asked and task.only_answered()):
                 if self.persistence is None and self.stream is None:
                     return
                 task.writes.append((NO_WRITES, None))

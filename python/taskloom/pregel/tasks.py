@@ -76,7 +76,7 @@ class Task:
     _config: RunnableConfig | None = None
     _runtime: Runtime[Any] | None = None
     _answers: list[Any] | None = None
-    _asked = 0
+    asked = 0  # questions so far
     _calls = 0
     _subgraphs = 0
 
@@ -170,7 +170,7 @@ class Task:
         self.traced = None
         self._config = None
         self._runtime = None
-        self._asked = self._calls = self._subgraphs = 0
+        self.asked = self._calls = self._subgraphs = 0
 
     # What a node may ask for
 
@@ -285,8 +285,8 @@ class Task:
         answers = self._answers
         if answers is None:
             answers = self._answers = self.loop.answers_for(self)
-        index = self._asked
-        self._asked += 1
+        index = self.asked
+        self.asked += 1
         if index >= len(answers):
             answer = self.loop.take_answer()
             if answer is None:
@@ -298,8 +298,8 @@ class Task:
         return answer
 
     def only_answered(self) -> bool:
-        """Whether the task has asked, was answered, and has written nothing else."""
-        return self._asked > 0 and all(key == RESUME for key, _ in self.writes)
+        """Whether a task that has asked has written nothing but what it was answered."""
+        return all(key == RESUME for key, _ in self.writes)
 
     def question_id(self, answered: int) -> str:
         """The id of the question that the task asks after `answered` answers."""
