@@ -26,6 +26,7 @@ from taskloom.pregel.effect import Effect, NullTask, in_order
 from taskloom.pregel.errors import EmptyInputError, InvalidUpdateError, UnknownInterruptError
 from taskloom.pregel.ids import checkpoint_id, is_digest
 from taskloom.pregel.persist import Persistence, thread_config
+from taskloom.pregel.replayed import refill
 from taskloom.pregel.types import Command, Send
 
 if TYPE_CHECKING:
@@ -96,6 +97,7 @@ def restore(loop: Loop) -> Generator[Effect, Any, None]:
         saved = yield Effect("get_tuple", (config,))
     loop.addressed = bool(wanted or replay)
     loop.replay = replay
+    yield from refill(loop.graph, saved, saver)
     load(loop, saved)
     loaded = None if saved is None else saved.checkpoint["id"]
     if saved is None:

@@ -229,6 +229,7 @@ class Program:
         consuming: the cells that change when a node that they trigger has run.
         finishing: the cells that change when the run is about to end.
         untracked: the cells that are never stored.
+        batch_reduced: the cells that LangGraph stores as writes to be replayed.
         executor: where nodes with a place or resources run.
     """
 
@@ -268,6 +269,7 @@ class Program:
         self.consuming = frozenset(k for k, s in self.objects if _overrides(s, "consume"))
         self.finishing = [key for key, spec in self.objects if _overrides(spec, "finish")]
         self.untracked = frozenset(k for k, s in self.objects if isinstance(s, UntrackedValue))
+        self.batch_reduced = [k for k, s in self.objects if isinstance(s, DeltaChannel)]
         self.nodes = {name: CompiledNode(name, node, self) for name, node in nodes.items()}
         self.caching = next((name for name, node in nodes.items() if node.cache_policy), None)
         self.has_timeouts = any(node.timeout is not None for node in nodes.values())

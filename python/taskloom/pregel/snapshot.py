@@ -29,6 +29,7 @@ from taskloom.pregel.constants import (
 from taskloom.pregel.effect import Effect, NullTask, in_order
 from taskloom.pregel.entry import load
 from taskloom.pregel.loop import Loop
+from taskloom.pregel.replayed import refill
 from taskloom.pregel.stream import tasks_with_results
 from taskloom.pregel.types import RunnableConfig, StateSnapshot
 
@@ -143,6 +144,7 @@ def snapshot(
     """
     if saved is None:
         return StateSnapshot({}, (), config, None, None, None, (), ())
+    yield from refill(graph, saved, saver)
     loop = frame(graph, saved, saver)
     tasks = loop.plan(None)
     with_graphs = dict(graph.get_subgraphs())

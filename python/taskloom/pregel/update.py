@@ -34,6 +34,7 @@ from taskloom.pregel.errors import InvalidUpdateError
 from taskloom.pregel.ids import checkpoint_id, task_id, timestamp
 from taskloom.pregel.loop import Loop
 from taskloom.pregel.persist import FORMAT
+from taskloom.pregel.replayed import refill
 from taskloom.pregel.snapshot import own_thread, owner_of, saver_of
 from taskloom.pregel.tasks import Task
 from taskloom.pregel.types import RunnableConfig, StateUpdate
@@ -108,6 +109,7 @@ class Superstep:
         self.saved = yield Effect("get_tuple", ({CONF: configurable},))
         self.loop = loop = Loop(self.graph, None, self.config, saver=self.saver)
         loop.ns = configurable[CHECKPOINT_NS]
+        yield from refill(self.graph, self.saved, self.saver)
         load(loop, self.saved)
         loop.updated = None
         self.step = loop.metadata.get("step", -1) if self.saved is not None else -1

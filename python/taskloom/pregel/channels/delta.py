@@ -38,7 +38,7 @@ class DeltaChannel(SingleValue[Value]):
 
     It is stored like any other cell. (LangGraph stores the writes and replays them, with a full
     value now and then; the savers here store a long value as what changed in it, whatever its
-    cell, so that there is nothing to replay.)
+    cell, so that there is nothing to replay; what LangGraph has stored is read.)
 
     Args:
         reducer: takes the value so far and a list of writes, and returns the new value.
