@@ -6,7 +6,7 @@ import operator
 from typing import Annotated, Any, TypedDict
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from taskloom.pregel import START, InvalidUpdateError, Overwrite, StateGraph
 from taskloom.pregel.cells import Cells
@@ -43,6 +43,7 @@ def folded(writes: list[Any]) -> list[int]:
     return value
 
 
+@settings(deadline=None)
 @given(st.lists(written, min_size=1, max_size=3).filter(lambda t: _marks(t) <= 1))
 def test_reduced_writes_fold_in_the_order_of_their_tasks(tasks: list[list[Any]]) -> None:
     cells = Cells(GRAPH.program)

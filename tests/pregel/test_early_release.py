@@ -6,7 +6,7 @@ import threading
 from typing import Annotated, Any, TypedDict
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from taskloom.pregel import START, Command, GraphRecursionError, InvalidUpdateError, StateGraph
 from taskloom.pregel.checkpoint.memory import InMemorySaver
@@ -104,6 +104,7 @@ def graphs(draw: st.DrawFn) -> tuple[list[tuple[str, str, str]], list[Any]]:
     return nodes, edges
 
 
+@settings(deadline=None)
 @given(graphs())
 def test_results_are_those_of_supersteps(graph: Any) -> None:
     nodes, edges = graph
