@@ -294,7 +294,8 @@ mod tests {
         mark(&switch, 1000);
         for number in 0..100 {
             std::thread::scope(|scope| {
-                scope.spawn(|| mark(&switch, number));
+                // Joined, and not only out of its function: then its ring is handed over.
+                assert!(scope.spawn(|| mark(&switch, number)).join().is_ok());
             });
         }
         let mut seen = Vec::new();
