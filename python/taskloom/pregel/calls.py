@@ -236,7 +236,7 @@ async def _aexecute(loop: Loop, child: Task) -> Any:
 
 def _interrupted(loop: Loop) -> None:
     asked: list[Any] = []
-    for child in loop.calls.values():
+    for child in list(loop.calls.values()):
         if isinstance(child.error, GraphInterrupt) and child.error.args:
             asked += child.error.args[0]
     if asked:

@@ -8,6 +8,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
+from taskloom._forking import lock_across_forks
 from taskloom.pregel.cells import Cells
 from taskloom.pregel.config import ensure_config, merge_configs, recast_ns
 from taskloom.pregel.constants import (
@@ -34,6 +35,9 @@ if TYPE_CHECKING:
     from taskloom.pregel.tasks import Task
 
 _LIVE = frozenset(("custom", "messages"))
+
+# Held while what all tasks of a run share is made, by the first that asks for it.
+_making = lock_across_forks()
 
 
 class Frame:
@@ -189,7 +193,9 @@ class Frame:
     def checkpoint_id(self) -> str:
         """The id of the checkpoint that the superstep starts from; made when first asked for."""
         if self._checkpoint_id is None:
-            self._checkpoint_id = new_checkpoint_id(self.step)
+            with _making:
+                if self._checkpoint_id is None:
+                    self._checkpoint_id = new_checkpoint_id(self.step)
         return self._checkpoint_id
 
     def stand_at(self, checkpoint_id: str | None, *, first_format: bool = False) -> None:
@@ -217,7 +223,9 @@ class Frame:
         if self._control is None:
             from taskloom.pregel.runtime import RunControl
 
-            self._control = RunControl()
+            with _making:
+                if self._control is None:
+                    self._control = RunControl()
         return self._control
 
     @property
@@ -301,7 +309,9 @@ class Frame:
     def outputs_of(self, tid: str) -> list[tuple[str, Any]]:
         """What a finished task is known to have written."""
         signals = (ERROR, ERROR_SOURCE_NODE, INTERRUPT, RESUME)
-        return [(key, value) for t, key, value in self.pending if t == tid and key not in signals]
+        return [
+            (key, value) for t, key, value in list(self.pending) if t == tid and key not in signals
+        ]
 
     def answers_for(self, task: Task) -> list[Any]:
         """The answers that a task has been given so far, and the one for its next question."""
@@ -309,7 +319,7 @@ class Frame:
             return []
         tid = task.id
         answers: list[Any] = []
-        for owner, key, value in self.pending:
+        for owner, key, value in list(self.pending):
             if owner == tid and key == RESUME:
                 answers = list(value) if isinstance(value, list) else [value]
                 break

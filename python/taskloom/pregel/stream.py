@@ -60,8 +60,9 @@ class Stream:
     def put_own(self, chunk: Chunk) -> None:
         """Emit a chunk to this run's reader alone; from any thread."""
         self.chunks.append(chunk)
-        if self.notify is not None:
-            self.notify()
+        notify = self.notify  # may be taken away by another thread
+        if notify is not None:
+            notify()
 
     def put(self, chunk: Chunk) -> None:
         """Emit a chunk to whoever wants its mode; from any thread."""

@@ -6,11 +6,11 @@ ask for (its id, its namespace, its config and runtime, answers to interrupts) i
 
 from __future__ import annotations
 
-import threading
 import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+from taskloom._forking import lock_across_forks
 from taskloom.pregel.config import checkpoint_metadata_of
 from taskloom.pregel.constants import (
     CHECKPOINT_ID,
@@ -42,7 +42,7 @@ if TYPE_CHECKING:
     from taskloom.pregel.program import CompiledNode
 
 _PUSH_TRIGGER = (PUSH,)
-_lock = threading.Lock()
+_lock = lock_across_forks()
 
 
 class Task:
