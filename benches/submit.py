@@ -10,6 +10,7 @@ import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import Executor, ThreadPoolExecutor
+from contextvars import ContextVar
 from pathlib import Path
 
 import taskloom
@@ -82,13 +83,14 @@ changing = Workload(
 )
 
 
-def submit_changing(executor: Executor, count: int) -> None:
-    from contextvars import ContextVar
+# One for all repeats: a context keeps every variable that was ever set in it, and grows by each.
+changed: ContextVar[int] = ContextVar("changed")
 
-    variable: ContextVar[int] = ContextVar("variable")
+
+def submit_changing(executor: Executor, count: int) -> None:
     futures = []
     for index in range(count):
-        variable.set(index)
+        changed.set(index)
         futures.append(executor.submit(noop))
     for future in futures:
         future.result()
