@@ -196,13 +196,19 @@ def test_first_task_imports_nothing_that_the_standard_library_s_executor_does_wi
     assert not heavy & (ours - theirs)
 
 
-def test_first_task_has_no_source_parsed(tmp_path: Path) -> None:
-    # With the first parse come the 120 classes of syntax trees; an annotated NamedTuple is enough.
-    code = "import gc, taskloom; taskloom.Executor(1).submit(int).result()"
-    script = f"{code}; print(sum(c.__name__ == 'AST' for c in gc.get_objects() if type(c) is type))"
-    environment = {**os.environ, "PYTHONPYCACHEPREFIX": str(tmp_path)}
+def parses(code: str, cache: Path) -> bool:
+    """Whether a fresh interpreter parses anything for the code, all modules being compiled."""
+    seen = "any(kind.__name__ == 'AST' for kind in gc.get_objects() if type(kind) is type)"
+    environment = {**os.environ, "PYTHONPYCACHEPREFIX": str(cache)}
     environment.pop("PYTHONDONTWRITEBYTECODE", None)
-    command = [sys.executable, "-c", script]
+    command = [sys.executable, "-c", f"import gc; {code}; print({seen})"]
     for _ in "first it writes the compiled modules", "then it reads them":
         run = subprocess.run(command, capture_output=True, text=True, check=True, env=environment)
-    assert run.stdout.strip() == "0"
+    return run.stdout.strip() == "True"
+
+
+def test_first_task_has_no_source_parsed(tmp_path: Path) -> None:
+    # With the first parse come the 120 classes of syntax trees; an annotated NamedTuple is enough.
+    if parses("import concurrent.futures.thread", tmp_path):
+        pytest.skip("the standard library's executor has some parsed by itself here")
+    assert not parses("import taskloom; taskloom.Executor(1).submit(int).result()", tmp_path)
