@@ -92,6 +92,7 @@ RUST_LAYERS = {
         "method",
         "call",
         "sharing",
+        "spare",
         "context",
         "handles",
         "timer",

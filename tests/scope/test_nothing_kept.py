@@ -173,3 +173,19 @@ def test_a_result_that_nobody_has_is_freed(anywhere: Run, case: Case) -> None:
     gc.collect()
     assert values
     assert all(value() is None for value in values)
+
+
+def test_the_first_value_that_an_await_ends_with_on_a_thread_is_freed() -> None:
+    sender, receiver = taskloom.Channel[Value](1).split()
+    values: list[weakref.ref[Value]] = []
+
+    async def main() -> None:
+        value = Value()
+        values.append(weakref.ref(value))
+        sender.send_nowait(value)
+        del value
+        await receiver.receive()
+
+    with sender, receiver, taskloom.Executor(1) as executor:
+        executor.run_coroutine(main)
+        assert [value() for value in values] == [None]

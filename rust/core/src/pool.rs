@@ -258,7 +258,15 @@ impl Pool {
     /// Queues a job for one worker, where it stays while that worker takes jobs; one that blocks, is at
     /// something long or has left passes it on to whoever is free. Never full. Attached.
     pub fn submit_to(self: &Arc<Self>, index: usize, job: Job) {
-        match self.inboxes[index].push(job) {
+        let own = Worker::with_current(|worker| {
+            worker.is_some_and(|w| w.index() == index && std::ptr::eq(&**w.pool(), &**self))
+        });
+        let inbox = &self.inboxes[index];
+        let pushed = match own {
+            true => inbox.push_own(job).map(|()| false),
+            false => inbox.push(job),
+        };
+        match pushed {
             Ok(false) => {}
             Ok(true) => self.sleep.wake_owner(index),
             Err(job) => self.submit(job, DEFAULT_BAND),

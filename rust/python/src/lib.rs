@@ -19,6 +19,7 @@ mod pool;
 mod ready;
 mod run;
 mod sharing;
+mod spare;
 mod submitter;
 mod superstep;
 mod timer;

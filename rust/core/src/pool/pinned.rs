@@ -7,7 +7,8 @@
 //!
 //! No job is left behind. A worker says that it sleeps before it looks at its inbox for the last
 //! time; who pushes looks at that after the push (both with a full fence in between). So either the
-//! worker sees the job, or the pusher sees the sleeper and wakes it.
+//! worker sees the job, or the pusher sees the sleeper and wakes it. What the worker pushes itself it
+//! sees by itself; a coroutine that gives way is pushed by it, and pays for no fence.
 
 use crate::job::Job;
 use crate::sync::Mutex;
@@ -28,15 +29,21 @@ pub(super) struct Inbox {
 impl Inbox {
     /// Whether the worker has to be woken for it; or the job back, if the inbox is closed.
     pub fn push(&self, job: Job) -> Result<bool, Job> {
+        self.push_own(job)?;
+        fence(SeqCst);
+        Ok(self.asleep.load(Relaxed))
+    }
+
+    /// As `push`, for the worker itself.
+    #[inline]
+    pub fn push_own(&self, job: Job) -> Result<(), Job> {
         let mut queue = self.queue.lock();
         if !self.open.load(Relaxed) {
             return Err(job);
         }
         queue.push_back(job);
-        self.len.store(queue.len(), SeqCst);
-        drop(queue);
-        fence(SeqCst);
-        Ok(self.asleep.load(SeqCst))
+        self.len.store(queue.len(), Relaxed);
+        Ok(())
     }
 
     #[inline]
@@ -46,7 +53,7 @@ impl Inbox {
         }
         let mut queue = self.queue.lock();
         let job = queue.pop_front();
-        self.len.store(queue.len(), SeqCst);
+        self.len.store(queue.len(), Relaxed);
         job
     }
 
@@ -64,11 +71,11 @@ impl Inbox {
 
     #[inline]
     pub fn has_jobs(&self) -> bool {
-        self.len.load(SeqCst) > 0
+        self.len() > 0
     }
 
     pub fn set_asleep(&self, asleep: bool) {
-        self.asleep.store(asleep, SeqCst);
+        self.asleep.store(asleep, Relaxed);
         fence(SeqCst);
     }
 
@@ -81,7 +88,7 @@ impl Inbox {
     pub fn close(&self) -> VecDeque<Job> {
         let mut queue = self.queue.lock();
         self.open.store(false, Relaxed);
-        self.len.store(0, SeqCst);
+        self.len.store(0, Relaxed);
         std::mem::take(&mut queue)
     }
 }

@@ -163,7 +163,7 @@ struct Owner {
 
 impl Seek for Owner {
     fn has_own(&self) -> bool {
-        self.own.load(SeqCst) > 0
+        self.own.load(Relaxed) > 0
     }
     fn number(&self) -> usize {
         1
@@ -175,7 +175,7 @@ impl Seek for Owner {
         self.work.closed()
     }
     fn before_sleep(&self) {
-        self.asleep.store(true, SeqCst);
+        self.asleep.store(true, Relaxed);
         fence(SeqCst);
     }
 }
@@ -195,7 +195,7 @@ fn work_for_one_worker_wakes_that_one_beside_another() {
             let (work, owner) = (Arc::clone(&work), Arc::clone(&owner));
             thread::spawn(move || {
                 assert_eq!(work.sleep.search(&*owner), Found::Own);
-                owner.own.fetch_sub(1, SeqCst);
+                owner.own.fetch_sub(1, Relaxed);
                 let _ = work.sleep.end_search();
                 work.close();
             })
@@ -204,9 +204,9 @@ fn work_for_one_worker_wakes_that_one_beside_another() {
             let work = Arc::clone(&work);
             thread::spawn(move || assert_eq!(work.sleep.search(&*work), Found::Closed))
         };
-        owner.own.fetch_add(1, SeqCst);
+        owner.own.fetch_add(1, Relaxed);
         fence(SeqCst);
-        if owner.asleep.load(SeqCst) {
+        if owner.asleep.load(Relaxed) {
             work.sleep.wake_owner(1);
         }
         assert!(first.join().is_ok());

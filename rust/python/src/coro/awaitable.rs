@@ -10,6 +10,7 @@ use super::suspend::{Operation, Step, Suspended};
 use super::task::{self, Current};
 use crate::method::method;
 use crate::sharing::leave_class;
+use crate::spare;
 use pyo3::exceptions::{PyRuntimeError, PyStopIteration, PyTypeError};
 use pyo3::ffi;
 use pyo3::prelude::*;
@@ -23,6 +24,9 @@ type Object = *mut ffi::PyObject;
 /// An operation with a class of its own.
 pub trait Awaitable: Operation + 'static {
     const NAME: &'static CStr;
+
+    /// Its number among the classes of which threads keep a spare; None for no spare.
+    const SPARE: Option<usize> = None;
 
     /// Where its class is kept; set by `register`.
     fn class() -> &'static AtomicPtr<ffi::PyTypeObject>;
@@ -63,9 +67,16 @@ impl Drop for InUse<'_> {
 /// A new awaitable, as a new reference; null with an exception set if there is no memory. Attached.
 #[inline]
 pub fn new<O: Awaitable>(operation: O) -> Object {
-    // SAFETY: attached; the class is ours and of this layout, whose fields are written at once.
+    // SAFETY: attached; the class is ours and of this layout, whose fields are written at once. A spare
+    // is memory of an object of it, which nobody else knows.
     unsafe {
-        let object = ffi::PyObject_New::<Layout<O>>(O::class().load(Acquire));
+        let class = O::class().load(Acquire);
+        let spare = O::SPARE.map_or(null_mut(), spare::take);
+        let object = if spare.is_null() {
+            ffi::PyObject_New::<Layout<O>>(class)
+        } else {
+            ffi::PyObject_Init(spare, class).cast()
+        };
         if !object.is_null() {
             (&raw mut (*object).busy).write(AtomicBool::new(false));
             (&raw mut (*object).state).write(Suspended::new(operation));
@@ -149,8 +160,21 @@ unsafe extern "C" fn itself(this: Object) -> Object {
 unsafe extern "C" fn next<O: Awaitable>(this: Object) -> Object {
     attached(|py, task| {
         // SAFETY: called by the interpreter on a live object of the class, attached.
-        let step = unsafe { used::<O, _>(this, |state| state.advance(py, task, None)) };
-        answer(py, step)
+        unsafe {
+            if let (false, Some(task)) = (O::WAITS, task)
+                && let Ok(Some(again)) = used::<O, _>(this, |state| Ok(state.give_way(task)))
+            {
+                return if again {
+                    py.None().into_ptr()
+                } else {
+                    null_mut()
+                };
+            }
+            answer(
+                py,
+                used::<O, _>(this, |state| state.advance(py, task, None)),
+            )
+        }
     })
 }
 
@@ -233,11 +257,13 @@ unsafe extern "C" fn dealloc<O: Awaitable>(this: Object) {
                 }
             });
         }
+        let class = ffi::Py_TYPE(this);
         if std::mem::needs_drop::<Suspended<O>>() {
             attached(|_, _| std::ptr::drop_in_place(state));
         }
-        let class = ffi::Py_TYPE(this);
-        ffi::PyObject_Free(this.cast());
+        if !O::SPARE.is_some_and(|class| spare::keep(class, this)) {
+            ffi::PyObject_Free(this.cast());
+        }
         leave_class(class);
     }
 }

@@ -3,7 +3,7 @@
 use super::sleep::real_clock;
 use super::task::{self, Apart, Owner, Task};
 use super::token::Token;
-use crate::tracing;
+use crate::{spare, tracing};
 use parking_lot::Mutex;
 use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
@@ -231,6 +231,7 @@ impl LocalLoop {
     /// Steps what can go on until no task is left. RuntimeError if all wait and nothing can ever
     /// wake them (on virtual time, where no other thread is waited for).
     fn run(&self, py: Python<'_>) -> PyResult<()> {
+        let _keeping = spare::Keeping::begin();
         let local = &self.0;
         loop {
             local.woken.reset();

@@ -138,6 +138,7 @@ impl Operation for ReceivePlan {
 
 impl Awaitable for ReceivePlan {
     const NAME: &'static CStr = c"taskloom._taskloom.Receive";
+    const SPARE: Option<usize> = Some(1);
 
     fn class() -> &'static AtomicPtr<ffi::PyTypeObject> {
         static CLASS: AtomicPtr<ffi::PyTypeObject> = AtomicPtr::new(null_mut());
@@ -236,6 +237,7 @@ impl Operation for SendPlan {
 
 impl Awaitable for SendPlan {
     const NAME: &'static CStr = c"taskloom._taskloom.Send";
+    const SPARE: Option<usize> = Some(2);
 
     fn class() -> &'static AtomicPtr<ffi::PyTypeObject> {
         static CLASS: AtomicPtr<ffi::PyTypeObject> = AtomicPtr::new(null_mut());

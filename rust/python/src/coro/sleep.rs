@@ -179,6 +179,11 @@ impl Operation for Yielding {
         Poll::Pending
     }
 
+    #[inline]
+    fn gives_way(&mut self) -> bool {
+        !std::mem::replace(&mut self.gave_way, true)
+    }
+
     fn only_gives_way(&self) -> bool {
         true
     }
@@ -198,6 +203,7 @@ impl Operation for Yielding {
 
 impl Awaitable for Yielding {
     const NAME: &'static CStr = c"taskloom._taskloom.Yield";
+    const SPARE: Option<usize> = Some(0);
 
     fn class() -> &'static AtomicPtr<ffi::PyTypeObject> {
         static CLASS: AtomicPtr<ffi::PyTypeObject> = AtomicPtr::new(null_mut());

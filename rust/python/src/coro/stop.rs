@@ -1,45 +1,72 @@
 //! Ending an await: StopIteration, made once for each thread.
 
+use super::task::with_last_value;
 use pyo3::exceptions::PyStopIteration;
 use pyo3::ffi;
 use pyo3::prelude::*;
 use std::cell::Cell;
 
-thread_local! {
-    /// A StopIteration to be used again while nobody else holds it: making one costs more than a
-    /// channel's whole message.
-    static STOP: Cell<*mut ffi::PyObject> = const { Cell::new(std::ptr::null_mut()) };
-}
+/// A StopIteration to be used again while nobody else holds it: making one costs more than a
+/// channel's whole message. Each thread has one.
+pub struct LastValue(Cell<*mut ffi::PyObject>);
 
 /// Ends an await with `value`: leaves StopIteration pending, as `__next__` must. None needs none.
 pub fn stop_with(py: Python<'_>, value: Py<PyAny>) -> PyResult<()> {
     if value.is_none(py) {
         return Ok(());
     }
-    let cached = STOP.with(Cell::get);
-    // SAFETY: attached. The cached object is null or a StopIteration whose one reference is ours;
-    // when the count says that nobody else has it, nobody else can reach it. Its `value` slot owns
-    // a reference, which is replaced before the old one is dropped. PyErr_Restore takes the
-    // references that it is given.
-    unsafe {
-        if cached.is_null() || ffi::Py_REFCNT(cached) != 1 {
-            // The value goes into its slot alone: as an argument it would stay as long as the object.
-            let made = PyStopIteration::new_err(()).into_value(py).into_ptr();
-            let slot = made.cast::<ffi::PyStopIterationObject>();
-            ffi::Py_XDECREF(std::mem::replace(&mut (*slot).value, value.into_ptr()));
-            ffi::Py_INCREF(made);
-            let old = STOP.with(|stop| stop.replace(made));
-            ffi::Py_XDECREF(old);
-            restore(made);
-        } else {
-            let slot = cached.cast::<ffi::PyStopIterationObject>();
+    with_last_value(|last| last.stop(py, value));
+    Ok(())
+}
+
+impl LastValue {
+    pub const fn new() -> Self {
+        LastValue(Cell::new(std::ptr::null_mut()))
+    }
+
+    fn stop(&self, py: Python<'_>, value: Py<PyAny>) {
+        // SAFETY: attached. The cached object is null or a StopIteration whose one reference is ours;
+        // when the count says that nobody else has it, nobody else can reach it. It was made without
+        // arguments, so that only its `value` slot refers to what it ends with; that owns a reference,
+        // which is replaced before the old one is dropped. PyErr_Restore takes the reference that is
+        // made here, before anything is dropped that could come back here.
+        unsafe {
+            let mut stop = self.0.get();
+            let known = !stop.is_null() && ffi::Py_REFCNT(stop) == 1;
+            if !known {
+                stop = PyStopIteration::new_err(()).into_value(py).into_ptr();
+            }
+            ffi::Py_INCREF(stop);
+            if !known {
+                ffi::Py_XDECREF(self.0.replace(stop));
+            }
+            let slot = stop.cast::<ffi::PyStopIterationObject>();
             let old = std::mem::replace(&mut (*slot).value, value.into_ptr());
             ffi::Py_XDECREF(old);
-            ffi::Py_INCREF(cached);
-            restore(cached);
+            restore(stop);
         }
     }
-    Ok(())
+
+    /// Lets go of the last value that an await ended with on this thread. Attached.
+    #[inline]
+    pub fn forget(&self) {
+        let cached = self.0.get();
+        if cached.is_null() {
+            return;
+        }
+        // SAFETY: attached; as in `stop`.
+        unsafe {
+            if ffi::Py_REFCNT(cached) == 1 {
+                let slot = cached.cast::<ffi::PyStopIterationObject>();
+                let none = ffi::Py_None();
+                if (*slot).value != none {
+                    ffi::Py_INCREF(none);
+                    let old = std::mem::replace(&mut (*slot).value, none);
+                    ffi::Py_XDECREF(old);
+                }
+            }
+        }
+    }
 }
 
 /// # Safety
@@ -51,26 +78,5 @@ unsafe fn restore(exception: *mut ffi::PyObject) {
         ffi::Py_INCREF(class);
         #[allow(deprecated)]
         ffi::PyErr_Restore(class, exception, std::ptr::null_mut());
-    }
-}
-
-/// Lets go of the last value that an await ended with on this thread.
-#[inline]
-pub fn forget_last_value() {
-    let cached = STOP.with(Cell::get);
-    if cached.is_null() {
-        return;
-    }
-    // SAFETY: attached; as in `stop_with`.
-    unsafe {
-        if ffi::Py_REFCNT(cached) == 1 {
-            let slot = cached.cast::<ffi::PyStopIterationObject>();
-            let none = ffi::Py_None();
-            if (*slot).value != none {
-                ffi::Py_INCREF(none);
-                let old = std::mem::replace(&mut (*slot).value, none);
-                ffi::Py_XDECREF(old);
-            }
-        }
     }
 }

@@ -93,6 +93,12 @@ pub trait Operation {
     /// As `poll`, but arranges nothing.
     fn poll_now(&mut self, py: Python<'_>) -> Poll<PyResult<Py<PyAny>>>;
 
+    /// Whether it gives way now, of an operation that does nothing else (not `WAITS`); asked once, as it
+    /// begins.
+    fn gives_way(&mut self) -> bool {
+        false
+    }
+
     /// Whether it waits for nothing, but lets others have their turn.
     fn only_gives_way(&self) -> bool {
         false
@@ -196,6 +202,23 @@ impl<O: Operation> Suspended<O> {
             Place::Over => Err(PyRuntimeError::new_err(
                 "this was awaited before: make a new one for each await",
             )),
+        }
+    }
+
+    /// As `advance` in a task, for an operation that does not wait: whether it gives way, or is over. None
+    /// if there is more to say.
+    #[inline]
+    pub fn give_way(&mut self, task: &Current) -> Option<bool> {
+        match self.place {
+            Place::Fresh if !task.is_cancelled() && self.operation.gives_way() => {
+                self.place = Place::Task { _noted: None };
+                Some(true)
+            }
+            Place::Task { .. } => {
+                self.place = Place::Over;
+                Some(false)
+            }
+            _ => None,
         }
     }
 

@@ -21,7 +21,9 @@ mod ending;
 mod send;
 
 pub use apart::Apart;
-pub use current::{Current, current, current_handle, current_task_id, in_coroutine, is_stepping};
+pub use current::{
+    Current, current, current_handle, current_task_id, in_coroutine, is_stepping, with_last_value,
+};
 pub use ending::register_tasks;
 
 use super::foreign;
@@ -32,6 +34,7 @@ use crate::future::{self, FutureObject};
 use apart::Own;
 use current::Stepping;
 use ending::{never_started, too_long};
+use pyo3::ffi;
 use pyo3::prelude::*;
 use send::Sent;
 use std::cell::UnsafeCell;
@@ -367,7 +370,9 @@ impl Task {
             if waited && throw.is_none() && self.is_cancelled() {
                 throw = Some(self.cancelled(py));
             }
-            let value = match self.send(py, throw.take()) {
+            let sent = self.send(py, throw.take());
+            stepping.forget_last_value();
+            let value = match sent {
                 Sent::Returned(value) => return After::End(Ok(value)),
                 Sent::Raised(error) => return After::End(Err(error)),
                 Sent::Yielded(value) => value,
@@ -375,9 +380,11 @@ impl Task {
             // SAFETY: as above.
             let inner = unsafe { self.inner() };
             if inner.arranged {
+                drop_attached(py, value);
                 return After::Wait;
             }
             if value.is_none(py) {
+                drop_attached(py, value);
                 if self.home().is_idle() {
                     // Nobody else wants this turn.
                     continue;
@@ -435,6 +442,13 @@ impl Task {
             self.home().queue(Arc::clone(self));
         }
     }
+}
+
+/// Drops what a coroutine yields. By hand: PyO3's looks whether the thread is attached, at every turn.
+#[inline]
+fn drop_attached(_py: Python<'_>, value: Py<PyAny>) {
+    // SAFETY: attached; the reference is given up.
+    unsafe { ffi::Py_DECREF(value.into_ptr()) }
 }
 
 impl OnCancel for Task {

@@ -1,7 +1,7 @@
 //! The pool's host: the interpreter whose threads become workers.
 
 use super::overload::fail_queued;
-use crate::{call, context, errors, future};
+use crate::{call, context, errors, future, spare};
 use pyo3::exceptions::{PyMemoryError, PyRuntimeError};
 use pyo3::prelude::*;
 use std::sync::Arc;
@@ -145,6 +145,7 @@ impl WorkerEntry {
     }
 
     fn __call__(&self) {
+        let _keeping = spare::Keeping::begin();
         self.core.work(self.index);
         future::drop_garbage();
         context::leave();

@@ -1,6 +1,7 @@
 //! Which task this thread is stepping.
 
 use super::{Owner, Task};
+use crate::coro::stop::LastValue;
 use crate::coro::suspend::Waker;
 use pyo3::prelude::*;
 use std::cell::Cell;
@@ -17,12 +18,25 @@ struct Step {
     task: Cell<*const Task>,
     budget: Cell<u32>,
     slice: Cell<Option<Instant>>,
+    /// The thread's own, whatever the step.
+    last_value: LastValue,
 }
 
 thread_local! {
     static CURRENT: Step = const {
-        Step { task: Cell::new(std::ptr::null()), budget: Cell::new(BUDGET), slice: Cell::new(None) }
+        Step {
+            task: Cell::new(std::ptr::null()),
+            budget: Cell::new(BUDGET),
+            slice: Cell::new(None),
+            last_value: LastValue::new(),
+        }
     };
+}
+
+/// Calls `f` with what this thread's awaits end with.
+#[inline]
+pub fn with_last_value<R>(f: impl FnOnce(&LastValue) -> R) -> R {
+    CURRENT.with(|step| f(&step.last_value))
 }
 
 /// The task that this thread is stepping.
@@ -123,7 +137,7 @@ pub fn current_handle(py: Python<'_>) -> Option<Py<PyAny>> {
 
 /// Makes a task this thread's current one for as long as it lives.
 pub(super) struct Stepping {
-    before: Step,
+    before: (*const Task, u32, Option<Instant>),
     here: *const Step,
 }
 
@@ -131,11 +145,11 @@ impl Stepping {
     #[inline]
     pub(super) fn enter(task: *const Task) -> Self {
         CURRENT.with(|step| Stepping {
-            before: Step {
-                task: Cell::new(step.task.replace(task)),
-                budget: Cell::new(step.budget.replace(BUDGET)),
-                slice: Cell::new(step.slice.get()),
-            },
+            before: (
+                step.task.replace(task),
+                step.budget.replace(BUDGET),
+                step.slice.get(),
+            ),
             here: step,
         })
     }
@@ -144,6 +158,12 @@ impl Stepping {
     fn here(&self) -> &Step {
         // SAFETY: this thread's own, which is there as long as the thread; a pointer cannot leave it.
         unsafe { &*self.here }
+    }
+
+    /// The coroutine has answered: lets go of the last value that an await ended with.
+    #[inline]
+    pub(super) fn forget_last_value(&self) {
+        self.here().last_value.forget();
     }
 
     /// A new time slice begins.
@@ -157,8 +177,9 @@ impl Drop for Stepping {
     #[inline]
     fn drop(&mut self) {
         let here = self.here();
-        here.task.set(self.before.task.get());
-        here.budget.set(self.before.budget.get());
-        here.slice.set(self.before.slice.get());
+        let (task, budget, slice) = self.before;
+        here.task.set(task);
+        here.budget.set(budget);
+        here.slice.set(slice);
     }
 }

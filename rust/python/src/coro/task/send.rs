@@ -114,12 +114,6 @@ impl Task {
     }
 
     pub(super) fn send(&self, py: Python<'_>, throw: Option<PyErr>) -> Sent {
-        let sent = self.send_inside(py, throw);
-        crate::coro::stop::forget_last_value();
-        sent
-    }
-
-    pub(super) fn send_inside(&self, py: Python<'_>, throw: Option<PyErr>) -> Sent {
         if let Some(foreign) = take_foreign(self)
             && throw.is_some()
             && let Err(error) = crate::coro::foreign::give_up_foreign(foreign.bind(py))
@@ -131,14 +125,16 @@ impl Task {
             Err(error) => return Sent::Raised(error),
         };
         if let Some(error) = throw {
-            return match coroutine.bind(py).call_method1("throw", (error,)) {
+            // SAFETY: as below.
+            let coroutine = unsafe { Bound::from_borrowed_ptr(py, coroutine) };
+            return match coroutine.call_method1("throw", (error,)) {
                 Ok(value) => Sent::Yielded(value.unbind()),
                 Err(error) => ended_by(py, error),
             };
         }
         let mut result = std::ptr::null_mut();
         // SAFETY: a live coroutine, attached; the result is a new reference unless it is an error.
-        let how = unsafe { ffi::PyIter_Send(coroutine.as_ptr(), ffi::Py_None(), &mut result) };
+        let how = unsafe { ffi::PyIter_Send(coroutine, ffi::Py_None(), &mut result) };
         if how == ffi::PySendResult::PYGEN_ERROR {
             return Sent::Raised(PyErr::fetch(py));
         }
@@ -151,17 +147,16 @@ impl Task {
         }
     }
 
-    /// The coroutine, made by the call at the first step.
-    pub(super) fn coroutine(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
+    /// The coroutine, made by the call at the first step; borrowed from the task, which keeps it to its end.
+    #[inline]
+    pub(super) fn coroutine(&self, py: Python<'_>) -> PyResult<*mut ffi::PyObject> {
         // SAFETY: as in `step`; the reference is gone before the call.
         if let Some(coroutine) = unsafe { &self.inner().coroutine } {
-            return Ok(coroutine.clone_ref(py));
+            return Ok(coroutine.as_ptr());
         }
         let coroutine = self.make_coroutine(py)?;
-        let same = coroutine.clone_ref(py);
         // SAFETY: as above.
-        unsafe { self.inner() }.coroutine = Some(coroutine);
-        Ok(same)
+        Ok(unsafe { self.inner() }.coroutine.insert(coroutine).as_ptr())
     }
 
     fn make_coroutine(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
@@ -195,7 +190,7 @@ impl Task {
 
 /// The foreign future that the task waited for, if it did.
 fn take_foreign(task: &Task) -> Option<Py<PyAny>> {
-    // SAFETY: called by `send_inside` only, on the thread that steps the task.
+    // SAFETY: called by `send` only, on the thread that steps the task.
     unsafe { task.inner() }.foreign.take()
 }
 
