@@ -353,29 +353,33 @@ def test_tasks_called_by_nodes_do_not_fill_an_open_graph(executor: taskloom.Exec
     assert len(still_open) == 0
 
 
+# No `threading.Event` here: an interrupt within its `set` or `wait` may leave its lock held.
 INTERRUPTED = """
-    import _thread, os, signal, threading, taskloom
+    import os, signal, threading, time, taskloom
 
-    blocked = threading.Event()
-    done = threading.Event()
+    blocked, done = [], []
+
+    def until(flag):
+        while not flag:
+            time.sleep(0.001)
 
     def block():
-        blocked.set()
-        done.wait()
+        blocked.append(1)
+        until(done)
 
     def interrupt():
-        blocked.wait()
+        until(blocked)
         os.kill(os.getpid(), signal.SIGINT)
 
     g = taskloom.Graph()
     g.add(block)
-    threading.Thread(target=interrupt).start()
     with taskloom.Executor(1) as executor:
         try:
+            threading.Thread(target=interrupt).start()
             {wait}
         except KeyboardInterrupt:
-            print("interrupted", done.is_set())
-        done.set()
+            print("interrupted", bool(done))
+        done.append(1)
 """
 
 
@@ -385,7 +389,7 @@ INTERRUPTED = """
         "executor.start(g).wait()",
         "executor.start(g).result()",
         "executor.start(g).exceptions()",
-        "g.add(blocked.wait); executor.run(g.compile())",
+        "g.add(until, blocked); executor.run(g.compile())",
     ],
 )
 def test_ctrl_c_reaches_a_thread_that_waits_for_a_run(wait: str) -> None:
