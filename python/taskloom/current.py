@@ -10,6 +10,7 @@ from taskloom._taskloom import Future, Token
 from taskloom._typing import TYPE_CHECKING, final
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from typing import Any
 
 #: Tasks that go on and have said how far they are, with what they are a part of, and scopes that
@@ -53,9 +54,23 @@ def place_here() -> tuple[int | None, int | None]:
 _on_loop: ContextVar[Future[object] | None] = ContextVar("taskloom_task", default=None)
 
 #: Whose attempt this is, its number, and the error of the one before: of a scope's coroutine.
-attempt_here: ContextVar[tuple[Future[object], int, BaseException | None] | None] = ContextVar(
+attempt_here: ContextVar[tuple[Any, int, BaseException | None] | None] = ContextVar(
     "taskloom_attempt", default=None
 )
+
+
+class Simulated:
+    """A task of `taskloom.testing`: its future, its deadline, and its clock."""
+
+    __slots__ = ("deadline", "future", "now")
+
+    def __init__(self, future: Any, deadline: float | None, now: Callable[[], float]) -> None:
+        self.future = future
+        self.deadline = deadline
+        self.now = now
+
+
+simulated_here: ContextVar[Simulated | None] = ContextVar("taskloom_simulated", default=None)
 
 
 @final
@@ -73,12 +88,13 @@ class CurrentTask:
     (('job', 1), (1.0, 2.0))
     """
 
-    __slots__ = ("future",)
+    __slots__ = ("_simulated", "future")
 
     future: Future[object]
 
-    def __init__(self, future: Future[object]) -> None:
+    def __init__(self, future: Future[object], simulated: Simulated | None = None) -> None:
         self.future = future
+        self._simulated = simulated
 
     @property
     def name(self) -> str:
@@ -103,14 +119,21 @@ class CurrentTask:
 
     @property
     def deadline(self) -> float | None:
-        """When it should be done, by `time.monotonic()`; None without a deadline."""
+        """When it should be done, by `time.monotonic()`; None without a deadline.
+
+        Under a `SeededExecutor` by its clock.
+        """
+        if self._simulated is not None:
+            return self._simulated.deadline
         return _taskloom._deadline(self.future)
 
     @property
     def time_left(self) -> float | None:
         """Seconds until its deadline, below 0 when that has passed; None without a deadline."""
         deadline = self.deadline
-        return None if deadline is None else deadline - time.monotonic()
+        if deadline is None:
+            return None
+        return deadline - (time.monotonic() if self._simulated is None else self._simulated.now())
 
     @property
     def token(self) -> Token:
@@ -131,6 +154,9 @@ class CurrentTask:
 
     def progress(self, done: float, total: float | None = None) -> None:
         """Says how far it is; `Future.progress` shows it. The unit is the task's own."""
+        if self._simulated is not None:
+            self._simulated.future.progress = float(done), None if total is None else float(total)
+            return
         _taskloom._set_progress(self.future, done, total)
         if self.future not in reporting:
             scope = scope_here.get()
@@ -151,4 +177,7 @@ def current_task() -> CurrentTask | None:
     future: Future[object] | None = (
         _taskloom.current_handle() or _taskloom._current_future() or _on_loop.get()
     )
-    return None if future is None else CurrentTask(future)
+    if future is not None:
+        return CurrentTask(future)
+    simulated = simulated_here.get()
+    return None if simulated is None else CurrentTask(simulated.future, simulated)

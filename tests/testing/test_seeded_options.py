@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import concurrent.futures
+
 import pytest
-from taskloom import CancelScope, Limit, Resources, Retry
+from taskloom import CancelScope, Limit, Resources, Retry, current_task
 from taskloom.errors import Cancelled, DeadlineMissed, QueueFull
 from taskloom.testing import SeededExecutor, SeededFuture, explore
 
@@ -287,3 +289,136 @@ def test_a_thousand_seeds_explore_limits_retries_and_a_full_queue() -> None:
     found = explore(programme, max_queue_depth=3)
     assert found.seeds == 1000
     assert found.interleavings > 100
+
+
+def test_a_view_submits_many_maps_and_calls_with_its_options() -> None:
+    tries: list[int] = []
+
+    def second_time(number: int) -> int:
+        tries.append(number)
+        if tries.count(number) < 2:
+            raise ValueError(number)
+        return number
+
+    with SeededExecutor(1) as executor:
+        view = executor.options(retry=2)
+        assert [future.result() for future in view.submit_many(second_time, [1, 2])] == [1, 2]
+        assert list(view.map(second_time, [3, 4], buffersize=1)) == [3, 4]
+        assert view.call(second_time, 5) == 5
+
+
+def test_a_task_knows_itself() -> None:
+    seen: list[tuple[object, ...]] = []
+    with SeededExecutor(1) as executor:
+        clock = executor.clock
+
+        def work() -> None:
+            task = current_task()
+            assert task is not None
+            clock.sleep(2)
+            task.progress(1, 4)
+            seen.append((task.name, task.attempt, task.deadline, task.time_left, task.cancelled))
+
+        future = executor.options(name="load", deadline=10).submit(work)
+        executor.submit(work).result()
+        assert future.result() is None
+        assert (future.name, future.progress) == ("load", (1.0, 4.0))
+    assert ("load", 1, 10.0, 8.0, False) in seen
+    assert current_task() is None
+
+
+def test_a_task_knows_its_attempt_and_the_error_before() -> None:
+    seen: list[tuple[int, str]] = []
+
+    def work() -> None:
+        task = current_task()
+        assert task is not None
+        seen.append((task.attempt, repr(task.last_error)))
+        if task.attempt < 3:
+            raise ValueError(task.attempt)
+
+    with SeededExecutor(1) as executor:
+        executor.options(retry=3).submit(work).result()
+    assert seen == [(1, "None"), (2, "ValueError(1)"), (3, "ValueError(2)")]
+
+
+def test_a_coroutine_knows_itself() -> None:
+    seen: list[tuple[object, ...]] = []
+
+    async def work() -> None:
+        task = current_task()
+        assert task is not None
+        task.progress(1)
+        task.checkpoint()
+        seen.append((task.name.rpartition(".")[2], task.attempt, task.deadline))
+
+    with SeededExecutor(1) as executor:
+        executor.run_coroutine(work)
+    assert seen == [("work", 1, None)]
+
+
+def test_a_child_is_not_taken_for_its_parent() -> None:
+    def name() -> str:
+        task = current_task()
+        assert task is not None
+        return task.name
+
+    with SeededExecutor(1) as executor:
+
+        def parent() -> tuple[str, str]:
+            return name(), executor.options(name="child").submit(name).result()
+
+        assert executor.options(name="parent").submit(parent).result() == ("parent", "child")
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_an_interrupt_strikes_where_a_task_waits(seed: int) -> None:
+    """Whatever it waits for: a shield keeps its token away, and no interrupt."""
+    ended: list[float] = []
+    with SeededExecutor(seed, cancel="interrupt") as executor:
+        clock = executor.clock
+
+        def deaf() -> None:
+            with CancelScope(shield=True):
+                try:
+                    for _ in range(10):
+                        clock.sleep(10)
+                finally:
+                    ended.append(clock.now())
+
+        future = executor.submit(deaf)
+        clock.sleep(15)
+        assert future.cancel() is False
+        with pytest.raises(concurrent.futures.CancelledError):
+            future.result()
+    assert ended == [20]
+
+
+def test_a_timeout_interrupts_as_well() -> None:
+    ended: list[float] = []
+    with SeededExecutor(1, cancel="interrupt") as executor:
+        clock = executor.clock
+
+        def deaf() -> None:
+            with CancelScope(shield=True):
+                try:
+                    for _ in range(10):
+                        clock.sleep(10)
+                finally:
+                    ended.append(clock.now())
+
+        future = executor.options(timeout=15).submit(deaf)
+        assert isinstance(future.exception(), TimeoutError)
+        assert clock.now() == 15
+    assert ended == [20]
+
+
+def test_an_interrupt_does_not_reach_the_next_task() -> None:
+    with SeededExecutor(1, cancel="interrupt") as executor:
+
+        def gives_itself_up() -> None:
+            futures[0].cancel()
+
+        futures = [executor.submit(gives_itself_up)]
+        executor.run_until_idle()
+        assert executor.submit(executor.clock.sleep, 1).result() is None

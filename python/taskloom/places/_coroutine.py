@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Protocol, final
 
 from taskloom import _taskloom
 from taskloom._taskloom import Future, TaskOptions
+from taskloom.current import attempt_here
 from taskloom.errors import Cancelled, DeadlineMissed
 from taskloom.flow import RetryTask
 from taskloom.retry import Retry, next_attempt
@@ -171,6 +172,8 @@ class _Governed:
             attempt += 1
             if isinstance(self._future, Future):
                 _taskloom._set_attempts(self._future, attempt, last_error)
+            elif self._future is not None:
+                attempt_here.set((self._future, attempt, last_error))
             try:
                 if timeout is None:
                     return await self._once()

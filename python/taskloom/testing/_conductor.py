@@ -79,7 +79,16 @@ class _Step(Call):
 class _Strand:
     """One line of execution: the test's own, or a thread that carries tasks."""
 
-    __slots__ = ("baton", "deadline", "is_over", "label", "problem", "reason")
+    __slots__ = (
+        "baton",
+        "call",
+        "deadline",
+        "interrupted",
+        "is_over",
+        "label",
+        "problem",
+        "reason",
+    )
 
     def __init__(self, label: str) -> None:
         self.baton = threading.Semaphore(0)
@@ -89,6 +98,9 @@ class _Strand:
         self.deadline = NEVER
         # Raised in the strand when it gets the baton.
         self.problem: BaseException | None = None
+        # What it carries, and whether that is interrupted where it waits.
+        self.call: Call | None = None
+        self.interrupted = False
 
 
 @final
@@ -98,6 +110,7 @@ class Conductor:
     def __init__(self, seed: int, clock: VirtualClock, config: ExecutorConfig) -> None:
         self.clock = clock
         self.queue = CallQueue(config)
+        self._interrupts = config.cancel == "interrupt"
         #: Coroutines go on in steps of this loop, each on whichever thread has the baton.
         self.loop = _taskloom.LocalLoop(virtual_time=True)
         #: Called before each choice: brings on what is ready but was not queued yet.
@@ -160,9 +173,10 @@ class Conductor:
 
     def wait(self, is_over: Callable[[], bool], timeout: float | None, reason: str) -> bool:
         """Lets others go on until `is_over` says so; False if `timeout` seconds passed first."""
+        me = self._me()
+        self._stop_if_interrupted(me)
         if is_over():
             return True
-        me = self._me()
         me.reason, me.is_over = reason, is_over
         me.deadline = NEVER if timeout is None else self.clock.now() + max(timeout, 0.0)
         self._waiting.append(me)
@@ -170,7 +184,21 @@ class Conductor:
         if me.problem is not None:
             problem, me.problem = me.problem, None
             raise problem
+        self._stop_if_interrupted(me)
         return is_over()
+
+    def interrupt(self, future: object) -> None:
+        """Raises `Cancelled` in a task that has begun, as it goes on, if the executor does that."""
+        if not self._interrupts:
+            return
+        for strand in (*self._waiting, self._me()):
+            if strand.call is not None and strand.call.future is future:
+                strand.interrupted = True
+
+    def _stop_if_interrupted(self, me: _Strand) -> None:
+        if me.interrupted:
+            me.interrupted = False
+            raise Cancelled("interrupted")
 
     def run_until_idle(self) -> None:
         """Lets everybody go on until all that is left waits for the clock or for the test."""
@@ -261,12 +289,12 @@ class Conductor:
         moments += [alarm.moment for alarm in self._alarms]
         awaited = self.loop.next_moment()
         if awaited is not None:
-            moments.append(awaited * 1e-9)
+            moments.append(awaited / 1e9)
         moment = min(moments, default=NEVER)
         if moment == NEVER:
             return False
         self.clock._jump(moment)
-        if awaited is not None and moment == awaited * 1e-9:
+        if awaited is not None and moment == awaited / 1e9:
             self.loop.advance(awaited)  # A float may be a little before it.
         return True
 
@@ -325,8 +353,9 @@ class Conductor:
     def _carry_on(self, me: _Strand) -> None:
         while me.problem is None:
             call = self._given.pop(me)
-            me.label = call.label
+            me.label, me.call, me.interrupted = call.label, call, False
             call.run()
+            me.call = None
             chosen = self._next()
             if isinstance(chosen, Call):
                 self._given[me] = chosen

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, final
 
 from taskloom import _taskloom
 from taskloom._resolving import Base, resolve
+from taskloom.current import Simulated, simulated_here
 from taskloom.errors import Cancelled
 from taskloom.places._coroutine import Turn, _Governed
 from taskloom.retry import hands
@@ -66,6 +67,10 @@ class Coroutines:
         self._tokens.add(token)
         context = contextvars.copy_context()
         context.run(hands.set, executor._conductor.hands)
+        deadline: float | None = options.get("deadline")
+        now = executor.clock.now
+        ends = None if deadline is None else now() + deadline
+        context.run(simulated_here.set, Simulated(future, ends, now))
         executor._conductor.loop.home.spawn(begun, (), None, token, context, ended, None)
         return future
 

@@ -9,7 +9,7 @@ change their numbers. The turn of the one that waits longest (`aging`) is its ow
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, final
+from typing import TYPE_CHECKING, Any, final
 
 from taskloom import _taskloom
 
@@ -40,6 +40,8 @@ class Call:
 
     #: Whether it may be given up for another when the queue is full.
     droppable = True
+    #: Of whom it is the call; None if nobody can ask for it.
+    future: Any = None
 
     def __init__(self, label: str, priority: int, *, deadline: float = NEVER) -> None:
         self.label = label

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, final
 
 from taskloom import _taskloom
+from taskloom.current import Simulated, attempt_here, simulated_here
 from taskloom.errors import Cancelled, DeadlineMissed
 from taskloom.flow import RetryTask
 from taskloom.retry import Retry, hands, next_attempt
@@ -45,6 +46,8 @@ class SeededTask(Call):
         "future",
     )
 
+    future: SeededFuture[Any]
+
     def __init__(
         self,
         executor: SeededExecutor,
@@ -67,6 +70,9 @@ class SeededTask(Call):
         self._context = contextvars.copy_context()
         self._context.run(hands.set, executor._conductor.hands)
         self._context.run(_taskloom.token_variable.set, self._token)
+        ends = None if deadline is None else self.deadline
+        simulated = Simulated(future, ends, executor.clock.now)
+        self._context.run(simulated_here.set, simulated)
         self._after = tuple(options.get("after", ()))
         self._needs: Resources | None = options.get("resources")
         self._retry: Retry | None = options.get("retry")
@@ -128,8 +134,10 @@ class SeededTask(Call):
         self._leave()
 
     def _try(self) -> None:
-        failed = 0
+        attempt = failed = 0
         while True:
+            attempt += 1
+            self._context.run(attempt_here.set, (self.future, attempt, self._last_error))
             alarm = self._set_alarm()
             kwargs = self._kwargs
             if self._last_error is not None and self._retry and self._retry.pass_error:
@@ -190,6 +198,7 @@ class SeededTask(Call):
         """The future ends; the call goes on until it has heard that it is to stop."""
         self._settle(error)
         self._token.cancel(str(error))
+        self._executor._conductor.interrupt(self.future)
 
     def _settle(self, error: BaseException) -> None:
         if not self.future.done():

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import concurrent.futures
-import itertools
 import threading
-from collections import deque
 from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping
 from types import TracebackType
 from typing import Any, Literal, ParamSpec, Self, TypeVar, final
@@ -27,7 +25,7 @@ from taskloom.testing._stepping import Runs
 from taskloom.testing._task import SeededTask
 from taskloom.testing.clock import VirtualClock
 from taskloom.testing.future import SeededFuture
-from taskloom.testing.view import SeededView, obeyed
+from taskloom.testing.view import SeededView, in_order, obeyed
 
 __all__ = ["SeededExecutor"]
 
@@ -68,8 +66,7 @@ class SeededExecutor(concurrent.futures.Executor):
     ready the seed chooses one, among the most urgent where the plan has priorities. Coroutines, by
     `run_coroutine` or as nodes, go on in between, with what they spawn. Use it from one thread.
 
-    Where it differs: a task is not interrupted (`cancel="interrupt"`), `place` can only be "thread"
-    or, for nodes, "caller", which means the same here, and `current_task()` is None.
+    Where it differs: `place` can only be "thread" or, for nodes, "caller", which means the same.
 
     Parameters
     ----------
@@ -77,10 +74,10 @@ class SeededExecutor(concurrent.futures.Executor):
         A number that decides the order.
     clock
         The clock to sleep on, by default a new one that starts at 0.
-    max_queue_depth, when_full, overdue, deadline_lead, aging, default_timeout, resources
+    max_queue_depth, when_full, overdue, deadline_lead, aging, default_timeout, cancel, resources
         As for `ExecutorConfig`, but by default the queue has no bound, and the environment is not
         looked at. A task that submits is never refused and never waits. Of resources there are
-        those named here.
+        those named here. With `cancel="interrupt"` a task is interrupted where it waits.
 
     Example
     -------
@@ -105,6 +102,7 @@ class SeededExecutor(concurrent.futures.Executor):
         deadline_lead: float = 0.1,
         aging: int = 64,
         default_timeout: float | None = None,
+        cancel: Literal["cooperative", "interrupt"] = "cooperative",
         resources: Mapping[str, float] | None = None,
     ) -> None:
         self.seed = seed
@@ -116,6 +114,7 @@ class SeededExecutor(concurrent.futures.Executor):
             deadline_lead=deadline_lead,
             aging=aging,
             default_timeout=default_timeout,
+            cancel=cancel,
             resources=resources or {},
         )
         self._conductor = Conductor(seed, self.clock, self.config)
@@ -288,24 +287,9 @@ class SeededExecutor(concurrent.futures.Executor):
         >>> list(SeededExecutor(seed=1).map(pow, [2, 3], [5, 2]))
         [32, 9]
         """
-        if chunksize < 1 or (buffersize is not None and buffersize < 1):
-            raise ValueError("chunksize and buffersize must be at least 1")
-        end = None if timeout is None else self.clock.now() + timeout
         calls = zip(*iterables, strict=False)
         futures = (self.submit(fn, *args) for args in calls)
-        window = deque(itertools.islice(futures, buffersize))
-
-        def results() -> Iterator[R]:
-            try:
-                while window:
-                    future = window.popleft()
-                    yield future.result(None if end is None else end - self.clock.now())
-                    window.extend(itertools.islice(futures, 1))
-            finally:
-                for future in window:
-                    future.cancel()
-
-        return results()
+        return in_order(futures, self.clock, timeout, chunksize, buffersize)
 
     def call(self, fn: Callable[P, R], /, *args: P.args, **kwargs: P.kwargs) -> R:
         """Submits and waits: returns what the function returned, raises what it raised.

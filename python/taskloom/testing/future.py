@@ -60,12 +60,24 @@ class SeededFuture(concurrent.futures.Future[R]):
         self._token = token
         # Whether those that come after this task run even if it fails.
         self._goes_on = goes_on
+        #: How far the task says it is: what is done and of how much, or None.
+        self.progress: tuple[float, float | None] | None = None
         # Whether `cancel` asks it to stop when it runs.
         self._stoppable = True
         self._waiters = _Waiters(conductor)
         # Cancelled with what the submitter runs in.
         if token.on_cancel(self._cancel_queued) is None:
             self._cancel_queued()
+
+    @property
+    def name(self) -> str:
+        """The name of the task: that of its options, or of its function.
+
+        >>> from taskloom.testing import SeededExecutor
+        >>> SeededExecutor(seed=1).submit(int).name
+        'int'
+        """
+        return self._label
 
     def _cancel_queued(self) -> None:
         super().cancel()
@@ -80,6 +92,7 @@ class SeededFuture(concurrent.futures.Future[R]):
         cancelled = super().cancel()
         if cancelled or (self._stoppable and not self.done()):
             self._token.cancel("cancelled")
+            self._conductor.interrupt(self)
         return cancelled
 
     def _end_cancelled(self) -> None:

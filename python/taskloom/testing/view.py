@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import itertools
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, final
 
 from taskloom._taskloom import Plan
@@ -11,6 +13,7 @@ from taskloom.errors import OptionError
 from taskloom.graph import Graph
 from taskloom.run import Mode, Run
 from taskloom.task import Options
+from taskloom.testing.clock import VirtualClock
 from taskloom.testing.future import SeededFuture
 
 if TYPE_CHECKING:
@@ -80,6 +83,44 @@ class SeededView:
         """
         return self._executor._submit(self._options, fn, args, kwargs)
 
+    def submit_many(self, fn: Callable[..., R], items: Iterable[Any]) -> list[SeededFuture[R]]:
+        """As `SeededExecutor.submit_many`, with the view's options.
+
+        >>> from taskloom.testing import SeededExecutor
+        >>> view = SeededExecutor(seed=1).options(priority=1)
+        >>> [future.result() for future in view.submit_many(abs, [-1, 2])]
+        [1, 2]
+        """
+        return [self.submit(fn, item) for item in items]
+
+    def map(
+        self,
+        fn: Callable[..., R],
+        *iterables: Iterable[Any],
+        timeout: float | None = None,
+        chunksize: int = 1,
+        buffersize: int | None = None,
+    ) -> Iterator[R]:
+        """As `SeededExecutor.map`, with the view's options.
+
+        >>> from taskloom.testing import SeededExecutor
+        >>> list(SeededExecutor(seed=1).options(retry=2).map(abs, [-1, 2]))
+        [1, 2]
+        """
+        clock = self._executor.clock
+        calls = zip(*iterables, strict=False)
+        futures = (self.submit(fn, *args) for args in calls)
+        return in_order(futures, clock, timeout, chunksize, buffersize)
+
+    def call(self, fn: Callable[P, R], /, *args: P.args, **kwargs: P.kwargs) -> R:
+        """As `SeededExecutor.call`, with the view's options.
+
+        >>> from taskloom.testing import SeededExecutor
+        >>> SeededExecutor(seed=1).options(timeout=5).call(pow, 2, 10)
+        1024
+        """
+        return self.submit(fn, *args, **kwargs).result()
+
     def run(
         self,
         target: Graph | Plan,
@@ -108,3 +149,29 @@ class SeededView:
         True
         """
         return self._executor._start(self._options, target, mode=mode, context=context)
+
+
+def in_order(
+    futures: Iterator[SeededFuture[R]],
+    clock: VirtualClock,
+    timeout: float | None,
+    chunksize: int,
+    buffersize: int | None,
+) -> Iterator[R]:
+    """Makes so many futures ahead, all if None; yields their results in order."""
+    if chunksize < 1 or (buffersize is not None and buffersize < 1):
+        raise ValueError("chunksize and buffersize must be at least 1")
+    end = None if timeout is None else clock.now() + timeout
+    window = deque(itertools.islice(futures, buffersize))
+
+    def results() -> Iterator[R]:
+        try:
+            while window:
+                future = window.popleft()
+                yield future.result(None if end is None else end - clock.now())
+                window.extend(itertools.islice(futures, 1))
+        finally:
+            for future in window:
+                future.cancel()
+
+    return results()
