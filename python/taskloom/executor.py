@@ -344,6 +344,7 @@ class Executor(Observed, Running, _taskloom.Pool, ThreadPoolExecutor):
             self._desk.outside(),
             uptime=time.monotonic() - self._born,
             decisions=() if governor is None else governor.decisions,
+            changes=() if governor is None else governor.changes,
             reason=reason,
         )
 

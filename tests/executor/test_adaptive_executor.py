@@ -34,8 +34,9 @@ def test_more_workers_become_active_while_tasks_wait() -> None:
         stop.set()
         executor.cancel_queued()
     stats = executor.stats()
-    assert stats.decisions
-    assert stats.decisions[0].workers > stats.decisions[0].before
+    assert stats.changes
+    assert stats.changes[0].workers > stats.changes[0].before
+    assert set(stats.changes) < set(stats.decisions)
     assert stats.active_reason
 
 
@@ -60,7 +61,7 @@ def test_fixed_number_of_workers_is_told() -> None:
     with Executor(3) as executor:
         stats = executor.stats()
     assert (stats.active_workers, stats.active_reason) == (3, "the number of workers is fixed")
-    assert stats.decisions == ()
+    assert stats.decisions == stats.changes == ()
 
 
 def test_surplus_workers_park_and_keep_what_their_initializer_made() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import gc
+import itertools
 import queue
 from typing import Any
 
@@ -80,11 +81,26 @@ def test_each_change_is_told_with_its_time_and_what_was_measured() -> None:
     pool = Pool(clock, lambda active: active * 100)
     governor = govern(clock, pool)
     run(governor, clock, 1)
-    first = governor.decisions[0]
+    first = governor.changes[0]
     assert (first.before, first.workers) == (4, 16)
     assert first.time == pytest.approx(50.2)
     assert first.load.throughput == pytest.approx(400)
     assert first.reason.startswith("trying more: the processors have room for")
+
+
+def test_each_decision_is_told_also_where_it_changed_nothing() -> None:
+    clock = VirtualClock()
+    pool = Pool(clock, lambda active: 1000)
+    governor = govern(clock, pool)
+    looks = 60
+    run(governor, clock, looks * 0.1)
+    decisions = governor.decisions
+    # All but the first look, which has nothing to compare with.
+    assert len(decisions) == looks - 1
+    assert governor.changes == tuple(one for one in decisions if one.workers != one.before)
+    assert decisions[-1].reason == governor.reason == "nothing has changed"
+    for before, after in itertools.pairwise(decisions):
+        assert after.before == before.workers
 
 
 def test_changes_are_remembered_within_a_bound() -> None:
@@ -98,7 +114,8 @@ def test_changes_are_remembered_within_a_bound() -> None:
         run(governor, clock, 0.5)
         pool._set_active(10_000)
         governor._law.workers = 10_000  # type: ignore[union-attr]
-    assert len(governor.decisions) == 256
+    assert len(governor.changes) == 256
+    assert len(governor.decisions) == 1000
 
 
 def test_memory_is_looked_at_twice_a_second() -> None:

@@ -25,7 +25,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Governor", "LatencyTarget"]
 
-# How many changes of the number of workers are remembered.
+# How many decisions are remembered, and how many changes of the number of workers.
+_DECISIONS = 1000
 _HISTORY = 256
 # By how much rarer an idle executor is looked at, in the end.
 _IDLE = 5
@@ -128,6 +129,7 @@ class Governor:
         "_clock",
         "_cpu_clock",
         "_cpus",
+        "_decisions",
         "_finished",
         "_interval",
         "_latency_due",
@@ -170,6 +172,7 @@ class Governor:
         self._cpu_clock = cpu_clock
         self._lock = threading.Lock()
         self._tells = _Tells(on_latency_change)
+        self._decisions: deque[Decision] = deque(maxlen=_DECISIONS)
         self._changes: deque[Decision] = deque(maxlen=_HISTORY)
         self._cpus = 1.0
         self._begin()
@@ -186,6 +189,12 @@ class Governor:
 
     @property
     def decisions(self) -> tuple[Decision, ...]:
+        """The last decisions, those that left the number of workers as it was included."""
+        with self._lock:
+            return tuple(self._decisions)
+
+    @property
+    def changes(self) -> tuple[Decision, ...]:
         """The last decisions that changed the number of workers."""
         with self._lock:
             return tuple(self._changes)
@@ -264,6 +273,7 @@ class Governor:
             )
         )
         self.reason = decision.reason
+        self._decisions.append(decision)
         if decision.workers != decision.before:
             self._changes.append(decision)
             pool._set_active(decision.workers)

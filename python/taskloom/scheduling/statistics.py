@@ -223,7 +223,9 @@ class ExecutorStats:
     blocked_workers: int = 0
     """How many of them wait inside a task, or are in one whose time is up."""
     decisions: tuple[Decision, ...] = ()
-    """The last changes of the number of active workers, with `adaptive`."""
+    """The last 1,000 decisions of `adaptive` on that, each with what was measured and why."""
+    changes: tuple[Decision, ...] = ()
+    """The last 256 of all those that changed it."""
     elsewhere: Ends = Ends()
     """Tasks that ended on no worker: in a process, or before they got to a worker."""
     workers: tuple[WorkerStats, ...] = ()
@@ -310,6 +312,7 @@ def executor_stats(
     *,
     uptime: float,
     decisions: tuple[Decision, ...],
+    changes: tuple[Decision, ...],
     reason: str,
 ) -> ExecutorStats:
     """The record made of what a native pool has counted, and the desk beside it."""
@@ -330,6 +333,7 @@ def executor_stats(
         parked_workers=tally.parked,
         blocked_workers=tally.blocked,
         decisions=decisions,
+        changes=changes,
         elsewhere=Ends(
             done=arrivals["done"] + outside.ends.done,
             failed=arrivals["failed"] + outside.ends.failed,
