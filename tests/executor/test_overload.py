@@ -60,3 +60,31 @@ def test_shutdown_says_what_became_of_everything() -> None:
     last = executor.shutdown()
     assert (last.finished, last.cancelled, last.abandoned) == (1, 1, 0)
     assert last.submitted == 2
+
+
+@pytest.mark.parametrize("options", [{}, {"priority": 2}, {"deadline": 1000.0}])
+def test_cancelled_tasks_make_room_before_anything_is_refused(options: dict[str, float]) -> None:
+    with Executor(1, max_queue_depth=200, when_full="reject") as executor:
+        gate = Gate(executor)
+        view = executor.options(**options)
+        futures = [view.submit(int) for _ in range(200)]
+        with pytest.raises(QueueFull):
+            view.submit(int)
+        assert all(future.cancel() for future in futures[::2])
+        more = [view.submit(int) for _ in range(100)]
+        with pytest.raises(QueueFull):
+            view.submit(int)
+        gate.open()
+        assert all(future.result() == 0 for future in futures[1::2] + more)
+    stats = executor.stats()
+    assert (stats.rejected, stats.cancelled, stats.dropped, stats.done) == (2, 100, 0, 201)
+
+
+def test_cancelled_tasks_make_room_for_a_batch() -> None:
+    with Executor(1, max_queue_depth=10, when_full="drop_oldest") as executor:
+        gate = Gate(executor)
+        futures = executor.submit_many(abs, range(10))
+        assert all(future.cancel() for future in futures[5:])
+        more = executor.submit_many(abs, range(5))
+        gate.open()
+        assert all(future.exception() is None for future in futures[:5] + more)

@@ -307,6 +307,15 @@ def test_a_view_submits_many_maps_and_calls_with_its_options() -> None:
         assert view.call(second_time, 5) == 5
 
 
+def test_a_cancelled_task_makes_room() -> None:
+    with SeededExecutor(1, max_queue_depth=2, when_full="reject") as executor:
+        futures = executor.submit_many(abs, [-1, -2])
+        with pytest.raises(QueueFull):
+            executor.submit(int)
+        assert futures[0].cancel()
+        assert executor.submit(int, "3").result() == 3
+
+
 def test_a_task_knows_itself() -> None:
     seen: list[tuple[object, ...]] = []
     with SeededExecutor(1) as executor:

@@ -87,6 +87,10 @@ class CallQueue:
     def __len__(self) -> int:
         return len(self._ready) + len(self._held)
 
+    def waiting(self) -> int:
+        """How many of them take room: those that were cancelled do not."""
+        return sum(call.future is None or not call.future.cancelled() for call in self)
+
     def __iter__(self) -> Iterator[Call]:
         return iter([*self._ready.values(), *self._held])
 

@@ -225,12 +225,12 @@ class SeededExecutor(concurrent.futures.Executor):
         bound, policy = self.config.max_queue_depth, self.config.when_full
         conductor = self._conductor
         queue = conductor.queue
-        while bound is not None and len(queue) >= bound and not conductor.in_task:
+        while bound is not None and queue.waiting() >= bound and not conductor.in_task:
             if policy == "reject":
                 self._live -= 1
                 raise self._no_room("the queue is full")
             if policy == "block":
-                conductor.wait(lambda: len(queue) < bound, None, "for room in the queue")
+                conductor.wait(lambda: queue.waiting() < bound, None, "for room in the queue")
                 continue
             queue.ready()
             victim = queue.give_up(policy.removeprefix("drop_"), task)

@@ -134,6 +134,16 @@ impl Injector {
         removed
     }
 
+    /// Takes out the jobs that `goes` names, which may not block.
+    pub fn take_out(&self, mut goes: impl FnMut(Job) -> bool) -> Vec<Job> {
+        let mut ready = self.ready.lock();
+        let taken = ready.take_out(|job| goes(*job));
+        self.publish(&ready);
+        drop(ready);
+        self.wake_submitters();
+        taken
+    }
+
     /// Takes everything, in the order in which it would have been started.
     pub fn drain(&self) -> Vec<Job> {
         let mut ready = self.ready.lock();

@@ -331,6 +331,11 @@ impl Pool {
         self.injector.remove_oldest()
     }
 
+    /// Takes the jobs out of the shared queue that `goes` names, which may not block.
+    pub fn take_out(&self, goes: impl FnMut(Job) -> bool) -> Vec<Job> {
+        self.injector.take_out(goes)
+    }
+
     /// Gives up the least urgent job of the shared queue, unless all are more urgent than `band`.
     pub fn remove_lowest(&self, band: usize) -> Option<Job> {
         self.injector.remove_lowest(band)

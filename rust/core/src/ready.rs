@@ -260,6 +260,19 @@ impl<T: Copy> ReadyQueue<T> {
         self.remove_from_heap(band, place)
     }
 
+    /// Takes out the items that `goes` names, which it is asked of all; the others keep their order.
+    pub fn take_out(&mut self, mut goes: impl FnMut(&T) -> bool) -> Vec<T> {
+        let mut out = Vec::new();
+        for band in bits(self.bands()) {
+            self.fifos[band].take_out(&mut goes, &mut out);
+            self.heaps[band].take_out(&mut goes, &mut out);
+            self.note_fifo(band);
+            self.note_heap(band);
+        }
+        self.len -= out.len();
+        out
+    }
+
     fn remove_from_heap(&mut self, band: usize, place: Place) -> Option<T> {
         let item = self.heaps[band].remove(place)?;
         self.len -= 1;

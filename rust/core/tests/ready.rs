@@ -271,3 +271,36 @@ fn an_arrival_does_not_displace_what_matters_more() {
     assert_eq!(queue.remove_lowest(2), None);
     assert_eq!(queue.remove_lowest(1), Some("urgent"));
 }
+
+#[test]
+fn what_is_taken_out_leaves_the_order_of_the_rest() {
+    let order = Order {
+        aging: 0,
+        ..Order::default()
+    };
+    let (mut queue, mut twin) = (ReadyQueue::new(order), ReadyQueue::new(order));
+    for number in 0..2_000_u64 {
+        let band = (number * 7 % BANDS as u64) as usize;
+        let deadline = (number % 3 == 0).then_some(10_000 - number * 13 % 1_000);
+        queue.push(number, band, deadline);
+        if number % 5 != 0 {
+            twin.push(number, band, deadline);
+        }
+    }
+    let mut taken = queue.take_out(|number| number % 5 == 0);
+    taken.sort_unstable();
+    assert!(taken.iter().copied().eq((0..2_000).step_by(5)));
+    assert_eq!(queue.len(), twin.len());
+    assert_eq!(queue.depths(), twin.depths());
+    while twin.len() > 800 {
+        assert_eq!(queue.remove_oldest(), twin.remove_oldest());
+        assert_eq!(
+            queue.remove_lowest(BANDS - 1),
+            twin.remove_lowest(BANDS - 1)
+        );
+    }
+    while let Some(next) = twin.pop(|| 0) {
+        assert_eq!(queue.pop(|| 0).map(|popped| popped.item), Some(next.item));
+    }
+    assert!(queue.is_empty());
+}

@@ -22,7 +22,7 @@ use pyo3::types::{PyDict, PyList, PyString, PyTuple};
 use std::ptr::null_mut;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, SeqCst};
-use std::sync::atomic::{AtomicPtr, AtomicU32};
+use std::sync::atomic::{AtomicPtr, AtomicU32, AtomicU64};
 pub use submit::{add_fast_method, is_task, submit_in_python};
 use taskloom_core::job::Job;
 use taskloom_core::pool::{Pool as Core, Settings, Worker};
@@ -46,6 +46,8 @@ pub struct Pool {
     inline: bool,
     /// Whether a task that is past its deadline is given up.
     hard_deadlines: bool,
+    /// How many futures had been cancelled when those were last swept out of the queue.
+    swept: AtomicU64,
     /// What a submit without options has, if that is more than nothing.
     defaults: PyOnceLock<Py<TaskOptions>>,
     /// What a submit is told that the queue has no room for, once it was needed.
@@ -175,6 +177,7 @@ impl Pool {
             when_full,
             inline,
             hard_deadlines: overdue == "skip",
+            swept: AtomicU64::new(0),
             defaults: PyOnceLock::new(),
             full_text: PyOnceLock::new(),
             start_thread,

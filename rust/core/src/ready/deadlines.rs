@@ -102,6 +102,18 @@ impl<T: Copy> Deadlines<T> {
             Place::Heap(index) => Some(self.heap.remove(index).1),
         }
     }
+
+    /// Moves the entries that `goes` names to `out`.
+    pub(super) fn take_out(&mut self, goes: &mut impl FnMut(&T) -> bool, out: &mut Vec<T>) {
+        self.run.retain(|(_, entry)| {
+            let leaves = goes(&entry.item);
+            if leaves {
+                out.push(entry.item);
+            }
+            !leaves
+        });
+        self.heap.take_out(goes, out);
+    }
 }
 
 #[cfg(test)]

@@ -95,6 +95,18 @@ impl<T: Copy> Fifo<T> {
         self.tail.pop()
     }
 
+    /// Moves the entries that `goes` names to `out`.
+    pub(super) fn take_out(&mut self, goes: &mut impl FnMut(&T) -> bool, out: &mut Vec<T>) {
+        // All of them, once around.
+        for _ in 0..self.len() {
+            match self.pop_front() {
+                Some(entry) if goes(&entry.item) => out.push(entry.item),
+                Some(entry) => self.push(entry),
+                None => return,
+            }
+        }
+    }
+
     #[inline]
     pub(super) fn is_empty(&self) -> bool {
         self.taken == self.head.len() && self.tail.is_empty() && self.full.is_empty()

@@ -112,6 +112,23 @@ impl<T: Copy> Heap<T> {
         (deadline(key), item)
     }
 
+    /// Moves the entries that `goes` names to `out`.
+    pub(super) fn take_out(&mut self, goes: &mut impl FnMut(&T) -> bool, out: &mut Vec<T>) {
+        let bound = self.oldest_bound;
+        let keys = std::mem::take(&mut self.keys);
+        let items = std::mem::take(&mut self.items);
+        for (key, item) in keys.into_iter().zip(items) {
+            if goes(&item) {
+                out.push(item);
+            } else {
+                let sequence = sequence(key);
+                self.push(deadline(key), Entry { sequence, item });
+            }
+        }
+        // It was one for all of them.
+        self.oldest_bound = bound;
+    }
+
     /// Moves the hole at `index` to a leaf, along the least children; gives its new index.
     #[inline]
     fn sink(&mut self, mut index: usize) -> usize {

@@ -4,7 +4,16 @@ use super::execute::finish;
 use super::{COROUTINE, FutureObject, PROMISE, family, managed};
 use crate::call;
 use pyo3::prelude::*;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use taskloom_core::completion::State;
+
+/// How many futures were cancelled that had not begun.
+static CANCELLED: AtomicU64 = AtomicU64::new(0);
+
+/// How many futures of this process were cancelled that had not begun: queues may still hold them.
+pub fn cancelled_so_far() -> u64 {
+    CANCELLED.load(Relaxed)
+}
 
 /// Cancels a future that was not started. True if it is cancelled now.
 pub fn cancel(future: &FutureObject, py: Python<'_>) -> bool {
@@ -43,6 +52,7 @@ fn ask(canceller: &Py<PyAny>, py: Python<'_>) -> Option<bool> {
 /// As `cancel`, without asking anybody.
 pub fn cancel_here(future: &FutureObject, py: Python<'_>) -> bool {
     if future.completion.claim_to_settle() {
+        CANCELLED.fetch_add(1, Relaxed);
         finish(future, State::Cancelled, None, py);
         return true;
     }

@@ -13,6 +13,7 @@ use std::cell::Cell;
 use std::ptr::null;
 use std::sync::Arc;
 use taskloom_core::cancel::{OnCancel, Token};
+use taskloom_core::completion::State;
 use taskloom_core::pool::Worker;
 
 /// What the submits of one task to one pool share.
@@ -183,6 +184,11 @@ pub fn current_token(
 }
 
 impl FutureObject {
+    /// Whether it was cancelled, and that is over.
+    pub fn was_cancelled(&self) -> bool {
+        self.completion.state() == State::Cancelled
+    }
+
     /// Whether its task has been asked to stop.
     pub(super) fn was_asked_to_stop(&self) -> bool {
         self.observers()

@@ -36,7 +36,7 @@ mod standard;
 mod waits;
 mod watch;
 
-pub use cancel::{cancel, cancel_here};
+pub use cancel::{cancel, cancel_here, cancelled_so_far};
 pub use class::register;
 pub use coroutine::{Call as CoroutineCall, Tasks, of_coroutine, register_tasks};
 pub use execute::is_cancellation;

@@ -78,8 +78,31 @@ impl Pool {
         Ok(true)
     }
 
+    /// Takes cancelled tasks out of the queue, where they would stay until their turn; whether there were
+    /// any. It looks at the whole queue, and so only after some cancels.
+    pub(super) fn sweep(&self, py: Python<'_>) -> bool {
+        let cancelled = future::cancelled_so_far();
+        let worth = self.settings.bound.unwrap_or(usize::MAX) as u64 / 64 + 1;
+        if cancelled.wrapping_sub(self.swept.load(Relaxed)) < worth {
+            return false;
+        }
+        self.swept.store(cancelled, Relaxed);
+        let gone = self.core().take_out(|job| {
+            // SAFETY: a job made of `execute` points to a future, which it keeps alive.
+            job.is_made_of(future::execute)
+                && unsafe { &*job.data().cast::<FutureObject>() }.was_cancelled()
+        });
+        for job in &gone {
+            cancel_queued(self.core().arrivals(), *job, py);
+        }
+        !gone.is_empty()
+    }
+
     /// Makes room for a job of `band`; false if nothing may go for it.
     pub(super) fn drop_one(&self, py: Python<'_>, band: usize) -> bool {
+        if self.sweep(py) {
+            return true;
+        }
         let mut tickets = Vec::new();
         let dropped = loop {
             let job = match self.when_full {
@@ -139,6 +162,9 @@ impl Pool {
 
     /// Waits until there may be room, or refuses the tasks that are offered.
     pub(super) fn wait_for_room(&self, py: Python<'_>, offered: usize) -> PyResult<()> {
+        if self.sweep(py) {
+            return Ok(());
+        }
         if self.when_full == WhenFull::Reject {
             return Err(self.reject(py, offered));
         }

@@ -180,8 +180,10 @@ impl Pool {
             if self.when_full == WhenFull::Reject && shared.core.is_full() {
                 // Before anything is made for it: overload makes many of these.
                 let py = Python::assume_attached();
-                self.reject(py, 1).restore(py);
-                return null_mut();
+                if !self.sweep(py) {
+                    self.reject(py, 1).restore(py);
+                    return null_mut();
+                }
             }
             let managed = options.filter(|options| !options.plain);
             let managed = managed.map(|options| self.management(options));
