@@ -291,3 +291,18 @@ def test_a_scope_gives_limits_to_a_part_of_its_body() -> None:
             return [limit.cancelled_caught, scope.cancelled]
 
     assert taskloom.run_coroutine(main) == [True, False]
+
+
+def test_a_function_in_a_scope_knows_itself_by_its_own_name() -> None:
+    def work() -> str:
+        task = taskloom.current_task()
+        assert task is not None
+        return task.name
+
+    def main() -> list[str]:
+        with Scope() as scope:
+            futures = [view.spawn(work) for view in (scope, scope.options(timeout=60))]
+        return [future.result() for future in futures]
+
+    own = test_a_function_in_a_scope_knows_itself_by_its_own_name.__name__ + ".<locals>.work"
+    assert main() == [own, own]

@@ -241,3 +241,25 @@ def test_many_may_give_up_at_once() -> None:
         return event.stats().waiting
 
     assert taskloom.run_coroutine(main) == 0
+
+
+def test_a_borrower_that_waits_for_a_token_cannot_wait_for_another(run: Run) -> None:
+    async def main() -> tuple[int, int]:
+        limiter = taskloom.CapacityLimiter(1)
+        await limiter.acquire(on_behalf_of="first")
+        async with taskloom.Scope() as scope:
+
+            async def borrow() -> None:
+                await limiter.acquire(on_behalf_of="second")
+
+            scope.spawn(borrow)
+            await taskloom.sleep(1)
+            with pytest.raises(RuntimeError, match="waits for one of the limiter's tokens"):
+                await limiter.acquire(on_behalf_of="second")
+            limiter.release(on_behalf_of="first")
+            with pytest.raises(RuntimeError, match="already"):
+                limiter.acquire_nowait(on_behalf_of="second")
+        limiter.release(on_behalf_of="second")
+        return limiter.borrowed_tokens, limiter.stats().waiting
+
+    assert run(main) == (0, 0)

@@ -104,12 +104,13 @@ class CapacityLimiter(Held):
     (1, 2)
     """
 
-    __slots__ = ("_borrowers", "_fair", "_total")
+    __slots__ = ("_borrowers", "_fair", "_lining_up", "_total")
 
     def __init__(self, total_tokens: float) -> None:
         self._total = total_tokens
         self._fair = Fair(_tokens(total_tokens))
         self._borrowers: set[object] = set()
+        self._lining_up: set[object] = set()
 
     @property
     def total_tokens(self) -> float:
@@ -138,21 +139,31 @@ class CapacityLimiter(Held):
         borrower = owner() if borrower is None else borrower
         if borrower in self._borrowers:
             raise RuntimeError("this borrower holds one of the limiter's tokens already")
+        if borrower in self._lining_up:
+            raise RuntimeError("this borrower waits for one of the limiter's tokens already")
         return borrower
 
     async def acquire(self, *, on_behalf_of: object = None) -> None:
         """Waits for a token and borrows it, for the calling task or for `on_behalf_of`."""
         borrower = self._borrower(on_behalf_of)
-        await self._fair.take(self)
-        self._borrowers.add(borrower)
+        self._lining_up.add(borrower)
+        try:
+            await self._fair.take(self)
+            self._borrowers.add(borrower)
+        finally:
+            self._lining_up.discard(borrower)
 
     def acquire_blocking(
         self, timeout: float | None = None, *, on_behalf_of: object = None
     ) -> None:
         """As `acquire`, blocking this thread; TimeoutError after `timeout` seconds."""
         borrower = self._borrower(on_behalf_of)
-        self._fair.take_blocking(self, timeout)
-        self._borrowers.add(borrower)
+        self._lining_up.add(borrower)
+        try:
+            self._fair.take_blocking(self, timeout)
+            self._borrowers.add(borrower)
+        finally:
+            self._lining_up.discard(borrower)
 
     def acquire_nowait(self, *, on_behalf_of: object = None) -> None:
         """Borrows a token, or raises WouldBlock."""

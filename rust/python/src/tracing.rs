@@ -215,6 +215,17 @@ unsafe fn key_of_other(object: &mut Object) -> u64 {
     }
 }
 
+/// What gives a task its name: `object`, which is live, or what it is a partial of.
+pub fn named<'py>(object: Object, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+    // SAFETY: attached; live, as the caller promises.
+    let object = unsafe { Bound::from_borrowed_ptr(py, object) };
+    let partial = py.import("functools")?.getattr("partial")?;
+    match object.is_instance(&partial)? {
+        true => object.getattr("func"),
+        false => Ok(object),
+    }
+}
+
 /// What a partial calls, which lives as long as that.
 ///
 /// # Safety

@@ -5,6 +5,7 @@ use super::methods::method;
 use super::observers::Condition;
 use super::record::Record;
 use super::{FutureObject, Object, record_of};
+use crate::tracing;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyList, PyType};
@@ -86,13 +87,22 @@ pub unsafe extern "C" fn get_name(this: Object, _: *mut c_void) -> Object {
         if let Some(name) = record_of(future).and_then(|record| record.name.as_ref()) {
             return Ok(name.clone_ref(py).into_any());
         }
+        let this = std::ptr::from_ref(future).cast::<()>();
+        if Worker::with_current(|worker| worker.is_some_and(|it| it.current() == this)) {
+            // Its call is below us on this thread, so what names it is there.
+            return qualified_name(&tracing::named(future.named_by(), py)?);
+        }
         match future.callable(py) {
-            Some(callable) => Ok(callable
-                .getattr(py, "__qualname__")
-                .or_else(|_| Ok::<_, PyErr>(callable.bind(py).repr()?.into_any().unbind()))?),
+            Some(callable) => qualified_name(callable.bind(py)),
             None => Ok(py.None()),
         }
     })
+}
+
+fn qualified_name(callable: &Bound<'_, PyAny>) -> PyResult<Py<PyAny>> {
+    let name = callable.getattr("__qualname__");
+    let name = name.or_else(|_| callable.repr().map(Bound::into_any));
+    Ok(name?.unbind())
 }
 
 pub unsafe extern "C" fn get_progress(this: Object, _: *mut c_void) -> Object {
