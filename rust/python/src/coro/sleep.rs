@@ -52,7 +52,7 @@ struct Alarm {
 impl Expire for Alarm {
     fn expire(&self) {
         // A task's home may have to start a thread, and a foreign loop's callable is Python.
-        Python::attach(|_| {
+        timer::attach(|_| {
             let waker = self.waker.lock().take();
             if let Some(waker) = waker {
                 waker.wake();

@@ -4,6 +4,7 @@ use super::sleep::clock_here;
 use super::suspend::{self, Waker};
 use super::task;
 use crate::future;
+use crate::timer;
 use pyo3::ffi;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
@@ -44,7 +45,7 @@ struct CancelAtDeadline(cancel::Token);
 impl Expire for CancelAtDeadline {
     fn expire(&self) {
         // Callbacks may be Python's, so the thread attaches once for all of them.
-        Python::attach(|_| self.0.cancel(Some("deadline".into())));
+        timer::attach(|_| self.0.cancel(Some("deadline".into())));
     }
 }
 
