@@ -488,3 +488,17 @@ def test_a_cancellation_of_asyncios_beside_errors_of_children_comes_at_the_next_
         return [*log, task.cancelled()]
 
     assert asyncio.run(main()) == [1, True]
+
+
+def test_a_cancellation_of_asyncios_that_comes_out_of_a_scope_comes_once() -> None:
+    async def main() -> int:
+        task = asyncio.current_task()
+        assert task is not None
+        with pytest.raises(asyncio.CancelledError):  # noqa: PT012 - leaving raises it
+            async with Scope() as scope:
+                scope.spawn(taskloom.sleep_forever)
+                task.cancel()
+        await asyncio.sleep(0)  # is not cancelled again
+        return task.cancelling()
+
+    assert asyncio.run(main()) == 1

@@ -453,7 +453,7 @@ class Scope(_taskloom.Nursery):
                 return True
             if outcome is None or outcome is error:
                 return False
-            if isinstance(self._host, AsyncioHost):
+            if errors and isinstance(self._host, AsyncioHost):
                 self._host.cancel_again()
             # A group stands for what is in it: the context would repeat one of them.
             try:
