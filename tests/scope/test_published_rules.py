@@ -355,6 +355,26 @@ def test_a_shield_raised_while_a_cancellation_passes_does_not_catch_it(run: Run)
     assert run(main) == (True, False)
 
 
+def test_a_child_that_outlived_a_cancellation_hears_of_the_next(run: Run) -> None:
+    async def child() -> None:
+        with pytest.raises(Cancelled):
+            await sleep(100)
+        await sleep(100)
+
+    async def main() -> float:
+        async with Scope() as outer, Scope() as inner:
+            inner.spawn(child)
+            await sleep(1)
+            outer.cancel()
+            inner.cancel_scope.shield = True
+            with shield():
+                await sleep(1)
+            inner.cancel_scope.shield = False
+        return taskloom.current_time()
+
+    assert run(main) == 2
+
+
 def test_children_sleep_on_in_a_scope_that_is_shielded_late(run: Run) -> None:
     async def main() -> float:
         async with Scope() as outer, Scope() as inner:

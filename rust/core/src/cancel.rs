@@ -229,6 +229,12 @@ impl Token {
         Some(Registration(NonZeroU32::MIN.saturating_add(place)))
     }
 
+    /// Whether a callback has not been called yet, nor is about to be.
+    pub fn awaits(&self, registration: Registration) -> bool {
+        let inner = self.0.inner.lock();
+        inner.callbacks.get(registration.0.get() - 1).is_some()
+    }
+
     /// Takes a callback back. False if it has been called, or is about to be.
     pub fn forget(&self, registration: Registration) -> bool {
         let gone = self
@@ -259,10 +265,10 @@ fn spread(root: &Link, reason: Option<Arc<str>>) {
         }
         node.cancelled.store(true, Ordering::Release);
         inner.reason.clone_from(&reason);
-        let callbacks = std::mem::take(&mut inner.callbacks);
+        let callbacks = inner.callbacks.take();
         let children = inner.children();
         drop(inner);
-        for callback in callbacks.into_values() {
+        for callback in callbacks.into_iter().flatten() {
             callback.cancelled();
         }
         todo.extend(children);
@@ -285,6 +291,9 @@ fn take_back(root: &Link) {
 
 /// A vector with reusable places.
 struct Slots<T> {
+    /// The first place; those before it were taken away with all that stood there, and are not used
+    /// again, as who put it there may still ask for it.
+    first: u32,
     values: Vec<Option<T>>,
     free: Vec<u32>,
 }
@@ -292,6 +301,7 @@ struct Slots<T> {
 impl<T> Default for Slots<T> {
     fn default() -> Self {
         Slots {
+            first: 0,
             values: Vec::new(),
             free: Vec::new(),
         }
@@ -300,25 +310,35 @@ impl<T> Default for Slots<T> {
 
 impl<T> Slots<T> {
     fn insert(&mut self, value: T) -> u32 {
-        if let Some(place) = self.free.pop() {
-            self.values[place as usize] = Some(value);
-            place
+        let index = if let Some(index) = self.free.pop() {
+            self.values[index as usize] = Some(value);
+            index
         } else {
             self.values.push(Some(value));
             self.values.len() as u32 - 1
-        }
+        };
+        self.first + index
+    }
+
+    fn get(&self, place: u32) -> Option<&T> {
+        let index = place.checked_sub(self.first)?;
+        self.values.get(index as usize)?.as_ref()
     }
 
     fn remove(&mut self, place: u32) -> Option<T> {
-        let value = self.values.get_mut(place as usize)?.take();
+        let index = place.checked_sub(self.first)?;
+        let value = self.values.get_mut(index as usize)?.take();
         if value.is_some() {
-            self.free.push(place);
+            self.free.push(index);
         }
         value
     }
 
-    fn into_values(self) -> impl Iterator<Item = T> {
-        self.values.into_iter().flatten()
+    /// All that stands here.
+    fn take(&mut self) -> Vec<Option<T>> {
+        self.first += self.values.len() as u32;
+        self.free.clear();
+        std::mem::take(&mut self.values)
     }
 }
 

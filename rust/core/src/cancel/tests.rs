@@ -91,6 +91,22 @@ mod behaviour {
     }
 
     #[test]
+    fn who_was_told_of_a_cancellation_that_was_taken_back_forgets_nobody_elses_callback() {
+        let root = Token::new();
+        let child = root.child(false);
+        let calls = std::sync::Arc::new(Calls::default());
+        let register = || child.on_cancel(std::sync::Arc::clone(&calls) as Callback);
+        let (told, _) = (register().unwrap(), register());
+        root.cancel(None);
+        child.set_shielded(true);
+        let anothers = register().unwrap();
+        assert!(!child.awaits(told) && child.awaits(anothers));
+        assert!(!child.forget(told));
+        child.set_shielded(false);
+        assert_eq!(calls.0.load(Ordering::SeqCst), 3);
+    }
+
+    #[test]
     fn children_that_are_gone_leave_nothing_behind() {
         let root = Token::new();
         for _ in 0..1_000 {

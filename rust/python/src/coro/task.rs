@@ -421,6 +421,10 @@ impl Task {
             if foreign::foreign_done(foreign.bind(py)).unwrap_or(true) {
                 return true;
             }
+            if self.is_doomed() {
+                self.forget_taken_back();
+                self.listen(py);
+            }
             let suspended =
                 self.state
                     .compare_exchange(RUNNING, SUSPENDED, Ordering::SeqCst, Ordering::SeqCst);

@@ -88,7 +88,7 @@ impl Current {
     /// What wakes it from the wait that it is about to begin. A cancellation that comes at this
     /// moment is found when it parks.
     pub fn waker(&self) -> Waker {
-        self.doomed.store(false, Ordering::Relaxed);
+        self.forget_taken_back();
         Waker::Task(self.arc())
     }
 }

@@ -94,6 +94,26 @@ impl Task {
         self.innermost().is_cancelled() || self.asked.load(Ordering::Relaxed)
     }
 
+    /// Begins to wait anew: a cancellation that it was told of may have been taken back by a shield,
+    /// and it is told of none more until it listens again.
+    #[inline]
+    pub(super) fn forget_taken_back(&self) {
+        if self.doomed.load(Ordering::Relaxed) {
+            self.forget_told();
+        }
+    }
+
+    #[cold]
+    fn forget_told(&self) {
+        self.doomed.store(false, Ordering::Relaxed);
+        let token = self.innermost();
+        // SAFETY: as in `step`; the reference is gone at once.
+        let registered = unsafe { &mut self.inner().registration };
+        if registered.is_some_and(|registration| !token.awaits(registration)) {
+            *registered = None;
+        }
+    }
+
     /// Sees to it that a cancellation wakes the task.
     pub(super) fn listen(self: &Arc<Self>, py: Python<'_>) {
         // SAFETY: as in `step`; the reference is gone at once.
