@@ -107,6 +107,7 @@ RUST_LAYERS = {
         "coro",
         "superstep",
         "attempt",
+        "stored",
         "patch",
         "outline",
         "ids",

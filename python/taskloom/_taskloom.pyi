@@ -507,11 +507,8 @@ def _absorb_writes(
     kinds: dict[str, int],
     operators: dict[str, Callable[[Any, Any], Any]],
     values: dict[str, Any],
-    signals: dict[str, Any],
-    sends: list[Any],
-    written: set[str],
     overwrite: type,
-) -> tuple[int, int] | None: ...
+) -> tuple[list[str], dict[str, Any], list[Any], set[str], tuple[int, int] | None]: ...
 
 @final
 class _PlainNode:
@@ -536,16 +533,22 @@ def _bump(
     versions: dict[str, Any],
     bumped: set[str],
 ) -> None: ...
-def _changes(
+def _store_changes(
     bumped: set[str],
     kinds: dict[str, int],
     versions: dict[str, Any],
     values: dict[str, Any],
     signals: dict[str, Any],
-) -> tuple[list[tuple[str, Any, Any]], list[str]]: ...
-def _store_unchanging(
-    changes: list[tuple[str, Any, Any]], into: dict[tuple[str, Any], Any]
-) -> list[tuple[str, Any, Any]] | None: ...
+    into: dict[tuple[str, Any], Any],
+) -> tuple[list[tuple[str, Any, Any]], list[str]] | None: ...
+def _row_of(
+    names: tuple[Any, ...],
+    writes: Iterable[tuple[str, Any]],
+    made: dict[str, tuple[Any, Any, list[Any], Any]],
+    dumps: Callable[[Any, Any, str, str], Any],
+    serde: Any,
+) -> tuple[Any, ...]: ...
+def _none_to(writes: Iterable[tuple[str, Any]], cells: frozenset[str]) -> bool: ...
 
 @final
 class _Outline:
@@ -553,6 +556,9 @@ class _Outline:
     def grown(self, value: list[Any]) -> int: ...
 
 def _diff(old: bytes, new: bytes) -> tuple[bytes, int, int, bytes, int] | None: ...
+def _extended(
+    items: int, size: int, added: int, raw: bytes
+) -> tuple[tuple[bytes, int, int, bytes, int], int] | None: ...
 def _checkpoint_id(step: int = 0) -> str: ...
 def _know_node(node: int) -> None: ...
 def _digest(data: bytes) -> str: ...

@@ -7,6 +7,7 @@ from typing import Annotated, Any, TypedDict
 
 import pytest
 from taskloom.pregel import END, START, RetryPolicy, Send, StateGraph, get_config
+from taskloom.pregel.checkpoint.memory import InMemorySaver
 from taskloom.pregel.errors import NodeError
 from taskloom.pregel.types import Command
 
@@ -129,3 +130,52 @@ def test_a_plain_node_whose_dict_changes_afterwards_has_written_what_it_returned
     builder.add_conditional_edges("first", branch)
 
     assert builder.compile().invoke({"found": []}) == {"found": [1, 2]}
+
+
+def test_a_stored_step_shares_no_state_with_the_values_that_a_program_changes_later() -> None:
+    kept: list[int] = [1]
+
+    def first(state: Found) -> dict[str, list[int]]:
+        return {"found": kept}
+
+    def second(state: Found) -> dict[str, list[int]]:
+        kept.append(7)
+        return {"found": [2]}
+
+    builder = StateGraph(Found).add_node(first).add_node(second)
+    builder.add_edge(START, "first").add_edge("first", "second")
+    graph = builder.compile(checkpointer=InMemorySaver())
+    thread: Any = {"configurable": {"thread_id": "1"}}
+
+    graph.invoke({"found": []}, thread)
+
+    stored = {step.metadata["step"]: step for step in graph.get_state_history(thread)}
+    assert stored[1].values == {"found": [1]}
+    assert stored[2].values == {"found": [1, 2]}
+    assert [task.result for task in stored[0].tasks] == [{"found": [1]}]
+
+
+def test_the_writes_of_a_stored_step_are_found_under_the_id_that_the_task_has() -> None:
+    ids: list[str] = []
+
+    def work(state: Found) -> dict[str, list[int]]:
+        ids.append(get_config()["configurable"]["__pregel_task_id"])
+        return {"found": [len(ids)]}
+
+    def quiet(state: Found) -> dict[str, list[int]]:
+        return {"found": [0]}
+
+    builder = StateGraph(Found).add_node(work).add_node(quiet)
+    builder.add_edge(START, "work").add_edge("work", "quiet")
+    saver = InMemorySaver()
+    graph = builder.compile(checkpointer=saver)
+    thread: Any = {"configurable": {"thread_id": "1"}}
+
+    graph.invoke({"found": []}, thread)
+
+    by_step = {found.metadata["step"]: found for found in saver.list(thread)}
+    writes = by_step[0].pending_writes or []
+    assert {tid for tid, _, _ in writes} == set(ids)
+    snapshots = {step.metadata["step"]: step for step in graph.get_state_history(thread)}
+    quiet_writes = by_step[1].pending_writes or []
+    assert {tid for tid, _, _ in quiet_writes} == {task.id for task in snapshots[1].tasks}

@@ -14,7 +14,7 @@ import logging
 from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
-from taskloom._taskloom import _absorb_writes, _bump, _changes, _note_seen
+from taskloom._taskloom import _absorb_writes, _bump, _note_seen, _store_changes
 from taskloom.pregel import revive
 from taskloom.pregel.channels.base import BaseChannel
 from taskloom.pregel.channels.binop import ONE_OVERWRITE, unwrap_overwrite
@@ -211,16 +211,13 @@ class Cells:
             _note_seen(tasks, versions, self.seen)
         if program.consuming:
             changed = self._consume(tasks)
-        signals: dict[str, Any] = {}
-        sends: list[Send] = []
-        written: set[str] = set()
         pending: dict[str, list[Any]] | None = None
-        place = _absorb_writes(
-            tasks, program.kinds, program.operators, self.values, signals, sends, written, Overwrite
+        updated, signals, sends, written, place = _absorb_writes(
+            tasks, program.kinds, program.operators, self.values, Overwrite
         )
         if place is not None:
             pending = self._apply_from(place, tasks, written, signals, sends)
-        updated = [*written, *signals] if written else list(signals)
+            updated = [*written, *signals]
         if pending is not None or program.objects:
             self._update_objects(pending, stepping, updated, changed)
         if stepping:
@@ -356,20 +353,29 @@ class Cells:
             stored[TASKS] = self._storable_sends()
         return stored
 
-    def changes(self) -> list[tuple[str, Any, Any]]:
-        """Name, version and value of the cells that changed since this was asked last."""
+    def store_changes(self, into: dict[tuple[str, Any], Any]) -> Sequence[tuple[str, Any, Any]]:
+        """Store what changed since this was asked last.
+
+        Args:
+            into: takes values that cannot change any more, by cell and version.
+
+        Returns:
+            Name, version and value of the other cells.
+        """
         versions = self.versions or {}
-        found, others = _changes(
-            self.bumped, self.program.kinds, versions, self.values, self.signals
+        others = _store_changes(
+            self.bumped, self.program.kinds, versions, self.values, self.signals, into
         )
-        for key in others:
+        if others is None:
+            return ()
+        found, names = others
+        for key in names:
             if key == TASKS:
                 found.append((key, versions[key], self._storable_sends()))
             else:
                 value = self.objects[key].checkpoint()
                 if value is not MISSING:
                     found.append((key, versions[key], value))
-        self.bumped.clear()
         return found
 
     def _storable_sends(self) -> list[Send]:

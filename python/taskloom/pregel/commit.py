@@ -57,7 +57,10 @@ class Ledger(Frame):
             if task.node.error_handler is not None:
                 task.writes.append((ERROR_SOURCE_NODE, task.name))
             writes = task.writes
-        if self.persistence is not None:
+        persistence = self.persistence
+        if persistence is not None and not (
+            error is None and persistence.holds and persistence.hold(task, writes)
+        ):
             self.note_writes(task, writes)
         if task.cache_key is not None and self.cache is not None and error is None:
             self.cache.set({(task.cache_key.ns, task.cache_key.key): (writes, task.cache_key.ttl)})
@@ -70,10 +73,8 @@ class Ledger(Frame):
             writes = list({write[0]: write for write in writes}.values())
         if task.error is None and len(self.tasks) == 1 and self.tasks[0] is task:
             # The superstep ends with it: its writes are not pending for long enough to matter.
-            persistence = self.persistence
-            if persistence is None or (persistence.holds and persistence.hold(task, writes)):
-                return
-            persistence.put_writes(task, writes)
+            if self.persistence is not None:
+                self.persistence.put_writes(task, writes)
             return
         tid = task.id
         with self.lock:

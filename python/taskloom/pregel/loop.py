@@ -131,7 +131,7 @@ class Loop(Ledger):
                     task.timeout = send.timeout
                     self.timed = True
                 tasks.append(task)
-        sent = len(tasks)
+            self.ordered = len(tasks)
         for node in self._due(updated):
             try:
                 value = node.input(self)
@@ -140,11 +140,11 @@ class Loop(Ledger):
                 raise
             if value is not MISSING:
                 tasks.append(Task(self, node, value))
+                self.ordered = 1
         if program.has_timeouts:
             for task in tasks:
                 if task.timeout is None:
                     task.timeout = task.node.timeout
-        self.ordered = len(tasks) if sent == len(tasks) else 1
         return tasks
 
     def _due(self, updated: Iterable[str] | None) -> Sequence[CompiledNode]:

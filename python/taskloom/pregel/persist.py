@@ -15,6 +15,7 @@ from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any
 
+from taskloom._taskloom import _checkpoint_id, _none_to
 from taskloom.pregel.cells import strip_untracked
 from taskloom.pregel.config import checkpoint_metadata_of, configurable_of, patch_configurable
 from taskloom.pregel.constants import (
@@ -27,10 +28,11 @@ from taskloom.pregel.constants import (
     TASKS,
     THREAD_ID,
 )
-from taskloom.pregel.ids import checkpoint_id, timestamp
+from taskloom.pregel.ids import timestamp
 from taskloom.pregel.types import RunnableConfig
 
 if TYPE_CHECKING:
+    from taskloom.pregel.checkpoint.memory.line import Alone
     from taskloom.pregel.loop import Loop
     from taskloom.pregel.tasks import Task
 
@@ -207,7 +209,7 @@ class Persistence:
             for key, value in (loop.checkpoint_config.get("configurable") or {}).items()
             if not key.startswith("__pregel_")
         }
-        self.base[CHECKPOINT_NS] = loop.ns
+        self.ns = self.base[CHECKPOINT_NS] = loop.ns
         self.base.pop(CHECKPOINT_MAP, None)
         known = checkpoint_metadata_of(loop.config)
         self.config_metadata = {key: known[key] for key in known if key not in COORDINATES}
@@ -236,7 +238,7 @@ class Persistence:
         if loop.durability == "exit":
             loop.stand_at(None)
         else:
-            self._store(checkpoint_id(loop.step), metadata)
+            self._store(_checkpoint_id(loop.step), metadata)
 
     def put_exit(self, error: BaseException | None) -> None:
         """The run has ended with `durability="exit"`: store where it stands, unless it is part of
@@ -263,10 +265,12 @@ class Persistence:
         updated = None if loop.updated is None else sorted(loop.updated)
         if self.step is not None:
             held, self.held = self.held, None
-            known = {**self.known, **metadata} if self.known else metadata
-            state = (cells.versions, cells.seen, updated, known)
-            alone = None if held is None else (held[0].name_or_id, held[0].path_text, held[1])
-            self.step(self.thread_id, loop.ns, id, before, state, cells.changes(), alone)
+            about = (updated, {**self.known, **metadata} if self.known else metadata)
+            alone: Alone | None = None
+            if held is not None:
+                task, writes = held
+                alone = (task.names if loop.checkpoint_id == before else task.names_by_id, writes)
+            self.step(self.thread_id, self.ns, id, before, cells, about, alone)
         else:
             self._put(id, before, updated, metadata)
         if loop.stream is not None or self.step is None or metadata["source"] != "loop":
@@ -312,13 +316,11 @@ class Persistence:
         """Hold back what the superstep's only task wrote, to be stored with its checkpoint.
 
         Returns:
-            False if the task was called by another, or wrote something that must not wait.
+            False if there are other tasks, or it wrote something that must not wait.
         """
-        if task.parent is not None:
+        tasks = self.loop.tasks
+        if len(tasks) != 1 or tasks[0] is not task or not _none_to(writes, SINGULAR):
             return False
-        for key, _ in writes:
-            if key in SINGULAR:
-                return False
         if self.held is not None:
             self.flush()
         self.held = (task, self._storable(writes) if self.loop.program.untracked else writes)

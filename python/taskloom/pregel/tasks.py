@@ -36,7 +36,7 @@ from taskloom.pregel.types import Interrupt, RunnableConfig, StreamWriter
 
 if TYPE_CHECKING:
     from taskloom.pregel.callee import Injected
-    from taskloom.pregel.checkpoint.memory.line import TaskName
+    from taskloom.pregel.checkpoint.memory.line import Names
     from taskloom.pregel.loop import Loop
     from taskloom.pregel.policy import CacheKey, TimeoutPolicy
     from taskloom.pregel.program import CompiledNode
@@ -126,14 +126,21 @@ class Task:
         return self._id
 
     @property
-    def name_or_id(self) -> TaskName:
-        """The id, or what it is made of if nobody has asked for it yet."""
+    def names(self) -> Names:
+        """The path, and the id or, if nobody has asked for it yet, what it is made of."""
         if self._id is not None or self.index >= 0 or self.failed or self.parent:
-            return self.id
-        loop = self.loop
+            return self.names_by_id
+        loop, node, name = self.loop, self.node, self.name
         if loop.first_format:
-            return self.id
-        return (loop.checkpoint_id, self._scope(), loop.step, self.name, self.node.id_text)
+            return self.names_by_id
+        around = loop.ns
+        scope = f"{around}{NS_SEP}{name}" if around else name
+        return (node.path_text, scope, loop.step, name, node.id_text)
+
+    @property
+    def names_by_id(self) -> Names:
+        """The path and the id."""
+        return (self.path_text, self.id, None, None, None)
 
     def set_id(self, id: str) -> None:
         """Take the id of a task of an earlier run."""

@@ -20,6 +20,7 @@ mod ready;
 mod run;
 mod sharing;
 mod spare;
+mod stored;
 mod submitter;
 mod superstep;
 mod timer;
@@ -36,7 +37,7 @@ mod _taskloom {
     #[pymodule_export]
     use crate::outline::_Outline;
     #[pymodule_export]
-    use crate::patch::_diff;
+    use crate::patch::{_diff, _extended};
     #[pymodule_export]
     use crate::plan::{_moves_into, Callee, Copies, GraphBuilder, Inferred, Node, Pack, Plan, Use};
     #[pymodule_export]
@@ -48,9 +49,9 @@ mod _taskloom {
     };
 
     #[pymodule_export]
-    use crate::superstep::{
-        _absorb_writes, _bump, _changes, _checkpoint_id, _know_node, _note_seen, _store_unchanging,
-    };
+    use crate::stored::{_none_to, _row_of, _store_changes};
+    #[pymodule_export]
+    use crate::superstep::{_absorb_writes, _bump, _checkpoint_id, _know_node, _note_seen};
 
     #[pymodule_init]
     fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {

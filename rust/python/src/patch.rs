@@ -75,3 +75,38 @@ fn shared<'a>(
     }
     alike
 }
+
+/// How msgpack begins a list of so many items.
+fn array_head(items: u32) -> ([u8; 5], usize) {
+    let [a, b, c, d] = items.to_be_bytes();
+    match items {
+        0..16 => ([0x90 | d, 0, 0, 0, 0], 1),
+        16..65536 => ([0xDC, c, d, 0, 0], 3),
+        _ => ([0xDD, a, b, c, d], 5),
+    }
+}
+
+/// A patch from a list of `items` items, of so many bytes, to the list that has `added` more, of which
+/// `raw` are the bytes; and how long the bytes of the whole list are then. None if it is too long.
+#[pyfunction]
+pub fn _extended<'py>(
+    py: Python<'py>,
+    items: u32,
+    size: usize,
+    added: u32,
+    raw: &[u8],
+) -> Option<(Patch<'py>, usize)> {
+    let (head, length) = array_head(items.checked_add(added)?);
+    let head = head.get(..length)?;
+    let old_head = array_head(items).1;
+    let tail = raw.get(array_head(added).1..)?;
+    let kept = size.checked_sub(old_head)?;
+    let patch = (
+        PyBytes::new(py, head),
+        old_head,
+        kept,
+        PyBytes::new(py, tail),
+        0,
+    );
+    Some((patch, head.len() + kept + tail.len()))
+}

@@ -6,17 +6,17 @@
 
 use pyo3::intern;
 use pyo3::prelude::*;
-use pyo3::types::{PyBool, PyBytes, PyDict, PyFloat, PyInt, PyList, PySet, PyString, PyTuple};
+use pyo3::types::{PyDict, PyList, PySet, PyString, PyTuple};
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 // As in `taskloom.pregel.cells`.
-const LAST: u8 = 0;
-const REDUCE: u8 = 1;
-const SIGNAL: u8 = 2;
-const GUARDED_SIGNAL: u8 = 3;
-const SENDS: u8 = 5;
+pub const LAST: u8 = 0;
+pub const REDUCE: u8 = 1;
+pub const SIGNAL: u8 = 2;
+pub const GUARDED_SIGNAL: u8 = 3;
+pub const SENDS: u8 = 5;
 
 /// Ticks of 100 ns from 1582-10-15, the epoch of UUIDs, to 1970-01-01.
 const EPOCH: u64 = 0x01B2_1DD2_1381_4000;
@@ -32,55 +32,74 @@ struct Absorbed<'a, 'py> {
     kinds: &'a Bound<'py, PyDict>,
     operators: &'a Bound<'py, PyDict>,
     values: &'a Bound<'py, PyDict>,
-    signals: &'a Bound<'py, PyDict>,
-    sends: &'a Bound<'py, PyList>,
-    written: &'a Bound<'py, PySet>,
     overwrite: &'a Bound<'py, PyAny>,
+    signals: Bound<'py, PyDict>,
+    sends: Bound<'py, PyList>,
+    written: Bound<'py, PySet>,
 }
 
-/// Applies the writes of tasks in order, up to the first that is for Python: returns its task and its
-/// place among that task's writes, or None if there was none.
+/// The cells that were written; the signals, sends and cells written by name; where the first write is
+/// that is for Python: of which task, and at which place among that task's writes.
+type Applied<'py> = (
+    Bound<'py, PyList>,
+    Bound<'py, PyDict>,
+    Bound<'py, PyList>,
+    Bound<'py, PySet>,
+    Option<(usize, usize)>,
+);
+
+/// Applies the writes of tasks in order, up to the first that is for Python.
 #[pyfunction]
-#[allow(clippy::too_many_arguments)] // the tables of a run, each of its own kind
-pub fn _absorb_writes(
-    tasks: &Bound<'_, PyAny>,
-    kinds: &Bound<'_, PyDict>,
-    operators: &Bound<'_, PyDict>,
-    values: &Bound<'_, PyDict>,
-    signals: &Bound<'_, PyDict>,
-    sends: &Bound<'_, PyList>,
-    written: &Bound<'_, PySet>,
-    overwrite: &Bound<'_, PyAny>,
-) -> PyResult<Option<(usize, usize)>> {
+pub fn _absorb_writes<'py>(
+    tasks: &Bound<'py, PyAny>,
+    kinds: &Bound<'py, PyDict>,
+    operators: &Bound<'py, PyDict>,
+    values: &Bound<'py, PyDict>,
+    overwrite: &Bound<'py, PyAny>,
+) -> PyResult<Applied<'py>> {
+    let py = tasks.py();
     let into = Absorbed {
         kinds,
         operators,
         values,
-        signals,
-        sends,
-        written,
         overwrite,
+        signals: PyDict::new(py),
+        sends: PyList::empty(py),
+        written: PySet::empty(py)?,
     };
-    let name = intern!(tasks.py(), "writes");
-    for (number, task) in tasks.try_iter()?.enumerate() {
-        let writes = task?.getattr(name)?;
-        let Ok(writes) = writes.cast::<PyList>() else {
-            return Ok(Some((number, 0)));
-        };
-        let mut place = 0;
-        // A reducer is the program's own code, which may even change the list.
-        while place < writes.len() {
-            let write = writes.get_item(place)?;
-            if !into.take(&write)? {
-                return Ok(Some((number, place)));
-            }
-            place += 1;
-        }
+    let place = into.take_all(tasks)?;
+    let updated = PyList::empty(py);
+    for key in into.written.iter() {
+        updated.append(key)?;
     }
-    Ok(None)
+    for key in into.signals.keys() {
+        updated.append(key)?;
+    }
+    Ok((updated, into.signals, into.sends, into.written, place))
 }
 
 impl<'py> Absorbed<'_, 'py> {
+    /// Applies writes up to the first that is for Python, and returns its place.
+    fn take_all(&self, tasks: &Bound<'py, PyAny>) -> PyResult<Option<(usize, usize)>> {
+        let name = intern!(tasks.py(), "writes");
+        for (number, task) in tasks.try_iter()?.enumerate() {
+            let writes = task?.getattr(name)?;
+            let Ok(writes) = writes.cast::<PyList>() else {
+                return Ok(Some((number, 0)));
+            };
+            let mut place = 0;
+            // A reducer is the program's own code, which may even change the list.
+            while place < writes.len() {
+                let write = writes.get_item(place)?;
+                if !self.take(&write)? {
+                    return Ok(Some((number, place)));
+                }
+                place += 1;
+            }
+        }
+        Ok(None)
+    }
+
     /// Applies one write, or returns false, having done nothing.
     fn take(&self, write: &Bound<'py, PyAny>) -> PyResult<bool> {
         let Ok(pair) = write.cast_exact::<PyTuple>() else {
@@ -183,69 +202,6 @@ pub fn _bump(
         bumped.add(key)?;
     }
     Ok(())
-}
-
-/// The name, version and value of the plain cells and signals among `bumped` that hold a value, and
-/// the names of the other cells.
-#[pyfunction]
-pub fn _changes<'py>(
-    bumped: &Bound<'py, PySet>,
-    kinds: &Bound<'py, PyDict>,
-    versions: &Bound<'py, PyDict>,
-    values: &Bound<'py, PyDict>,
-    signals: &Bound<'py, PyDict>,
-) -> PyResult<(Bound<'py, PyList>, Bound<'py, PyList>)> {
-    let py = bumped.py();
-    let (found, others) = (PyList::empty(py), PyList::empty(py));
-    for key in bumped.iter() {
-        let kind = match kinds.get_item(&key)? {
-            Some(kind) => kind.extract::<u8>()?,
-            None => SENDS,
-        };
-        let held = match kind {
-            LAST | REDUCE => values.get_item(&key)?,
-            SIGNAL | GUARDED_SIGNAL => signals.get_item(&key)?,
-            _ => {
-                others.append(key)?;
-                continue;
-            }
-        };
-        if let (Some(value), Some(version)) = (held, versions.get_item(&key)?) {
-            found.append((key, version, value))?;
-        }
-    }
-    Ok((found, others))
-}
-
-/// Stores those of the changes that cannot change any more under their name and version, and returns
-/// the others.
-#[pyfunction]
-pub fn _store_unchanging<'py>(
-    changes: &Bound<'py, PyList>,
-    into: &Bound<'py, PyDict>,
-) -> PyResult<Option<Bound<'py, PyList>>> {
-    let mut others = None;
-    for change in changes {
-        let parts = change.cast::<PyTuple>()?;
-        let value = parts.get_borrowed_item(2)?;
-        if is_unchanging(&value) {
-            into.set_item(parts.get_slice(0, 2), value)?;
-        } else {
-            others
-                .get_or_insert_with(|| PyList::empty(changes.py()))
-                .append(change)?;
-        }
-    }
-    Ok(others)
-}
-
-fn is_unchanging(value: &Bound<'_, PyAny>) -> bool {
-    value.is_none()
-        || value.is_exact_instance_of::<PyInt>()
-        || value.is_exact_instance_of::<PyString>()
-        || value.is_exact_instance_of::<PyBool>()
-        || value.is_exact_instance_of::<PyFloat>()
-        || value.is_exact_instance_of::<PyBytes>()
 }
 
 /// A new checkpoint id, greater than every one that this process made before.

@@ -35,7 +35,10 @@ from taskloom.pregel.checkpoint.serde.base import SerializerProtocol
 from taskloom.pregel.checkpoint.serde.types import ERROR, INTERRUPT, RESUME, SCHEDULED
 from taskloom.pregel.ids import checkpoint_id, timestamp
 
+_random_bits = random.getrandbits
+
 V = TypeVar("V", int, float, str)
+_random_bits = random.getrandbits
 
 Config: TypeAlias = dict[str, Any]
 """A run's configuration; a saver reads `configurable` and `metadata` of it."""
@@ -379,7 +382,7 @@ class BaseCheckpointSaver(Generic[V]):
             text = f"{grown:032}.{random.random():016}"
             return text  # pyright: ignore[reportReturnType]
         generation = 0 if current is None else int(current) >> 32
-        version = (generation + 1) << 32 | random.getrandbits(32)
+        version = (generation + 1) << 32 | _random_bits(32)
         return version  # type: ignore[return-value]
 
     def with_allowlist(

@@ -16,7 +16,7 @@ import struct
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-from taskloom._taskloom import _diff, _Outline
+from taskloom._taskloom import _diff, _extended, _Outline
 
 _LONGEST = 256  # links of a chain
 _LAYOUT = struct.Struct("<BBQQ")
@@ -61,13 +61,6 @@ def diff(old: bytes, new: bytes) -> Patch | None:
     return None if found is None else _made_of(Patch, found)
 
 
-def array_head(items: int) -> bytes:
-    """Return what msgpack puts in front of the items of a list."""
-    if items < 16:
-        return bytes((0x90 | items,))
-    return b"\xdc" + items.to_bytes(2) if items < 65536 else b"\xdd" + items.to_bytes(4)
-
-
 class Chain:
     """The last version of one cell and how it is stored, to patch the next one upon it.
 
@@ -110,23 +103,22 @@ class Chain:
         return None
 
     def extend(
-        self, version: str | int | float, items: int, added: int, tail: bytes
-    ) -> Patch | None:
-        """Return the patch to store a list as that was so many items long and had some added.
+        self, version: str | int | float, items: int, added: int, raw: bytes
+    ) -> tuple[bytes, int, int, bytes, int] | None:
+        """Return what makes the patch to store a list as that was so many items long and had
+        some added; `raw` is a list of these.
 
         Returns:
             `None` if it has to be stored whole; nothing has changed then.
         """
-        old_head, head = len(array_head(items)), array_head(items + added)
-        kept = self.size - old_head
-        patched = self.patched + len(tail) + 32
-        size = len(head) + kept + len(tail)
-        if self.links >= _LONGEST or patched * 4 > size:
+        made = _extended(items, self.size, added, raw)
+        patched = self.patched + len(raw) + 31
+        if made is None or patched * 4 > made[1] or self.links >= _LONGEST:
             return None
+        patch, self.size = made
         self.version = version
         self.raw = None
-        self.size = size
         self.links += 1
         self.patched = patched
         self.items = items + added
-        return Patch(head, old_head, kept, tail, 0)
+        return patch

@@ -9,26 +9,30 @@ from __future__ import annotations
 from bisect import insort
 from collections.abc import Sequence
 from operator import itemgetter
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
-from taskloom._taskloom import _Outline, _store_unchanging
+from taskloom._taskloom import _Outline, _row_of
 from taskloom.pregel.checkpoint.base import LATEST_VERSION, WRITES_IDX_MAP, Checkpoint
 from taskloom.pregel.checkpoint.frame import Frame, difference, new_frame
-from taskloom.pregel.checkpoint.patch import Chain, Patch, array_head
+from taskloom.pregel.checkpoint.patch import Chain, Patch
 from taskloom.pregel.checkpoint.serde.base import SerializationError, SerializerProtocol
 from taskloom.pregel.checkpoint.serde.jsonplus import JsonPlusSerializer
 from taskloom.pregel.ids import stamp, task_id
+
+if TYPE_CHECKING:
+    from taskloom.pregel.cells import Cells
 
 # A stored value: itself if it cannot change, (tag, bytes), or (tag, value, patch...) for a patch
 # upon another.
 Stored: TypeAlias = Any
 # (task path, task id, index, cell, value); sorts as writes are applied
 Write: TypeAlias = tuple[str, str, int, str, Stored]
-TaskName: TypeAlias = "str | tuple[str, str, int, str, str]"
-"""A task's id, or what it is made of: checkpoint id, namespace, superstep, node, triggers."""
+Names: TypeAlias = tuple[str, str, int | None, str | None, str | None]
+"""What names a task: its path; what its id is made of besides the checkpoint (namespace, superstep,
+node, triggers), or the id and nothing else."""
 
-Alone: TypeAlias = "tuple[TaskName, str, Sequence[tuple[str, Any]]]"
-"""The only task of a superstep, its path, and its writes."""
+Alone: TypeAlias = tuple[Names, Sequence[tuple[str, Any]]]
+"""The only task of a superstep, and its writes."""
 # A checkpoint without the values of its cells: the tag and bytes of (checkpoint, metadata), or of
 # (versions, seen, updated, metadata); the frame that adds to the versions; the id of the checkpoint
 # before; the time stamp, or the nanoseconds that it is made of.
@@ -77,15 +81,6 @@ Made: TypeAlias = dict[str, tuple[Any, Stored, list[Any], Stored]]
 """By cell: a value and its stored form; what was added to it, and the stored form of that."""
 
 NOTHING_ADDED: tuple[list[Any], Stored] = ([], None)
-
-
-def _shared(made: tuple[Any, Stored, list[Any], Stored], value: Any) -> Stored:
-    """The stored form of what was written, if it is known from the cell; else None."""
-    if made[0] is value:
-        return made[1]
-    added = made[2]
-    alike = value.__class__ is list and len(value) == len(added) == 1 and value[0] is added[0]
-    return made[3] if alike else None
 
 
 class Line:
@@ -194,7 +189,7 @@ class Line:
             return None  # storing the whole says where in it the trouble is
         if tag != "msgpack":
             return None
-        patch = chain.extend(version, items, len(new), raw[len(array_head(len(new))) :])
+        patch = chain.extend(version, items, len(new), raw)
         if patch is None:  # patches enough: the next ones are upon the whole
             tag, raw = serde.dumps_typed(value)
             chain.restart(version, tag, raw)
@@ -214,50 +209,32 @@ class Line:
         patch = chain.advance(version, tag, raw)
         return stored if patch is None else (tag, base, *patch)
 
-    def store_changes(self, serde: SerializerProtocol, changed: list[tuple[str, Any, Any]]) -> Made:
+    def store_changes(self, serde: SerializerProtocol, cells: Cells) -> Made:
         """Store new values of cells; returns those that are not plain, with their stored form."""
         made: Made = {}
-        for cell, version, value in _store_unchanging(changed, self.values) or ():
+        for cell, version, value in cells.store_changes(self.values):
             stored = self.store(serde, cell, version, value)
             added, stored_added = self.added
             made[cell] = (value, stored, added, stored_added)
         return made
 
-    def add_alone(
-        self,
-        serde: SerializerProtocol,
-        id: str,
-        alone: Alone,
-        made: Made,
-    ) -> None:
+    def add_alone(self, serde: SerializerProtocol, id: str, alone: Alone, made: Made) -> None:
         """Store what the only task of a superstep wrote.
 
         Args:
             serde: makes bytes of values.
             id: the checkpoint that the superstep started from.
-            alone: the task.
+            alone: the task and its writes.
             made: new values of cells, with their stored form; a write of just that value, or of
                 just what was added to it, shares it.
         """
-        task, path, writes = alone
-        if not isinstance(task, str) and task[0] != id:
-            task = _task_id(task[0], (path, *task[1:]))
-        row: list[Any] = [path]
-        row += (task, None, None, None) if isinstance(task, str) else task[1:]
-        for cell, value in writes:
-            if value.__class__ in UNCHANGING:
-                stored = value
-            else:
-                stored = _shared(made[cell], value) if cell in made else None
-                if stored is None:
-                    stored = dumps(serde, value, "written to the cell", cell)
-            row.append(cell)
-            row.append(stored)
+        names, writes = alone
+        row = _row_of(names, writes, made, dumps, serde)
         if id in self.writes or id in self.alone:
             name = _task_id(id, row)
-            self.add_writes(id, name, _rows(name, path, row[_NAMED:]))
+            self.add_writes(id, name, _rows(name, names[0], row[_NAMED:]))
         else:
-            self.alone[id] = tuple(row)
+            self.alone[id] = row
 
     def add_writes(self, id: str, task: str, rows: list[Write]) -> None:
         """Store what a task wrote, beside what it wrote before."""

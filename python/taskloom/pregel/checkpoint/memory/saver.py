@@ -11,10 +11,11 @@ import time
 from collections.abc import AsyncIterator, Iterator, Sequence
 from operator import itemgetter
 from types import TracebackType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from taskloom.pregel.checkpoint.base import (
     EXCLUDED_METADATA_KEYS,
+    LATEST_VERSION,
     WRITES_IDX_MAP,
     BaseCheckpointSaver,
     ChannelVersions,
@@ -30,6 +31,9 @@ from taskloom.pregel.checkpoint.memory.line import Alone, Line, Write, dumps, lo
 from taskloom.pregel.checkpoint.retention import Retention, check_strategy, is_call_namespace
 from taskloom.pregel.checkpoint.serde.base import SerializerProtocol
 from taskloom.pregel.checkpoint.serde.jsonplus import JsonPlusSerializer
+
+if TYPE_CHECKING:
+    from taskloom.pregel.cells import Cells
 
 
 class InMemorySaver(BaseCheckpointSaver[int]):
@@ -104,21 +108,28 @@ class InMemorySaver(BaseCheckpointSaver[int]):
         if config.get("metadata") or not where.keys() <= EXCLUDED_METADATA_KEYS:
             known = get_checkpoint_metadata(config, metadata)
         id = checkpoint["id"]
-        rest = checkpoint.copy()
-        contents = rest["channel_values"]
-        rest["channel_values"] = {}
+        contents = checkpoint["channel_values"]
+        versions, seen = checkpoint["channel_versions"], checkpoint["versions_seen"]
+        # Of the seven keys of a checkpoint, all others are looked up in any case.
+        usual = len(checkpoint) == 7 and "updated_channels" in checkpoint
+        usual = usual and checkpoint["v"] == LATEST_VERSION
         with self._lock:
             line = self._line(thread_id, namespace)
             for cell, version in new_versions.items():
                 if cell in contents:
                     line.store(self.serde, cell, version, contents[cell])
             frame: Frame | None = None
-            if is_wide(rest["channel_versions"], rest["versions_seen"]):
-                frame, rest["channel_versions"], rest["versions_seen"] = line.narrow(
-                    id, rest["channel_versions"], rest["versions_seen"]
-                )
-            tag, raw = self.serde.dumps_typed([rest, known])
-            line.add(id, (tag, raw, frame, where.get("checkpoint_id"), rest["ts"]))
+            if is_wide(versions, seen):
+                frame, versions, seen = line.narrow(id, versions, seen)
+            body: list[Any]
+            if usual:
+                body = [versions, seen, checkpoint["updated_channels"], known]
+            else:
+                rest = dict(checkpoint, channel_values={})
+                rest.update(channel_versions=versions, versions_seen=seen)
+                body = [rest, known]
+            tag, raw = self.serde.dumps_typed(body)
+            line.add(id, (tag, raw, frame, where.get("checkpoint_id"), checkpoint["ts"]))
             if namespace and (parents := metadata.get("parents")):
                 line.root = max(line.root, parents.get("", ""))
             if self._retires:
@@ -137,8 +148,8 @@ class InMemorySaver(BaseCheckpointSaver[int]):
         namespace: str,
         id: str,
         parent: str | None,
-        state: tuple[dict[str, Any], dict[str, Any], Sequence[str] | None, Any],
-        changed: list[tuple[str, Any, Any]],
+        cells: Cells,
+        about: tuple[Sequence[str] | None, Any],
         alone: Alone | None,
     ) -> None:
         """Store a superstep at once: its checkpoint, and what its only task wrote.
@@ -151,15 +162,16 @@ class InMemorySaver(BaseCheckpointSaver[int]):
             namespace: the namespace.
             id: the checkpoint's id.
             parent: the id of the checkpoint that the superstep started from.
-            state: the checkpoint's channel versions, versions seen, updated channels, metadata.
-            changed: the cells that changed and hold a value: name, version, value.
-            alone: the task, its path and its writes, if the superstep had only one.
+            cells: the cells; those that have changed since the last step are stored.
+            about: the checkpoint's updated channels and metadata.
+            alone: the task and its writes, if the superstep had only one.
         """
-        versions, seen, updated, metadata = state
+        versions, seen = cells.versions or {}, cells.seen
+        updated, metadata = about
         serde = self.serde
         with self._lock:
             line = self._line(thread_id, namespace)
-            made = line.store_changes(serde, changed)
+            made = line.store_changes(serde, cells)
             if alone is not None and parent is not None:
                 line.add_alone(serde, parent, alone, made)
             frame: Frame | None = None
