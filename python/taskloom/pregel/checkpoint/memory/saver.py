@@ -123,7 +123,7 @@ class InMemorySaver(BaseCheckpointSaver[int]):
                 frame, versions, seen = line.narrow(id, versions, seen)
             body: list[Any]
             if usual:
-                body = [versions, seen, checkpoint["updated_channels"], known]
+                body = [versions, seen, checkpoint.get("updated_channels"), known]
             else:
                 rest = dict(checkpoint, channel_values={})
                 rest.update(channel_versions=versions, versions_seen=seen)

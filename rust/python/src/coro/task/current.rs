@@ -6,7 +6,6 @@ use crate::coro::suspend::Waker;
 use pyo3::prelude::*;
 use std::cell::Cell;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::Instant;
 
 /// How many of our awaits may complete at once in a step before a coroutine lets others go first.
