@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from taskloom import _taskloom
-from taskloom._taskloom import Future, Receiver, Sender
+from taskloom._taskloom import Future
 from taskloom.errors import Cancelled
 from taskloom.flow import RetryTask
 from taskloom.scope.cancellation import CancelScope
@@ -15,7 +15,7 @@ from taskloom.scope.cancellation import CancelScope
 if TYPE_CHECKING:
     from taskloom.scope.scope import Scope
 
-__all__ = ["Child", "in_scope", "run_function", "with_end", "with_end_async"]
+__all__ = ["Child", "in_scope", "run_function"]
 
 Call = Callable[..., Any]
 
@@ -112,16 +112,6 @@ def in_scope(child: Child, fn: Call, /, *args: Any, **kwargs: Any) -> Any:
         _taskloom.token_variable.reset(variable)
         if counted:
             scope._child_over()
-
-
-async def with_end_async(fn: Call, end: Sender[Any] | Receiver[Any]) -> Any:
-    with end:
-        return await fn(end)
-
-
-def with_end(fn: Call, end: Sender[Any] | Receiver[Any]) -> Any:
-    with end:
-        return fn(end)
 
 
 def _call_while_asked(call: Callable[[], Any]) -> Any:

@@ -16,7 +16,6 @@ import contextlib
 import math
 from collections.abc import Awaitable, Callable, Coroutine, Generator
 from concurrent.futures import Executor
-from functools import partial
 from types import TracebackType
 from typing import Any, Literal, Self, TypeVar, final
 
@@ -25,7 +24,8 @@ from taskloom._asynchrony import is_coroutine_function, running_loop
 from taskloom._taskloom import Channel, Future, Receiver, Sender
 from taskloom.current import around, open_scopes, place_here, scope_here
 from taskloom.errors import Cancelled, OptionError
-from taskloom.scope._child import Child, run_function, with_end, with_end_async
+from taskloom.scope._calling import call_plainly
+from taskloom.scope._child import Child
 from taskloom.scope._children import (
     AsyncioHost,
     Host,
@@ -33,6 +33,7 @@ from taskloom.scope._children import (
     cancellations_of,
     host_here,
 )
+from taskloom.scope._ends import spawn_at_ends
 from taskloom.scope._hosts import running_trio
 from taskloom.scope._start import start_child
 from taskloom.scope.cancellation import CancelScope, fail_after, move_on_after
@@ -43,13 +44,6 @@ __all__ = ["Scope"]
 
 R = TypeVar("R")
 Call = Callable[..., Any]
-
-
-def _check_ends(method: str, channel: object, n: int) -> None:
-    if not isinstance(channel, Channel):
-        raise TypeError(f"{method}(channel, fn, n): a Channel, not {channel!r}")
-    if n < 1:
-        raise ValueError(f"{method}(channel, fn, n={n!r}): at least 1, or the others wait for ever")
 
 
 class _Join:
@@ -159,7 +153,7 @@ class Scope(_taskloom.Nursery):
         self._begin()
         try:
             if not is_coroutine_function(fn):
-                self._call(child, fn, args, kwargs, options)
+                call_plainly(self, child, fn, args, kwargs, options)
             elif self._host is None:
                 raise RuntimeError(
                     "a coroutine function was spawned in a scope of plain code whose executor "
@@ -175,43 +169,6 @@ class Scope(_taskloom.Nursery):
             self._child_over()
             raise
         return child.future
-
-    def _call(
-        self,
-        child: Child,
-        fn: Call,
-        args: tuple[Any, ...],
-        kwargs: dict[str, Any],
-        options: ScopeOptions | None,
-    ) -> None:
-        host = self._host
-        if not self._has_threads() and host is not None:
-
-            async def call() -> Any:
-                return fn(*args, **kwargs)
-
-            host.spawn(child, call, (), {})
-            return
-        executor = self._executor
-        if executor is None:
-            from taskloom.executor import default_executor
-
-            executor = default_executor()
-        if options is not None and options._options:
-            child.abandoned = options._abandon
-            child.adopt(options._submit(executor, child, fn, args, kwargs))
-            if child.abandoned:
-                self._child_over()
-            return
-        own = CancelScope()
-        child.handle = own
-        child.abandoned = options is not None and options._abandon
-        child.future.add_done_callback(child.cancel_if_asked)
-        # Whoever cancels the task that spawns reaches the child by its scope, which waits for it.
-        submit = getattr(executor, "_submit_unlinked", executor.submit)
-        submit(run_function, child, own, self.token, partial(fn, *args, **kwargs))
-        if child.abandoned:
-            self._child_over()
 
     def options(
         self, *, abandon: bool = False, migrate: bool = False, **options: Any
@@ -276,9 +233,7 @@ class Scope(_taskloom.Nursery):
         ...     sorted(receiver)
         ['a', 'b', 'c']
         """
-        _check_ends("produce", channel, n)
-        ends = [channel.sender() for _ in range(n)]
-        return [self._spawn_with(fn, end) for end in ends]
+        return spawn_at_ends(self, channel, Channel.sender, fn, n)
 
     def consume(
         self, channel: Channel[R], fn: Callable[[Receiver[R]], object], n: int = 1
@@ -293,18 +248,7 @@ class Scope(_taskloom.Nursery):
         >>> futures[0].result()
         6
         """
-        _check_ends("consume", channel, n)
-        ends = [channel.receiver() for _ in range(n)]
-        return [self._spawn_with(fn, end) for end in ends]
-
-    def _spawn_with(self, fn: Call, end: Sender[Any] | Receiver[Any]) -> Future[Any]:
-        try:
-            if is_coroutine_function(fn):
-                return self.spawn(with_end_async, fn, end)
-            return self.spawn(with_end, fn, end)
-        except BaseException:
-            end.close()
-            raise
+        return spawn_at_ends(self, channel, Channel.receiver, fn, n)
 
     def pipeline(self, source: Any, *stages: Stage) -> Receiver[Any]:
         """Lets the items of `source` run through the stages; returns where the results come out.
