@@ -56,7 +56,7 @@ def test_docstring_examples_run(name: str) -> None:
         globs = {"taskloom": taskloom, **vars(module)}
         test = parser.get_doctest(text, globs, title, getattr(module, "__file__", None), None)
         report: list[str] = []
-        doctest.DocTestRunner(optionflags=FLAGS).run(test, out=report.append)
+        doctest.DocTestRunner(verbose=False, optionflags=FLAGS).run(test, out=report.append)
         failures += report
     if failures:
         sys.stdout.write("".join(failures))
