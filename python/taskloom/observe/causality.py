@@ -42,8 +42,11 @@ class Causality:
     ...     executor.submit(parent, executor).result()
     1
     >>> graph = tracing.causality()
-    >>> [(graph.tasks[a].name, kind, graph.tasks[b].name) for a, b, kind in graph.causes]
-    [('parent', 'submitted', 'abs')]
+    >>> asked = [(a, b) for a, b, kind in graph.causes if kind == "submitted"]
+    >>> [(graph.tasks[a].name, graph.tasks[b].name) for a, b in asked]
+    [('parent', 'abs')]
+
+    If another worker took `abs`, there is `"waited"` as well, the other way round.
     """
 
     def __init__(self, trace: Trace) -> None:
