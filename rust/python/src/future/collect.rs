@@ -129,6 +129,7 @@ unsafe extern "C" {
 /// Attached; nobody uses the future any more.
 #[cfg(Py_3_13)]
 #[inline(always)]
+// SAFETY: the contract above.
 unsafe fn is_shallow(future: *mut FutureObject) -> bool {
     // SAFETY: as the caller promises; an outcome is a live object.
     unsafe {
@@ -159,10 +160,12 @@ thread_local! {
 /// As `free`.
 #[cfg(Py_3_13)]
 #[inline(never)]
+// SAFETY: the contract above.
 unsafe fn free_deep(this: Object) {
     let depth = DEPTH.get();
-    if depth == DEEPEST {
-        PUT_OFF.with_borrow_mut(|put_off| put_off.push(this));
+    // A thread that is ending has no list any more: there it goes as deep as it goes.
+    let put_off = || PUT_OFF.try_with(|put_off| put_off.borrow_mut().push(this));
+    if depth >= DEEPEST && put_off().is_ok() {
         return;
     }
     DEPTH.set(depth + 1);
@@ -170,7 +173,7 @@ unsafe fn free_deep(this: Object) {
     unsafe {
         free(this);
         if depth == 0 {
-            while let Some(next) = PUT_OFF.with_borrow_mut(Vec::pop) {
+            while let Ok(Some(next)) = PUT_OFF.try_with(|put_off| put_off.borrow_mut().pop()) {
                 free(next);
             }
         }

@@ -19,6 +19,7 @@ use std::sync::atomic::Ordering::Relaxed;
 /// What a future does with the task that runs its coroutine, of which it knows only the address:
 /// tasks are built on futures.
 pub struct Tasks {
+    // SAFETY: each is called with the address of a task that the caller has a share in, or knows alive.
     /// Takes a share in a task that is alive.
     pub retain: unsafe fn(*const ()),
     /// Gives a share up. Attached.
