@@ -3,6 +3,7 @@
 mod caller;
 mod copying;
 mod deferred;
+mod ending;
 mod execution;
 mod failure;
 mod flow;

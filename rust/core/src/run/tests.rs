@@ -351,6 +351,25 @@ fn a_failure_does_not_spread_along_an_edge_that_only_waits() {
     assert_eq!(run.marks().get(3), Mark::Skipped(0));
 }
 
+/// Runs all nodes while another thread sees to those that are pending.
+fn run_while_pending(run: &Arc<Run<Script>>, see_to: fn(&Arc<Run<Script>>, u32)) {
+    let other = Arc::clone(run);
+    let thread = std::thread::spawn(move || {
+        while !other.is_over() {
+            let node = { other.exec().pending.lock().pop() };
+            match node {
+                Some(node) => see_to(&other, node),
+                None => std::thread::yield_now(),
+            }
+        }
+    });
+    // SAFETY: nothing has to be attached here, and the run is run once.
+    unsafe { run.run_shared() };
+    assert!(thread.join().is_ok());
+    assert!(run.exec().ran().iter().all(|ran| *ran));
+    check_order(run);
+}
+
 #[test]
 fn pending_nodes_are_completed_from_outside() {
     let workers = Workers::new(2);
@@ -365,21 +384,7 @@ fn pending_nodes_are_completed_from_outside() {
         let script: Script = Script::new(plan(&random_graph(150, seed)), outcomes.collect());
         let state = State::new(&script.shape);
         let run = Arc::new(Run::shared(script, state, &workers.pool, 4));
-        let completer = Arc::clone(&run);
-        let thread = std::thread::spawn(move || {
-            while !completer.is_over() {
-                let node = { completer.exec().pending.lock().pop() };
-                match node {
-                    Some(node) => completer.complete(node, Outcome::Done),
-                    None => std::thread::yield_now(),
-                }
-            }
-        });
-        // SAFETY: as above.
-        unsafe { run.run_shared() };
-        assert!(thread.join().is_ok());
-        assert!(run.exec().ran().iter().all(|ran| *ran));
-        check_order(&run);
+        run_while_pending(&run, |run, node| run.complete(node, Outcome::Done));
     }
 }
 
@@ -391,21 +396,7 @@ fn nodes_that_were_held_back_are_executed_again() {
         script.held_back.lock().extend((0..150).step_by(3));
         let state = State::new(&script.shape);
         let run = Arc::new(Run::shared(script, state, &workers.pool, 4));
-        let other = Arc::clone(&run);
-        let thread = std::thread::spawn(move || {
-            while !other.is_over() {
-                let node = { other.exec().pending.lock().pop() };
-                match node {
-                    Some(node) => other.again(node),
-                    None => std::thread::yield_now(),
-                }
-            }
-        });
-        // SAFETY: as above.
-        unsafe { run.run_shared() };
-        assert!(thread.join().is_ok());
-        assert!(run.exec().ran().iter().all(|ran| *ran));
-        check_order(&run);
+        run_while_pending(&run, Run::again);
     }
 }
 

@@ -7,7 +7,8 @@ use pyo3::ffi;
 use pyo3::prelude::*;
 use taskloom_core::run::Run;
 
-use super::execution::{Execution, wait_for};
+use super::ending::wait_for;
+use super::execution::Execution;
 
 fn this_thread() -> u64 {
     // SAFETY: asks the C runtime for this thread's identifier; no precondition.

@@ -4,22 +4,21 @@ use std::collections::HashMap;
 use std::mem::ManuallyDrop;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering::*};
 use std::sync::{Arc, Weak};
-use std::time::Duration;
 
 use parking_lot::Mutex;
 use pyo3::ffi;
 use pyo3::prelude::*;
 use taskloom_core::latch::Event;
 use taskloom_core::plan::Plan as Shape;
-use taskloom_core::pool::Worker;
 use taskloom_core::run::{NodeExec, OrderOnly, Outcome, Run, State};
 
+use super::ending::wait_for;
 use super::failure::{Failure, NO_NODE};
 use super::flow::{self, again_if_asked};
 use super::forwarding::exchanged;
 use super::scratch::Scratch;
 use super::spawned::is_spawn;
-use crate::call::{self, take_exception};
+use crate::call::take_exception;
 use crate::context::Stay;
 use crate::plan::{
     CONSTANT, DEFERRED, Kind, PLAIN, Plan, Policy, SLOT, Step, TAKING, Tables, Use, Values, Window,
@@ -49,7 +48,7 @@ pub struct Execution {
     /// There if somebody wants to know when nodes ran, or while they do.
     pub watch: Option<Arc<Watch>>,
     /// What to call when the run is over; None once that is so.
-    callbacks: Mutex<Option<Vec<Py<PyAny>>>>,
+    pub(super) callbacks: Mutex<Option<Vec<Py<PyAny>>>>,
     /// Of how many nodes at once may run, by the plan's windows.
     pub(super) windows: Box<[Window]>,
     polls: AtomicU32,
@@ -445,12 +444,8 @@ unsafe impl NodeExec for Execution {
     }
 
     fn finished(&self) {
-        let callbacks = self.callbacks.lock().take();
         // SAFETY: the end of a run is announced attached.
-        let py = unsafe { Python::assume_attached() };
-        for callback in callbacks.into_iter().flatten() {
-            call_back(callback.bind(py));
-        }
+        self.call_back_all(unsafe { Python::assume_attached() });
     }
 
     fn recycle(&mut self, state: State) {
@@ -460,47 +455,5 @@ unsafe impl NodeExec for Execution {
         // SAFETY: called once, when the run is dropped; nothing uses the values afterwards.
         let values = unsafe { ManuallyDrop::take(&mut self.values) };
         self.plan().spares.give(self.serial, state, values);
-    }
-}
-
-/// Waits for an event, detached, handling signals; a worker lets a spare take its place meanwhile.
-pub fn wait_for(py: Python<'_>, timeout: Option<Duration>, event: &Event) -> PyResult<bool> {
-    let wait = || call::wait_detached(py, timeout, |slice| event.wait(slice));
-    Worker::with_current(|worker| match worker {
-        Some(worker) => worker.blocked(wait),
-        None => wait(),
-    })
-}
-
-fn call_back(callback: &Bound<'_, PyAny>) {
-    if let Err(error) = callback.call0() {
-        error.write_unraisable(callback.py(), Some(callback));
-    }
-}
-
-impl Execution {
-    /// Lets go of the values. To be called attached, and when nobody runs nodes of this run any more.
-    pub fn clear(&self) {
-        let is_over = self.callbacks.lock().is_none();
-        // SAFETY: attached, and alone. Only kept values are left at the end of a run; one that never came
-        // to its end may have left any.
-        unsafe {
-            match is_over {
-                true => self.values.clear(&self.wiring().kept),
-                false => self.values.clear(&Vec::from_iter(0..self.wiring().slots)),
-            }
-        }
-    }
-
-    /// Calls back when the run is over: at once if it is.
-    pub fn when_over(&self, callback: Bound<'_, PyAny>) {
-        let mut callbacks = self.callbacks.lock();
-        match &mut *callbacks {
-            Some(callbacks) => callbacks.push(callback.unbind()),
-            None => {
-                drop(callbacks);
-                call_back(&callback);
-            }
-        }
     }
 }

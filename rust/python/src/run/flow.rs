@@ -7,7 +7,8 @@ use pyo3::ffi;
 use pyo3::prelude::*;
 use taskloom_core::run::Outcome;
 
-use super::execution::{Execution, wait_for};
+use super::ending::wait_for;
+use super::execution::Execution;
 use super::scratch::Scratch;
 use crate::call;
 use crate::errors;

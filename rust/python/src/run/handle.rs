@@ -11,7 +11,8 @@ use taskloom_core::ready::BANDS;
 use taskloom_core::run::{Mark, Run, State};
 
 use super::caller::attend;
-use super::execution::{Execution, wait_for};
+use super::ending::wait_for;
+use super::execution::Execution;
 use super::failure::{Failure, NO_NODE};
 use super::fork::left_behind;
 use super::spans::RunSpans;

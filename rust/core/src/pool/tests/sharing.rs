@@ -34,17 +34,16 @@ fn keep_other(worker: &Worker, until: &Arc<Event>) {
     let _ = inside.wait(None);
 }
 
-#[test]
-fn what_a_worker_spawns_is_left_to_one_that_has_less_to_go_on_with() {
+/// What a worker did that had begun so many jobs and spawned one, while the other of two was stuck.
+fn order_beside_one_stuck(begun: usize) -> Vec<bool> {
     let (pool, threads) = start(2, false, None);
     let (order, finished, gate) = (Order::default(), Arc::default(), Arc::default());
     let first = {
         let (order, finished, gate) = (order.clone(), Arc::clone(&finished), Arc::clone(&gate));
         job(move |worker| {
             keep_other(worker, &gate);
-            for _ in 0..20 {
-                let begun = noted(&order, true);
-                worker.pool().submit_to(worker.index(), begun);
+            for _ in 0..begun {
+                worker.pool().submit_to(worker.index(), noted(&order, true));
             }
             worker.pool().submit_to(worker.index(), set(&finished));
             worker.pool().submit(noted(&order, false), DEFAULT_BAND);
@@ -53,34 +52,22 @@ fn what_a_worker_spawns_is_left_to_one_that_has_less_to_go_on_with() {
     pool.submit(first, DEFAULT_BAND);
     let _ = finished.wait(None);
     let order = order.lock().clone();
-    assert!(order[..20].iter().all(|begun| *begun), "{order:?}");
     gate.set();
     join(&pool, &threads);
+    order
+}
+
+#[test]
+fn what_a_worker_spawns_is_left_to_one_that_has_less_to_go_on_with() {
+    let order = order_beside_one_stuck(20);
+    assert!(order[..20].iter().all(|begun| *begun), "{order:?}");
 }
 
 #[test]
 fn what_a_worker_spawns_does_not_wait_for_one_that_is_stuck() {
-    let (pool, threads) = start(2, false, None);
-    let (order, finished, gate) = (Order::default(), Arc::default(), Arc::default());
-    let first = {
-        let (order, finished, gate) = (order.clone(), Arc::clone(&finished), Arc::clone(&gate));
-        job(move |worker| {
-            keep_other(worker, &gate);
-            for _ in 0..1_000 {
-                let begun = noted(&order, true);
-                worker.pool().submit_to(worker.index(), begun);
-            }
-            worker.pool().submit_to(worker.index(), set(&finished));
-            worker.pool().submit(noted(&order, false), DEFAULT_BAND);
-        })
-    };
-    pool.submit(first, DEFAULT_BAND);
-    let _ = finished.wait(None);
-    let order = order.lock().clone();
+    let order = order_beside_one_stuck(1_000);
     let place = order.iter().position(|begun| !begun);
     assert!(place.is_some_and(|place| place < 200), "{place:?}");
-    gate.set();
-    join(&pool, &threads);
 }
 
 #[test]
