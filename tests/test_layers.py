@@ -53,6 +53,7 @@ PYTHON_LAYERS = (
     "_observed",
     "_running",
     "executor",
+    "_default",
     "channel",
     "scope",
     "pregel",

@@ -20,6 +20,8 @@ from types import ModuleType
 TYPE_CHECKING = False  # typing's own costs an import; type checkers know the name
 if TYPE_CHECKING:
     from taskloom import errors as errors
+    from taskloom._default import default_executor as default_executor
+    from taskloom._default import run as run
     from taskloom._taskloom import Future as Future
     from taskloom._taskloom import Node as Node
     from taskloom._taskloom import Plan as Plan
@@ -46,8 +48,6 @@ if TYPE_CHECKING:
     from taskloom.errors import AliasingWarning as AliasingWarning
     from taskloom.errors import Cancelled as Cancelled
     from taskloom.executor import Executor as Executor
-    from taskloom.executor import default_executor as default_executor
-    from taskloom.executor import run as run
     from taskloom.executor import worker_count as worker_count
     from taskloom.executor import worker_index as worker_index
     from taskloom.flow import AbortBranch as AbortBranch
@@ -155,7 +155,7 @@ _HOME = {
     "current_effective_deadline": "scope.cancellation",
     "current_task": "current",
     "current_time": "scope.cancellation",
-    "default_executor": "executor",
+    "default_executor": "_default",
     "fail_after": "scope.cancellation",
     "first_completed": "scope.combinators",
     "forward": "access",
@@ -163,7 +163,7 @@ _HOME = {
     "maybe_yield": "scope.coroutines",
     "move_on_after": "scope.cancellation",
     "read": "access",
-    "run": "executor",
+    "run": "_default",
     "run_coroutine": "scope.coroutines",
     "select": "channel",
     "shield": "scope.cancellation",

@@ -10,16 +10,15 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 
 from taskloom import _taskloom
-from taskloom._forking import lock_across_forks
 from taskloom._mapping import map_ordered
 from taskloom._observed import Observed
 from taskloom._owed import LOOK_EVERY, attend
 from taskloom._resolving import Base, resolve, resolved_options
 from taskloom._running import Running
 from taskloom._submission import Desk
-from taskloom._taskloom import Future, Plan
+from taskloom._taskloom import Future
 from taskloom._typing import TYPE_CHECKING, final
-from taskloom._workers import Workers, is_exiting, register, share_here
+from taskloom._workers import Workers, register, share_here
 from taskloom.errors import OptionError
 from taskloom.scheduling.config import ExecutorConfig, settle
 from taskloom.task import Options, Task
@@ -28,10 +27,6 @@ from taskloom.view import ExecutorView
 if TYPE_CHECKING:
     from typing import Any, Literal, ParamSpec, TypeVar, Unpack
 
-    from taskloom.access import Context
-    from taskloom.graph import Graph
-    from taskloom.observe.events import NodeEvent
-    from taskloom.run import Mode, Run
     from taskloom.scheduling.config import Settings
     from taskloom.scheduling.governor import Governor
     from taskloom.scheduling.statistics import ExecutorStats, ShutdownReport
@@ -39,7 +34,7 @@ if TYPE_CHECKING:
     P = ParamSpec("P")
     R = TypeVar("R")
 
-__all__ = ["Executor", "Future", "default_executor", "run", "worker_count", "worker_index"]
+__all__ = ["Executor", "Future", "worker_count", "worker_index"]
 
 worker_index = _taskloom.worker_index
 worker_count = _taskloom.worker_count
@@ -457,53 +452,3 @@ class Executor(Observed, Running, _taskloom.Pool, ThreadPoolExecutor):
             for thread in threads:
                 left = None if end is None else max(0.0, end - time.monotonic())
                 thread.join(min(left or LOOK_EVERY, LOOK_EVERY) if looks else left)
-
-
-def run(
-    target: Graph | Plan,
-    *,
-    mode: Mode = "parallel",
-    check: bool = True,
-    context: Context | None = None,
-    trace: bool = False,
-    on_event: Callable[[NodeEvent], object] | None = None,
-    progress: bool = False,
-) -> Run:
-    """Runs a graph or plan with the default executor; `Executor.run` says the rest.
-
-    >>> import taskloom
-    >>> g = taskloom.Graph()
-    >>> node = g.add(sum, [1, 2, 3])
-    >>> taskloom.run(g)[node]
-    6
-    """
-    return default_executor().run(
-        target,
-        mode=mode,
-        check=check,
-        context=context,
-        trace=trace,
-        on_event=on_event,
-        progress=progress,
-    )
-
-
-_default: Executor | None = None
-_making_default = lock_across_forks()
-
-
-def default_executor() -> Executor:
-    """The executor that `taskloom.run` uses, made on first use.
-
-    >>> import taskloom
-    >>> taskloom.default_executor() is taskloom.default_executor()
-    True
-    """
-    global _default  # noqa: PLW0603
-    with _making_default:
-        if _default is None or (_default.is_closed and not is_exiting()):
-            # Whoever makes it, it serves the whole process: no share of a task's.
-            count = ExecutorConfig.load().worker_count()
-            _default = Executor(count, thread_name_prefix="taskloom")
-            _default._is_default = True
-        return _default

@@ -29,7 +29,7 @@ def test_keyword_config_environment_file_and_default_win_in_this_order(
 
 
 def test_the_environment_sets_the_default_executor(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("taskloom.executor._default", None)
+    monkeypatch.setattr("taskloom._default._default", None)
     monkeypatch.setenv("TASKLOOM_WORKERS", "3")
     with taskloom.default_executor() as executor:
         assert executor.submit(taskloom.worker_count).result() == 3
@@ -206,7 +206,7 @@ def test_an_executor_made_by_a_task_has_its_share_of_the_processors(
 
 
 def test_the_default_executor_takes_no_share(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("taskloom.executor._default", None)
+    monkeypatch.setattr("taskloom._default._default", None)
 
     def count() -> int | None:
         with taskloom.default_executor() as executor:

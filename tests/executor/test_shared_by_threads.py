@@ -8,7 +8,8 @@ from contextlib import contextmanager
 
 import pytest
 import taskloom
-from taskloom import Executor, _waits, current, executor
+from taskloom import Executor, _default, _waits, current
+from taskloom.scheduling.config import ExecutorConfig
 
 
 @contextmanager
@@ -36,21 +37,21 @@ def test_threads_that_ask_at_once_get_the_same_default_executor(
 ) -> None:
     found: list[Executor] = []
     others: list[threading.Thread] = []
-    load = executor.ExecutorConfig.load
+    load = ExecutorConfig.load
 
-    def load_while_another_thread_asks() -> executor.ExecutorConfig:
+    def load_while_another_thread_asks() -> ExecutorConfig:
         if not others:
             others.append(
-                threading.Thread(target=lambda: found.append(executor.default_executor()))
+                threading.Thread(target=lambda: found.append(taskloom.default_executor()))
             )
             others[0].start()
             # It comes through only if nothing holds it up.
             others[0].join(0.1)
         return load()
 
-    monkeypatch.setattr(executor, "_default", None)
-    monkeypatch.setattr(executor.ExecutorConfig, "load", load_while_another_thread_asks)
-    found.append(executor.default_executor())
+    monkeypatch.setattr(_default, "_default", None)
+    monkeypatch.setattr(ExecutorConfig, "load", load_while_another_thread_asks)
+    found.append(taskloom.default_executor())
     others[0].join()
     assert found[0] is found[1]
     found[0].shutdown()

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from concurrent.futures import Executor, Future
 from typing import Any
 
-from taskloom.executor import default_executor as default_executor
+from taskloom._default import default_executor as default_executor
 
 
 def submit(executor: Executor | None, call: Callable[..., Any], *arguments: Any) -> Future[Any]:

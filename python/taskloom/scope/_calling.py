@@ -35,7 +35,7 @@ def call_plainly(  # noqa: PLR0917 (called for each plain child)
         return
     executor = scope._executor
     if executor is None:
-        from taskloom.executor import default_executor
+        from taskloom._default import default_executor
 
         executor = default_executor()
     if options is not None and options._options:

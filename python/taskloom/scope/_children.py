@@ -220,7 +220,7 @@ def host_here(executor: Executor | None) -> Host | None:
     if running_trio():
         return TrioHost()
     if executor is None:
-        from taskloom.executor import default_executor
+        from taskloom._default import default_executor
 
         executor = default_executor()
     if isinstance(executor, _taskloom.Pool):

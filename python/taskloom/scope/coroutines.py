@@ -148,7 +148,7 @@ def run_coroutine(fn: Any, /, *args: Any, **kwargs: Any) -> Any:
     >>> taskloom.run_coroutine(answer, 42)
     42
     """
-    from taskloom.executor import default_executor
+    from taskloom._default import default_executor
 
     return run_on(default_executor(), fn, args, kwargs)
 
