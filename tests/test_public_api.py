@@ -196,6 +196,13 @@ def test_first_task_imports_nothing_that_the_standard_library_s_executor_does_wi
     assert not heavy & (ours - theirs)
 
 
+def test_a_shutdown_imports_nothing_that_a_first_task_does_without() -> None:
+    heavy = {"typing", "dataclasses", "inspect", "ast"}
+    code = "import taskloom; executor = taskloom.Executor(1); executor.submit(int).result()"
+    found = modules_after(f"{code}; executor.shutdown()") - modules_after(code)
+    assert not heavy & found
+
+
 def parses(code: str, cache: Path) -> bool:
     """Whether a fresh interpreter parses anything for the code, all modules being compiled."""
     seen = "any(kind.__name__ == 'AST' for kind in gc.get_objects() if type(kind) is type)"

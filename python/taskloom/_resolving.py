@@ -65,7 +65,8 @@ def resolve(given: Options, base: Base) -> TaskOptions:
             raise OptionError(f"after= takes futures, not {item!r}")
     return TaskOptions(
         given,
-        priority=max(-100, min(100, given.get("priority", 0))),
+        # Eight bands, of which the outermost stand for all beyond: a number of any size has one.
+        priority=max(-3, min(4, given.get("priority", 0))),
         deadline=given.get("deadline"),
         timeout=given.get("timeout", base.timeout),
         timing=base.timing,

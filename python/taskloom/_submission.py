@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from taskloom.scheduling.admission import Admission
     from taskloom.scheduling.config import ExecutorConfig
     from taskloom.scheduling.resources import Resources
-    from taskloom.scheduling.statistics import Outside
+    from taskloom.scheduling.shutdown import Outside
 
 __all__ = ["Desk"]
 
@@ -58,14 +58,12 @@ class Desk:
 
     def outside(self) -> Outside:
         """What is here, or was and did not go on to the pool."""
-        from taskloom.scheduling.statistics import Ends, Outside
-
         with self._lock:
             held = sum(not launch.started for launch in self._launches)
             elsewhere = sum(launch.started and not launch.handed for launch in self._launches)
             accepted = self._accepted - self._handed_over
             elsewhere += self._coroutines
-            return Outside(accepted, held, elsewhere, Ends(**self._ends))
+            return accepted, held, elsewhere, dict(self._ends)
 
     def waiting(self) -> list[tuple[StandardFuture[Any], list[Any], Resources | None]]:
         """The tasks that are held back, with the prerequisites that are not done, and needs."""

@@ -29,7 +29,8 @@ if TYPE_CHECKING:
 
     from taskloom.scheduling.config import Settings
     from taskloom.scheduling.governor import Governor
-    from taskloom.scheduling.statistics import ExecutorStats, ShutdownReport
+    from taskloom.scheduling.shutdown import ShutdownReport
+    from taskloom.scheduling.statistics import ExecutorStats
 
     P = ParamSpec("P")
     R = TypeVar("R")
@@ -432,15 +433,9 @@ class Executor(Observed, Running, _taskloom.Pool, ThreadPoolExecutor):
         if wait:
             self._join(end)
         self._desk.close(wait and end is None)
-        from taskloom.scheduling.statistics import ShutdownReport
+        from taskloom.scheduling.shutdown import report
 
-        stats = self.stats()
-        return ShutdownReport(
-            finished=stats.finished - stats.cancelled,
-            cancelled=stats.cancelled,
-            dropped=stats.dropped,
-            abandoned=stats.submitted - stats.finished - stats.dropped,
-        )
+        return report(self._stats(), self._desk.outside())
 
     def _join(self, end: float | None) -> None:
         """Waits until the workers have left, or until a time of the monotonic clock."""

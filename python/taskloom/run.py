@@ -342,6 +342,14 @@ class Run(_taskloom.RunCore):
                 raise
         return self.result()
 
+    if not TYPE_CHECKING:  # type checkers are to say themselves that a run cannot be called
+
+        def __call__(self, *args: object, **kwargs: object) -> NoReturn:
+            raise TypeError(
+                "a run is not called: run[node] is the value of a node, and run.result() waits "
+                "for the end of the run"
+            )
+
     def __del__(self) -> None:
         # Before the collector breaks the cycle of an error, its traceback and this handle.
         if not self.ok:

@@ -175,3 +175,11 @@ def test_a_cycle_by_access_modes_says_which_use_it_follows_from() -> None:
     reader.after(writer)
     with pytest.raises(CycleError, match="'writer' comes after 'reader' because of how they use"):
         g.compile()
+
+
+def test_a_run_that_is_called_says_how_a_value_is_asked_for() -> None:
+    graph = taskloom.Graph()
+    node = graph.add(abs, -1)
+    run: Any = taskloom.run(graph)
+    with pytest.raises(TypeError, match=r"run\[node\] is the value of a node"):
+        run(node)

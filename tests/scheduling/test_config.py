@@ -72,6 +72,9 @@ def test_values_are_brought_into_one_form(name: str, given: object, kept: object
 def test_a_wrong_name_is_refused_with_the_nearest_right_one() -> None:
     with pytest.raises(OptionError, match="no setting 'when_ful'; did you mean 'when_full'"):
         ExecutorConfig.of({"when_ful": "block"})
+    for name in ("workers", "n_workers", "worker"):
+        with pytest.raises(OptionError, match="did you mean 'max_workers'"):
+            ExecutorConfig.of({name: 1})
     with pytest.raises(OptionError, match="did you mean 'aging'"):
         ExecutorConfig().replace(agin=1)
 

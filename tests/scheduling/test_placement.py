@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import pytest
+from taskloom import Executor
 from taskloom.scheduling.affinity import Realtime
 from taskloom.scheduling.config import ExecutorConfig
 from taskloom.scheduling.placement import Placement
@@ -27,6 +28,16 @@ def test_numbers_let_every_worker_run_on_all_of_them() -> None:
     placement = placed(max_workers=2, cpu_affinity=(1, 3))
     assert placement.cpus == ((1, 3), (1, 3))
     assert placement.nearest == ()
+
+
+def test_a_processor_that_is_not_there_is_refused_with_those_that_are() -> None:
+    with pytest.raises(ValueError, match=r"has no processor 8, 9; it has 0-7"):
+        placed(max_workers=2, cpu_affinity=(1, 8, 9))
+
+
+def test_an_executor_refuses_a_processor_that_this_machine_does_not_have() -> None:
+    with pytest.raises(ValueError, match=r"cpu_affinity=\(0, 99999\).*no processor 99999"):
+        Executor(1, cpu_affinity=[0, 99999])
 
 
 def test_spread_takes_processors_that_share_nothing_first() -> None:

@@ -6,6 +6,7 @@ resources   what a task needs; limits that tasks share
 config      every setting of an executor, from the program, the environment or a file
 admission   holds back what does not fit, without starving it
 statistics  what an executor has measured, as frozen records
+shutdown    what an executor leaves behind
 container   what the control groups allow the process
 adaptive    how many workers should be active, by measured throughput
 monitor     what the machine, the container and the process are using

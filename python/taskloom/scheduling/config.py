@@ -63,6 +63,14 @@ _ENVIRONMENT = "TASKLOOM_"
 # Names that the environment also knows a setting by, and those that are not settings.
 _ALIASES = {"TASKLOOM_WORKERS": "max_workers", "TASKLOOM_QUEUE_DEPTH": "max_queue_depth"}
 _CONFIG_FILE = "TASKLOOM_CONFIG"
+# What settings are called in other libraries, for the error that names the right one.
+_OTHER_WORDS = {
+    "workers": "max_workers",
+    "n_workers": "max_workers",
+    "num_workers": "max_workers",
+    "max_threads": "max_workers",
+    "queue_depth": "max_queue_depth",
+}
 
 
 # Settings by name, in the order in which they are declared.
@@ -371,8 +379,17 @@ def settle(config: ExecutorConfig | None, keywords: Mapping[str, Any]) -> Execut
 def _named(name: str) -> _Setting:
     setting = SETTINGS.get(name)
     if setting is None:
-        raise OptionError(f"there is no setting {name!r}; {nearest(name, tuple(SETTINGS))}")
+        raise OptionError(f"there is no setting {name!r}; {_meant_by(name)}")
     return setting
+
+
+def _meant_by(name: str) -> str:
+    """Which setting somebody may have meant, also by what it is called elsewhere."""
+    from difflib import get_close_matches
+
+    for found in get_close_matches(name, (*_OTHER_WORDS, *SETTINGS), 1, 0.5):
+        return f"did you mean {_OTHER_WORDS.get(found, found)!r}?"
+    return nearest(name, tuple(SETTINGS))
 
 
 def _from_outside(environ: Mapping[str, str]) -> dict[str, Any]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Collection
 
-__all__ = ["cpu_count", "process_share", "usable_cpus"]
+__all__ = ["cpu_count", "present_cpus", "process_share", "usable_cpus"]
 
 # What a worker process was given of the processors; None in a process that shares with nobody.
 _share: int | None = None
@@ -20,6 +20,24 @@ def usable_cpus() -> tuple[int, ...]:
     if hasattr(os, "sched_getaffinity"):
         return tuple(sorted(os.sched_getaffinity(0)))
     return tuple(range(os.cpu_count() or 1))
+
+
+def present_cpus(root: str | os.PathLike[str] = "/sys") -> tuple[int, ...]:
+    """The processors that this machine has, in ascending order, usable for this process or not.
+
+    `root` is where the kernel's tables are; without them, as many as the system counts.
+
+    >>> set(usable_cpus()) <= set(present_cpus())
+    True
+    """
+    from taskloom.scheduling.topology import parse_cpu_list
+
+    try:
+        with open(os.path.join(root, "devices", "system", "cpu", "present")) as file:
+            found = parse_cpu_list(file.read())
+    except (OSError, ValueError):
+        found = ()
+    return found or tuple(sorted({*usable_cpus(), *range(os.cpu_count() or 1)}))
 
 
 def cpu_count(among: Collection[int] | None = None) -> int:

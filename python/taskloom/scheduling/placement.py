@@ -6,12 +6,13 @@ that steals from its nearest neighbours moves what they have in their caches the
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal, final
 
 from taskloom.scheduling.affinity import Realtime, pin_thread
 from taskloom.scheduling.config import ExecutorConfig
+from taskloom.scheduling.cpus import present_cpus
 from taskloom.scheduling.topology import Topology
 
 __all__ = ["Placement"]
@@ -38,11 +39,19 @@ class Placement:
 
     @classmethod
     def of(cls, config: ExecutorConfig, topology: Topology | None = None) -> Placement:
-        """The placement that a config asks for, by default on this machine."""
+        """The placement that a config asks for, by default on this machine.
+
+        Raises `ValueError` for the number of a processor that the machine does not have.
+        """
         workers, wanted = config.worker_count(), config.cpu_affinity
         cpus: tuple[tuple[int, ...], ...] = ()
         nearest: tuple[tuple[int, ...], ...] = ()
         numbers = wanted if isinstance(wanted, tuple) else None
+        if numbers is not None:
+            _refuse_missing(
+                numbers,
+                present_cpus() if topology is None else [cpu.index for cpu in topology.cpus],
+            )
         if config.numa != "none" or isinstance(wanted, str):
             if topology is None:
                 topology = Topology.read(allowed=numbers)
@@ -75,3 +84,15 @@ class Placement:
                 self.realtime.apply()
 
         return prepare
+
+
+def _refuse_missing(wanted: Sequence[int], there: Sequence[int]) -> None:
+    missing = sorted(set(wanted).difference(there))
+    if missing:
+        # 0-63 rather than every number, where there are no holes.
+        unbroken = len(there) > 2 and there[-1] - there[0] == len(there) - 1
+        known = f"{there[0]}-{there[-1]}" if unbroken else ", ".join(map(str, there))
+        raise ValueError(
+            f"cpu_affinity={wanted}: this machine has no processor "
+            f"{', '.join(map(str, missing))}; it has {known}"
+        )

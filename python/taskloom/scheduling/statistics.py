@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, NamedTuple, TypeAlias, final
 
 if TYPE_CHECKING:
     from taskloom.scheduling.adaptive import Decision
+    from taskloom.scheduling.shutdown import Outside
 
-__all__ = ["Ends", "ExecutorStats", "Latency", "ShutdownReport", "Timing", "WorkerStats"]
+__all__ = ["Ends", "ExecutorStats", "Latency", "Timing", "WorkerStats"]
 
 
 class Tally(NamedTuple):
@@ -104,43 +105,6 @@ class Ends:
     def finished(self) -> int:
         """All of them."""
         return self.done + self.failed + self.cancelled + self.timed_out
-
-
-class Outside(NamedTuple):
-    """The tasks of an executor that are not, or not yet, its pool's."""
-
-    accepted: int
-    """All of them, those that ended included."""
-    held: int
-    """Those that wait for prerequisites or resources."""
-    in_processes: int
-    """Those that are a worker process's."""
-    ends: Ends
-    """How those ended that have."""
-
-
-@final
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ShutdownReport:
-    """What became of everything that was submitted, as of the return of a shutdown.
-
-    >>> ShutdownReport(finished=3, cancelled=2).submitted
-    5
-    """
-
-    finished: int = 0
-    """Tasks that ran to an end: returned, raised, or left after their time was up."""
-    cancelled: int = 0
-    """Tasks that were cancelled before or while they ran."""
-    dropped: int = 0
-    """Queued tasks given up before to make room for others."""
-    abandoned: int = 0
-    """Tasks that were not over when the shutdown returned: still running, or still queued."""
-
-    @property
-    def submitted(self) -> int:
-        """All of them."""
-        return self.finished + self.cancelled + self.dropped + self.abandoned
 
 
 @final
@@ -317,16 +281,17 @@ def executor_stats(
 ) -> ExecutorStats:
     """The record made of what a native pool has counted, and the desk beside it."""
     arrivals, workers, (in_queue, ran), depths = reading
+    accepted, held, elsewhere, ends = outside
     return ExecutorStats(
         uptime=uptime,
-        submitted=arrivals["submitted"] + outside.accepted,
+        submitted=arrivals["submitted"] + accepted,
         rejected=arrivals["rejected"],
         dropped=arrivals["dropped"],
         blocked=arrivals["blocked"],
         queued=sum(depths),
         queued_by_band=tuple(depths),
-        held=outside.held,
-        in_processes=outside.in_processes,
+        held=held,
+        in_processes=elsewhere,
         active_workers=tally.active,
         active_reason=reason,
         started_workers=tally.working,
@@ -335,10 +300,10 @@ def executor_stats(
         decisions=decisions,
         changes=changes,
         elsewhere=Ends(
-            done=arrivals["done"] + outside.ends.done,
-            failed=arrivals["failed"] + outside.ends.failed,
-            cancelled=arrivals["cancelled"] + outside.ends.cancelled,
-            timed_out=outside.ends.timed_out,
+            done=arrivals["done"] + ends.get("done", 0),
+            failed=arrivals["failed"] + ends.get("failed", 0),
+            cancelled=arrivals["cancelled"] + ends.get("cancelled", 0),
+            timed_out=ends.get("timed_out", 0),
         ),
         workers=tuple(
             WorkerStats(index=index, busy=busy, **counts)
