@@ -46,8 +46,26 @@ def around() -> tuple[object, ...]:
 
 def place_here() -> tuple[int | None, int | None]:
     """The numbers of the run and of the task that go on here."""
-    task = _taskloom.current_handle() or _taskloom._current_future()
+    task = _handle_here()
     return _taskloom._run_id_here(), None if task is None else id(task)
+
+
+#: The child of a scope that goes on here, unless taskloom drives it as a coroutine of its own: its
+#: future, and whether it is the one that asks, for what is started here inherits this.
+child_here: ContextVar[tuple[Future[Any], Callable[[], bool]] | None] = ContextVar(
+    "taskloom_child", default=None
+)
+
+
+def _handle_here() -> Future[Any] | None:
+    """The handle of what goes on here."""
+    handle: Future[Any] | None = _taskloom.current_handle()
+    if handle is not None:
+        return handle
+    child = child_here.get()
+    if child is not None and child[1]():
+        return child[0]
+    return _taskloom._current_future()
 
 
 #: The future of the task that runs on an event loop here.
@@ -174,9 +192,7 @@ def current_task() -> CurrentTask | None:
     >>> taskloom.current_task() is None
     True
     """
-    future: Future[object] | None = (
-        _taskloom.current_handle() or _taskloom._current_future() or _on_loop.get()
-    )
+    future: Future[object] | None = _handle_here() or _on_loop.get()
     if future is not None:
         return CurrentTask(future)
     simulated = simulated_here.get()

@@ -21,7 +21,7 @@ __all__ = ["FOR_COROUTINES", "attempts"]
 Call = Callable[..., Any]
 
 #: The options of `Executor.options` that coroutines of a scope have too.
-FOR_COROUTINES = ("retry", "retry_safe", "timeout")
+FOR_COROUTINES = ("name", "retry", "retry_safe", "timeout")
 
 
 async def attempts(
@@ -68,6 +68,8 @@ async def attempts(
                         kwargs = {**kwargs, retry.pass_error: error}
             await _taskloom.sleep(wait)
     finally:
+        if task is not None:
+            attempt_here.set(None)
         del task  # an error's traceback refers to this frame, and its future to the error
 
 

@@ -45,7 +45,6 @@ def call_plainly(  # noqa: PLR0917 (called for each plain child)
         own = CancelScope()
         child.handle = own
         child.abandoned = options is not None and options._abandon
-        child.future.add_done_callback(child.cancel_if_asked)
         # Whoever cancels the task that spawns reaches the child by its scope, which waits for it.
         submit = getattr(executor, "_submit_unlinked", executor.submit)
         submit(run_function, child, own, scope.token, partial(fn, *args, **kwargs))

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import contextvars
+import weakref
 from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from taskloom import _taskloom
 from taskloom._taskloom import Future
+from taskloom.current import child_here
 from taskloom.errors import Cancelled
 from taskloom.flow import RetryTask
 from taskloom.scope.cancellation import CancelScope
@@ -21,16 +24,18 @@ Call = Callable[..., Any]
 
 
 class Child:
-    """One spawned call, as its scope keeps it."""
+    """One spawned call, as its scope keeps it; `named` is what its future takes its name from."""
 
-    __slots__ = ("abandoned", "future", "handle", "over", "scope")
+    __slots__ = ("__weakref__", "abandoned", "future", "handle", "over", "scope")
 
-    def __init__(self, scope: Scope) -> None:
+    def __init__(self, scope: Scope, named: Call | str) -> None:
         self.scope = scope
-        self.future: Future[Any] = Future()
+        self.future: Future[Any] = _taskloom._promise(named)
         self.handle: _taskloom.TaskHandle | CancelScope | None = None
         self.over = False
         self.abandoned = False
+        # Whoever runs the call has the child, which has its future: that must not have the child.
+        _taskloom._set_canceller(self.future, partial(_cancel, weakref.ref(self)))
 
     @property
     def token(self) -> _taskloom.Token:
@@ -40,11 +45,15 @@ class Child:
     def context(self) -> contextvars.Context:
         return contextvars.copy_context()
 
-    def cancel_if_asked(self, future: object) -> None:
-        """The future was settled: by its user's `cancel()`, if the call is not over."""
-        handle = self.handle
-        if not self.over and handle is not None:
-            handle.cancel()
+    def begin(self, who: Callable[[], object]) -> contextvars.Token[Any] | None:
+        """The call begins; what `who()` gives here tells whether it is this one that goes on.
+
+        None if it was cancelled before. Otherwise what sets `child_here` back in the end.
+        """
+        if not _taskloom._begin(self.future):
+            return None
+        me = who()
+        return child_here.set((self.future, lambda: who() is me))
 
     def take_handle(self, handle: _taskloom.TaskHandle | CancelScope) -> None:
         """What cancels the call; let go of when that is over, since it leads back to here."""
@@ -74,20 +83,27 @@ class Child:
         """The call is over; called once, on whatever thread it ran."""
         self.over = True
         self.handle = None
-        future = self.future
-        cancelled = future.cancelled()
         if error is None:
-            if not cancelled:
-                future.set_result(value)
+            _taskloom._settle(self.future, "done", value)
         elif isinstance(error, Cancelled):
-            if not cancelled and future.cancel():
-                future.set_running_or_notify_cancel()
+            _taskloom._settle(self.future, "cancelled", None)
         else:
-            if not cancelled:
-                future.set_exception(error)
+            _taskloom._settle(self.future, "failed", error)
             self.scope._child_failed(error)
         if not self.abandoned:
             self.scope._child_over()
+
+
+def _cancel(child: weakref.ref[Child]) -> bool:
+    """What the `cancel()` of a child's future does, and says: whether it is cancelled now."""
+    here = child()
+    if here is None:
+        return False
+    waited = _taskloom._cancel_here(here.future)
+    handle = here.handle
+    if handle is not None:
+        handle.cancel()
+    return waited
 
 
 def in_scope(child: Child, fn: Call, /, *args: Any, **kwargs: Any) -> Any:
@@ -131,11 +147,12 @@ def run_function(
 ) -> None:
     """A plain function on a thread, inside its scope."""
     variable = _taskloom.token_variable.set(token)
+    begun = child.begin(_taskloom._current_future)
     value: Any = None
     error: BaseException | None = None
     try:
         with own:
-            if own.token.cancelled:
+            if own.token.cancelled or begun is None:
                 raise Cancelled("cancelled before it was started")
             value = _call_while_asked(call)
         if own.cancelled_caught:
@@ -144,6 +161,8 @@ def run_function(
         value, error = None, caught
     finally:
         _taskloom.token_variable.reset(variable)
+        if begun is not None:
+            child_here.reset(begun)
     try:
         child.ended(value, error)
     finally:

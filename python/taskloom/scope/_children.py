@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from taskloom import _taskloom
 from taskloom._asynchrony import running_loop
+from taskloom.current import child_here
 from taskloom.errors import Cancelled
-from taskloom.scope._hosts import running_trio, runs_trio_of
+from taskloom.scope._hosts import running_task, running_trio, runs_trio_of
 from taskloom.scope.cancellation import CancelScope
 
 if TYPE_CHECKING:
@@ -73,7 +74,8 @@ class AsyncioHost:
         child.handle = own = CancelScope()
 
         def start() -> None:
-            task = self.loop.create_task(self._run(child, own, fn, args, kwargs))
+            called = self._run(child, own, fn, args, kwargs)
+            task = self.loop.create_task(called, name=child.future.name)
             self.tasks.add(task)
             task.add_done_callback(self.tasks.discard)
 
@@ -91,9 +93,12 @@ class AsyncioHost:
         kwargs: dict[str, Any],
     ) -> None:
         variable = _taskloom.token_variable.set(child.token)
+        begun = child.begin(running_task)
         value: Any = None
         error: BaseException | None = None
         try:
+            if begun is None:
+                raise Cancelled("cancelled before it was started")
             with own:
                 # The scope's own token decides; this one only carries the child's own cancelling.
                 value = await fn(*args, **kwargs)
@@ -107,6 +112,8 @@ class AsyncioHost:
         except BaseException as raised:
             error = raised
         _taskloom.token_variable.reset(variable)
+        if begun is not None:
+            child_here.reset(begun)
         try:
             child.ended(None if error is not None else value, error)
         finally:
@@ -143,7 +150,8 @@ class TrioHost:
         child.handle = own = CancelScope()
 
         def start() -> None:
-            nursery.start_soon(partial(self._run, child, own, fn, args, kwargs))
+            called = partial(self._run, child, own, fn, args, kwargs)
+            nursery.start_soon(called, name=child.future.name)
 
         if runs_trio_of(self.token):
             start()
@@ -161,6 +169,10 @@ class TrioHost:
         import trio
 
         _taskloom.token_variable.set(child.token)
+        begun = child.begin(running_task)
+        if begun is None:
+            child.ended(None, Cancelled("cancelled before it was started"))
+            return
         with own:  # which trio knows, too
             try:
                 child.ended(await fn(*args, **kwargs), None)
@@ -170,6 +182,7 @@ class TrioHost:
             except BaseException as error:
                 child.ended(None, error)
             finally:
+                child_here.reset(begun)
                 del child  # its future has the error, whose traceback refers to this frame
 
     async def enter(self) -> None:

@@ -41,8 +41,8 @@ def _method(open_end: object) -> str:
 def _spawn(scope: Scope, fn: Call, end: End) -> Future[Any]:
     try:
         if is_coroutine_function(fn):
-            return scope.spawn(_with_end_async, fn, end)
-        return scope.spawn(_with_end, fn, end)
+            return scope._spawn(_with_end_async, (fn, end), {}, named=fn)
+        return scope._spawn(_with_end, (fn, end), {}, named=fn)
     except BaseException:
         end.close()
         raise

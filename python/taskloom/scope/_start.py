@@ -78,8 +78,8 @@ class _StartingChild(Child):
         "value",
     )
 
-    def __init__(self, scope: Scope) -> None:
-        super().__init__(scope)
+    def __init__(self, scope: Scope, named: Call) -> None:
+        super().__init__(scope, named)
         self._guard = threading.Lock()
         self._given_up = False
         self.said = Event()  # that it is ready, or has ended
@@ -137,7 +137,7 @@ class _StartingChild(Child):
             super().ended(value, error)
             return
         self.error = error
-        self.future.cancel()
+        _taskloom._settle(self.future, "cancelled", None)
         self.scope._child_over()
         self.said.set()
 
@@ -161,7 +161,7 @@ async def start_child(
 ) -> Any:
     """What `Scope.start` does."""
     scope._begin()
-    child = _StartingChild(scope)
+    child = _StartingChild(scope, fn)
     try:
         host.spawn(child, _call, (fn, args, kwargs, child.status), {})
     except BaseException:

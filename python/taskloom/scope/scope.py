@@ -144,12 +144,15 @@ class Scope(_taskloom.Nursery):
         args: tuple[Any, ...],
         kwargs: dict[str, Any],
         options: ScopeOptions | None = None,
+        named: Call | str | None = None,
     ) -> Future[Any]:
         if not callable(fn):
             made = isinstance(fn, Coroutine)
             hint = ": pass the coroutine function and its arguments apart" if made else ""
             raise TypeError(f"spawn(fn, *args): fn must be callable, not {fn!r}{hint}")
-        child = Child(self)
+        if options is not None:
+            named = options._options.get("name", named)
+        child = Child(self, fn if named is None else named)
         self._begin()
         try:
             if not is_coroutine_function(fn):
@@ -159,12 +162,10 @@ class Scope(_taskloom.Nursery):
                     "a coroutine function was spawned in a scope of plain code whose executor "
                     "cannot run coroutines: use a taskloom.Executor"
                 )
+            elif options is None:
+                self._host.spawn(child, fn, args, kwargs)
             else:
-                if options is None:
-                    self._host.spawn(child, fn, args, kwargs)
-                else:
-                    options._spawn_coroutine(self._host, child, fn, args, kwargs)
-                child.future.add_done_callback(child.cancel_if_asked)
+                options._spawn_coroutine(self._host, child, fn, args, kwargs)
         except BaseException:
             self._child_over()
             raise
@@ -182,7 +183,7 @@ class Scope(_taskloom.Nursery):
             For coroutines on a pool: each step may be another worker's.
         options
             For plain functions: what `Executor.options` takes, such as `place="process"` or
-            `priority`. For coroutines too: `retry`, and `timeout`, which cancels the attempt.
+            `priority`. For coroutines: `name`, `retry`, and `timeout`, which cancels the attempt.
 
         >>> import taskloom, threading
         >>> release = threading.Event()

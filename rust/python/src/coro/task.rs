@@ -188,6 +188,17 @@ impl Task {
         future::native(self.future.as_ref()?.bind(py))
     }
 
+    /// What its user has of it: its future, or what stands for that.
+    fn handle<'py>(&'py self, py: Python<'py>) -> Option<&'py FutureObject> {
+        match &self.owner {
+            Owner::Scope(_) => self.native(py),
+            Owner::Nobody(apart) => match &apart.handle {
+                Some(handle) => future::native(handle.bind(py)),
+                None => self.native(py),
+            },
+        }
+    }
+
     /// # Safety
     /// Only on the thread that steps the task (it is `current()`), and not while another reference
     /// from here is alive.
@@ -317,7 +328,7 @@ impl Task {
         }
         // SAFETY: the state is RUNNING by our hand; the reference is gone at once.
         let begins = !std::mem::replace(&mut unsafe { self.inner() }.begun, true);
-        if begins && !self.native(py).is_none_or(FutureObject::begin) {
+        if begins && !self.handle(py).is_none_or(FutureObject::begin) {
             self.end(py, Err(never_started(py)));
             return false;
         }

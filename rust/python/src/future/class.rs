@@ -21,6 +21,23 @@ use std::sync::atomic::Ordering::Release;
 /// `Py_TPFLAGS_INLINE_VALUES`, which the bindings do not name.
 const INLINE_VALUES: c_ulong = 1 << 2;
 
+/// A promise for what somebody else calls: it is named after `named`, a callable or a string, until
+/// its outcome is set.
+#[pyfunction]
+pub fn _promise(named: Bound<'_, PyAny>) -> PyResult<Bound<'_, PyAny>> {
+    let py = named.py();
+    // SAFETY: attached; a new reference, or null with an exception set. The callable is a reference of
+    // the future's own, stored before anybody knows it.
+    unsafe {
+        let shape = Shape::new(0, PROMISE);
+        let future = FutureObject::allocate(shape, Origin::of_pool(null()));
+        let object = Bound::from_owned_ptr_or_err(py, future.cast())?;
+        (*future).callable = named.into_ptr();
+        FutureObject::track(future);
+        Ok(object)
+    }
+}
+
 /// `Future()`: a promise, pending until its owner sets its outcome.
 unsafe extern "C" fn tp_new(_: *mut ffi::PyTypeObject, args: Object, kwargs: Object) -> Object {
     // SAFETY: the interpreter calls this attached, with a tuple and a dict or null.
@@ -224,7 +241,7 @@ pub fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
             (*type_object).tp_dealloc = Some(super::collect::dealloc_whole);
         }
     }
-    Ok(())
+    module.add_function(wrap_pyfunction!(_promise, module)?)
 }
 
 /// A future with nothing in it, which the collector does not see.

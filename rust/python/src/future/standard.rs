@@ -8,7 +8,7 @@ use super::{FutureObject, Object, record_of};
 use crate::tracing;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
-use pyo3::types::{PyList, PyType};
+use pyo3::types::{PyList, PyString, PyType};
 use std::ffi::c_void;
 use taskloom_core::completion::State;
 use taskloom_core::pool::Worker;
@@ -93,13 +93,16 @@ pub unsafe extern "C" fn get_name(this: Object, _: *mut c_void) -> Object {
             return qualified_name(&tracing::named(future.named_by(), py)?);
         }
         match future.callable(py) {
-            Some(callable) => qualified_name(callable.bind(py)),
+            Some(callable) => qualified_name(&tracing::named(callable.as_ptr(), py)?),
             None => Ok(py.None()),
         }
     })
 }
 
 fn qualified_name(callable: &Bound<'_, PyAny>) -> PyResult<Py<PyAny>> {
+    if callable.is_instance_of::<PyString>() {
+        return Ok(callable.clone().unbind());
+    }
     let name = callable.getattr("__qualname__");
     let name = name.or_else(|_| callable.repr().map(Bound::into_any));
     Ok(name?.unbind())
