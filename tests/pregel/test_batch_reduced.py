@@ -11,6 +11,7 @@ from taskloom.pregel import START, InvalidUpdateError, Overwrite, RemoveMessage,
 from taskloom.pregel.channels import DeltaChannel
 from taskloom.pregel.checkpoint.memory import InMemorySaver
 from taskloom.pregel.graph.message import messages_delta_reducer
+from taskloom.pregel.missing import MISSING
 
 
 def merged(held: dict[str, int], writes: list[dict[str, int]]) -> dict[str, int]:
@@ -110,3 +111,24 @@ def test_messages_merge_the_same_in_one_batch_as_in_two(monkeypatch: pytest.Monk
 def test_a_message_merged_in_a_batch_is_given_an_id() -> None:
     (message,) = messages_delta_reducer([], [("user", "hi")])
     assert get_id(message)
+
+
+def test_what_replaces_messages_may_have_any_form_of_one() -> None:
+    cell = DeltaChannel(messages_delta_reducer)
+    cell.update([Overwrite(("hello", ("assistant", "hi")))])
+    assert all(get_id(message) for message in cell.get())
+    assert len(cell.get()) == 2
+
+
+def test_it_has_no_checkpoint_of_its_own_but_is_stored() -> None:
+    cell = DeltaChannel(merged, dict)
+    cell.update([{"a": 1}])
+    assert cell.checkpoint() is MISSING
+    assert cell.stored() == {"a": 1}
+
+
+def test_a_value_that_langgraph_has_wrapped_is_unwrapped() -> None:
+    class _DeltaSnapshot:
+        value = (1, 2)
+
+    assert DeltaChannel(merged).from_checkpoint(_DeltaSnapshot()).get() == (1, 2)

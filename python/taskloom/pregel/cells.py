@@ -346,7 +346,7 @@ class Cells:
         stored.update(self.signals)
         for key, cell in self.objects.items():
             if key in versions:
-                value = cell.checkpoint()
+                value = cell.stored()
                 if value is not MISSING:
                     stored[key] = value
         if TASKS in versions:
@@ -373,7 +373,7 @@ class Cells:
             if key == TASKS:
                 found.append((key, versions[key], self._storable_sends()))
             else:
-                value = self.objects[key].checkpoint()
+                value = self.objects[key].stored()
                 if value is not MISSING:
                     found.append((key, versions[key], value))
         return found

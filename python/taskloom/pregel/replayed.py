@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections.abc import Generator
 from typing import TYPE_CHECKING, Any
 
+from taskloom.pregel.channels.delta import unwrapped
 from taskloom.pregel.effect import Effect
 from taskloom.pregel.missing import MISSING
 
@@ -28,21 +29,16 @@ def refill(graph: Pregel, saved: Any, saver: Any) -> Generator[Effect, Any, None
     versions = saved.checkpoint["channel_versions"]
     for name in names:
         if name in values:
-            values[name] = _unwrapped(values[name])
+            values[name] = unwrapped(values[name])
     missing = [name for name in names if name in versions and name not in values]
     if not missing or not hasattr(saver, "get_delta_channel_history"):
         return
     options = {"config": saved.config, "channels": missing}
     found = yield Effect("get_delta_channel_history", (), options)
     for name, history in found.items():
-        seed = _unwrapped(history.get("seed", MISSING))
+        seed = unwrapped(history.get("seed", MISSING))
         if seed is MISSING and not history["writes"]:
             continue
         cell: Any = graph.channels[name].from_checkpoint(seed)
         cell.replay_writes(history["writes"])
         values[name] = cell.get()
-
-
-def _unwrapped(stored: Any) -> Any:
-    """The value that LangGraph has put into a wrapper, to tell it from what is to be replayed."""
-    return stored.value if type(stored).__name__ == "_DeltaSnapshot" else stored

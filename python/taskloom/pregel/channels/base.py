@@ -54,6 +54,10 @@ class BaseChannel(ABC, Generic[Value, Update, Stored]):
         except EmptyChannelError:
             return MISSING
 
+    def stored(self) -> Stored | Any:
+        """What the engine stores of this cell: what `checkpoint` says, unless there is more."""
+        return self.checkpoint()
+
     @abstractmethod
     def from_checkpoint(self, checkpoint: Stored | Any) -> Self:
         """A new cell like this one, with the stored value, or empty for MISSING."""

@@ -18,19 +18,44 @@ from taskloom.pregel.channels.binop import (
 from taskloom.pregel.errors import InvalidUpdateError
 from taskloom.pregel.missing import MISSING
 
+_ROLES = frozenset(("user", "human", "assistant", "ai", "system", "developer", "tool", "function"))
 
-def _name_messages(values: Sequence[Any]) -> None:
+
+def unwrapped(stored: Any) -> Any:
+    """The value that LangGraph has put into a wrapper, to tell it from what is to be replayed."""
+    return stored.value if type(stored).__name__ == "_DeltaSnapshot" else stored
+
+
+def _named(langchain: Any, item: Any, *, spell_out: bool) -> Any:
+    if isinstance(item, langchain.BaseMessage):
+        if not item.id:
+            item.id = str(uuid.uuid4())
+    elif spell_out and isinstance(item, dict):
+        role = item.get("role", item.get("type"))
+        if isinstance(role, str) and role in _ROLES:
+            return _named(langchain, langchain.convert_to_messages([item])[0], spell_out=False)
+    return item
+
+
+def _name_messages(values: Sequence[Any]) -> list[Any]:
     """Give LangChain's messages among the writes an id, as LangGraph does for this cell: a reducer
-    that only appends gives none, and one without an id can be neither replaced nor removed."""
+    that only appends gives none, and one without an id can be neither replaced nor removed.
+    Messages in a list may also be dicts."""
     langchain: Any = sys.modules.get("langchain_core.messages")
     if langchain is None:
-        return
+        return list(values)
+    named = []
     for value in values:
         replacement = unwrap_overwrite(value)
-        items = value if replacement is MISSING else replacement
-        for item in items if isinstance(items, list | tuple) else (items,):
-            if isinstance(item, langchain.BaseMessage) and not item.id:
-                item.id = str(uuid.uuid4())
+        if replacement is not MISSING:
+            for item in replacement if isinstance(replacement, list | tuple) else ():
+                _named(langchain, item, spell_out=False)
+            named.append(value)
+        elif isinstance(value, list):
+            named.append([_named(langchain, item, spell_out=True) for item in value])
+        else:
+            named.append(_named(langchain, value, spell_out=False))
+    return named
 
 
 class DeltaChannel(SingleValue[Value]):
@@ -92,10 +117,18 @@ class DeltaChannel(SingleValue[Value]):
         cell.key = self.key
         return cell
 
+    def checkpoint(self) -> Any:
+        """MISSING, as LangGraph has it, whose savers keep such a cell's writes."""
+        return MISSING
+
+    def stored(self) -> Any:
+        """The value, which the engine stores like any other cell's."""
+        return self.value
+
     def from_checkpoint(self, checkpoint: Any) -> Self:
         """A new cell like this one, with the stored value, or its type's empty one for MISSING."""
         cell = self._empty()
-        cell.value = self.typ() if checkpoint is MISSING else checkpoint
+        cell.value = self.typ() if checkpoint is MISSING else unwrapped(checkpoint)
         return cell
 
     def copy(self) -> Self:
@@ -126,7 +159,7 @@ class DeltaChannel(SingleValue[Value]):
         """Take the writes of one superstep. Returns whether the cell changed."""
         if not values:
             return False
-        _name_messages(values)
+        values = _name_messages(values)
         replacement: Any = MISSING
         for value in values:
             new = unwrap_overwrite(value)
@@ -137,7 +170,10 @@ class DeltaChannel(SingleValue[Value]):
             replacement = new
         if replacement is not MISSING:
             self.value = self.typ() if replacement is None else copy.copy(replacement)
+            if getattr(self.reducer, "__name__", "") == "messages_delta_reducer":
+                # It accepts messages in any form, and so must what replaces its value.
+                self.value = self.reducer(list(self.value), ())
         else:
             base = self.typ() if self.value is MISSING else self.value
-            self.value = self.reducer(base, list(values))
+            self.value = self.reducer(base, values)
         return True
