@@ -99,10 +99,27 @@ def test_it_is_drawn_as_langchain_draws(runnables: Any) -> None:
     drawn = counting(1).as_runnable().get_graph()
     assert [(edge.source, edge.target, edge.conditional) for edge in drawn.edges] == [
         ("__start__", "count", False),
-        ("count", "count", True),
         ("count", "__end__", True),
+        ("count", "count", True),
     ]
-    assert "__start__ --> count;" in drawn.draw_mermaid(with_styles=False)
+
+
+@pytest.mark.parametrize("styles", [True, False])
+def test_our_mermaid_text_is_langchains(runnables: Any, styles: bool) -> None:
+    inner = counting(1).builder
+    inner.add_node("[odd] (name)", lambda state: state, defer=True, metadata={"a": ["<b>", 1]})
+    inner.add_conditional_edges("count", lambda state: END, {"one 2 3 4 5 6 7 8 9 10": END})
+    outer = StateGraph(State)
+    outer.add_node("_in_", inner.compile(interrupt_before="*"))
+    outer.add_node("last", lambda state: state)
+    outer.add_edge(START, "_in_")
+    outer.add_edge("_in_", "last")
+    graph = outer.compile()
+    for xray in (True, False):
+        ours = graph.get_graph(xray=xray)
+        assert ours.draw_mermaid(with_styles=styles) == ours.as_langchain().draw_mermaid(
+            with_styles=styles
+        )
 
 
 def test_langchains_drawing_shows_where_a_run_stops(runnables: Any) -> None:

@@ -41,10 +41,89 @@ def test_edges_are_drawn_with_what_decides_them() -> None:
     }
 
 
-def test_mermaid_text_has_labels_and_breakpoints() -> None:
-    text = small().compile(interrupt_before=["b"]).get_graph().draw_mermaid()
-    assert 'b["b<br/>interrupt before"]' in text
-    assert "b -.->|more| a" in text
+def test_mermaid_text_is_that_of_langgraph() -> None:
+    drawing = small().compile(interrupt_before=["b"]).get_graph()
+    assert drawing.draw_mermaid(with_styles=False).splitlines() == [
+        "graph TD;",
+        "\t__start__ --> a;",
+        "\ta -.-> b;",
+        "\tb -. &nbsp;done&nbsp; .-> __end__;",
+        "\tb -. &nbsp;more&nbsp; .-> a;",
+    ]
+    assert drawing.draw_mermaid().splitlines() == [
+        *("---", "config:", "  flowchart:", "    curve: linear", "---", "graph TD;"),
+        "\t__start__([<p>__start__</p>]):::first",
+        "\ta(a)",
+        "\tb(b<hr/><small><em>__interrupt = before</em></small>)",
+        "\t__end__([<p>__end__</p>]):::last",
+        "\t__start__ --> a;",
+        "\ta -.-> b;",
+        "\tb -. &nbsp;done&nbsp; .-> __end__;",
+        "\tb -. &nbsp;more&nbsp; .-> a;",
+        "\tclassDef default fill:#f2f0ff,line-height:1.2",
+        "\tclassDef first fill-opacity:0",
+        "\tclassDef last fill:#bfb6fc",
+    ]
+
+
+def test_mermaid_text_puts_subgraphs_in_boxes() -> None:
+    builder = StateGraph(State)
+    builder.add_node("sub graph", small().compile())
+    builder.add_edge(START, "sub graph")
+    text = builder.compile().get_graph(xray=True).draw_mermaid(with_styles=False)
+    assert text.splitlines() == [
+        "graph TD;",
+        "\t__start__ --> sub\\20graph\\3a__start__;",
+        "\tsub\\20graph\\3a__end__ --> __end__;",
+        "\tsubgraph sub graph",
+        "\tsub\\20graph\\3a__start__ --> sub\\20graph\\3aa;",
+        "\tsub\\20graph\\3aa -.-> sub\\20graph\\3ab;",
+        "\tsub\\20graph\\3ab -. &nbsp;done&nbsp; .-> sub\\20graph\\3a__end__;",
+        "\tsub\\20graph\\3ab -. &nbsp;more&nbsp; .-> sub\\20graph\\3aa;",
+        "\tend",
+    ]
+
+
+def test_long_labels_are_broken_and_metadata_is_escaped() -> None:
+    builder = StateGraph(State)
+    builder.add_node("a", lambda state: state, metadata={"tools": ["x", "y"], "why": "a<b"})
+    builder.add_edge(START, "a")
+    builder.add_conditional_edges("a", lambda state: END, {"one two three": "a", "no": END})
+    drawing = builder.compile().get_graph()
+    text = drawing.draw_mermaid(wrap_label_n_words=2, curve_style="basis")
+    assert "\ta -. &nbsp;one two&nbsp<br>&nbspthree&nbsp; .-> a;\n" in text
+    assert "\ta(a<hr/><small><em>tools = x, y\nwhy = a#60;b</em></small>)\n" in text
+    assert "    curve: basis\n" in text
+
+
+def test_two_subgraphs_of_one_name_cannot_be_told_apart_in_mermaid() -> None:
+    middle = StateGraph(State)
+    middle.add_node("same", small().compile())
+    middle.add_node("after", lambda state: state)
+    middle.add_edge(START, "same")
+    middle.add_edge("same", "after")
+    outer = StateGraph(State)
+    outer.add_node("same", middle.compile())
+    outer.add_edge(START, "same")
+    with pytest.raises(ValueError, match="two subgraphs are called 'same'"):
+        outer.compile().get_graph(xray=True).draw_mermaid()
+
+
+def test_a_node_that_waits_for_all_else_is_drawn_after_what_ran_last() -> None:
+    builder = StateGraph(State)
+    for name in ("a", "b", "c"):
+        builder.add_node(name, lambda state: state)
+    builder.add_node("late", lambda state: state, defer=True)
+    for start, end in ((START, "a"), ("a", "b"), ("b", "c"), ("a", "late")):
+        builder.add_edge(start, end)
+    assert {("a", "late", False), ("c", "late", True)} <= edges_of(builder.compile())
+
+
+def test_nodes_can_be_looked_at() -> None:
+    nodes = small().compile(interrupt_after=["a"]).get_graph().nodes
+    assert nodes["a"].data is go
+    assert nodes["a"].metadata == {"__interrupt": "after"}
+    assert nodes["__end__"].data is None
 
 
 def test_dot_text_has_nodes_and_edges() -> None:
@@ -60,7 +139,8 @@ def test_xray_draws_what_is_inside_of_a_subgraph() -> None:
     graph = builder.compile()
     assert ("__start__", "sub", False) in edges_of(graph)
     inside = edges_of(graph, xray=True)
-    assert {("__start__", "sub:a", False), ("sub:a", "sub:b", True)} <= inside
+    assert {("__start__", "sub:__start__", False), ("sub:__start__", "sub:a", False)} <= inside
+    assert {("sub:a", "sub:b", True), ("sub:__end__", "__end__", False)} <= inside
     assert [name for name, _ in graph.get_subgraphs()] == ["sub"]
 
 

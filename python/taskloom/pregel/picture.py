@@ -55,7 +55,7 @@ def draw_svg(drawing: Drawing) -> str:
     for edge in back:
         source, target = places[number[edge.source]], places[number[edge.target]]
         y1, y2 = source.top + _HEIGHT / 2 + 6, target.top + _HEIGHT / 2 - 6
-        room = _ASIDE + len(edge.label or "") * 6
+        room = _ASIDE + len(edge.data or "") * 6
         if source is target:
             x1 = x2 = source.left + source.width
             turn = x1 + 2 * _ASIDE
@@ -119,7 +119,7 @@ def _placed(
         if index >= len(names):
             return _PASS
         name = names[index]
-        longest = max(len(drawing.nodes[name]), len(drawing.notes.get(name, "")))
+        longest = max(len(name), len(drawing.nodes[name].note))
         return longest * _LETTER + 22
 
     lengths = [sum(map(width, row)) + _ACROSS * (len(row) - 1) for row in rows]
@@ -139,24 +139,24 @@ def _line(path: str, edge: DrawnEdge) -> str:
 
 
 def _label(edge: DrawnEdge, x: float, y: float) -> list[str]:
-    if not edge.label:
+    if not edge.data:
         return []
     return [
         f'<text x="{x:.1f}" y="{y:.1f}" font-size="11" fill="#777" stroke="#fff" '
-        f'stroke-width="3" paint-order="stroke">{escape(edge.label)}</text>'
+        f'stroke-width="3" paint-order="stroke">{escape(edge.data)}</text>'
     ]
 
 
 def _box(drawing: Drawing, name: str, place: _Place) -> str:
-    end = name in (START, END)
-    note = drawing.notes.get(name)
+    end = drawing.nodes[name].name in (START, END)
+    note = drawing.nodes[name].note
     fill, stroke = ("#fff", "#999") if end else ("#eef3fb", "#4a6fa5")
     middle = place.top + _HEIGHT / 2 + (-2 if note else 4)
     text = (
         f'<rect x="{place.left:.1f}" y="{place.top:.1f}" width="{place.width:.1f}" '
         f'height="{_HEIGHT}" rx="{_HEIGHT / 2 if end else 5:.0f}" fill="{fill}" stroke="{stroke}"/>'
         f'<text x="{place.middle:.1f}" y="{middle:.1f}" text-anchor="middle">'
-        f"{escape(drawing.nodes[name])}</text>"
+        f"{escape(name)}</text>"
     )
     if note:
         text += (

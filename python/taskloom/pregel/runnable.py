@@ -103,17 +103,7 @@ class _Delegate:
 
     def get_graph(self, config: Any = None, *, xray: int | bool = False) -> Any:
         """The graph's drawing as LangChain's `Graph`, which draws as text, as PNG and so on."""
-        drawing = self.graph.get_graph(config, xray=xray)
-        kind = importlib.import_module("langchain_core.runnables.graph")
-        nodes = {}
-        for key, name in drawing.nodes.items():
-            note = drawing.notes.get(key)
-            stops = (
-                {"__interrupt": note.removeprefix("interrupt ").replace(" ", "")} if note else None
-            )
-            nodes[key] = kind.Node(key, name, None, stops)
-        edges = [kind.Edge(e.source, e.target, e.label, e.conditional) for e in drawing.edges]
-        return kind.Graph(nodes, edges)
+        return self.graph.get_graph(config, xray=xray).as_langchain()
 
 
 @cache
