@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Coroutine
 from typing import Any
 
 import pytest
+import taskloom
 from taskloom.scope.coroutines import run_seeded
 
 Run = Callable[..., Any]
@@ -18,4 +20,22 @@ def run(request: pytest.FixtureRequest) -> Run:
     def run(fn: Callable[..., Coroutine[Any, Any, Any]], *args: Any) -> Any:
         return run_seeded(fn, *args, seed=request.param)
 
+    return run
+
+
+def _on_asyncio(main: Callable[..., Coroutine[Any, Any, Any]], *args: Any) -> Any:
+    return asyncio.run(main(*args))
+
+
+def _under_trio(main: Callable[..., Coroutine[Any, Any, Any]], *args: Any) -> Any:
+    return pytest.importorskip("trio").run(main, *args)
+
+
+@pytest.fixture(
+    params=[taskloom.run_coroutine, _on_asyncio, _under_trio, run_seeded],
+    ids=["pool", "asyncio", "trio", "seeded"],
+)
+def anywhere(request: pytest.FixtureRequest) -> Run:
+    """Runs a coroutine function on a pool, on asyncio, under trio, on virtual time."""
+    run: Run = request.param
     return run

@@ -9,28 +9,8 @@ from typing import Any
 import pytest
 import taskloom
 from taskloom import Channel, Scope
-from taskloom.scope.coroutines import run_seeded
 
-Host = Callable[[Callable[[], Any]], Any]
-
-
-def on_pool(main: Callable[[], Any]) -> Any:
-    return taskloom.run_coroutine(main)
-
-
-def on_asyncio(main: Callable[[], Any]) -> Any:
-    return asyncio.run(main())
-
-
-def on_trio(main: Callable[[], Any]) -> Any:
-    return pytest.importorskip("trio").run(main)
-
-
-def seeded(main: Callable[[], Any]) -> Any:
-    return run_seeded(main, seed=1)
-
-
-HOSTS = [on_pool, on_asyncio, on_trio, seeded]
+Run = Callable[..., Any]
 
 
 def told() -> tuple[object, str] | None:
@@ -76,9 +56,8 @@ WAYS: dict[str, tuple[Callable[[Scope], Any], str]] = {
 }
 
 
-@pytest.mark.parametrize("host", HOSTS)
 @pytest.mark.parametrize("way", WAYS)
-def test_a_child_knows_its_future_and_its_name(host: Host, way: str) -> None:
+def test_a_child_knows_its_future_and_its_name(anywhere: Run, way: str) -> None:
     spawn, name = WAYS[way]
 
     async def main() -> bool:
@@ -87,11 +66,10 @@ def test_a_child_knows_its_future_and_its_name(host: Host, way: str) -> None:
         assert future.result() == (future, name)
         return True
 
-    assert host(main)
+    assert anywhere(main)
 
 
-@pytest.mark.parametrize("host", HOSTS)
-def test_what_start_starts_knows_its_name(host: Host) -> None:
+def test_what_start_starts_knows_its_name(anywhere: Run) -> None:
     async def serve(*, task_status: taskloom.TaskStatus[str]) -> None:
         task = taskloom.current_task()
         assert task is not None
@@ -103,7 +81,7 @@ def test_what_start_starts_knows_its_name(host: Host) -> None:
             return name
 
     own = test_what_start_starts_knows_its_name.__name__ + ".<locals>.serve"
-    assert host(main) == own
+    assert anywhere(main) == own
 
 
 def test_an_asyncio_task_that_a_child_makes_is_not_the_child() -> None:
@@ -131,8 +109,7 @@ def test_a_task_that_a_child_submits_is_itself() -> None:
     assert mine[0] is future
 
 
-@pytest.mark.parametrize("host", HOSTS)
-def test_a_child_says_how_far_it_is_by_its_own_future(host: Host) -> None:
+def test_a_child_says_how_far_it_is_by_its_own_future(anywhere: Run) -> None:
     async def child() -> None:
         task = taskloom.current_task()
         assert task is not None
@@ -143,13 +120,12 @@ def test_a_child_says_how_far_it_is_by_its_own_future(host: Host) -> None:
             future = scope.options(timeout=60).spawn(child)
         return future.progress
 
-    assert host(main) == (1.0, 3.0)
+    assert anywhere(main) == (1.0, 3.0)
 
 
-@pytest.mark.parametrize("host", HOSTS)
 @pytest.mark.parametrize("with_options", [False, True])
 def test_a_child_that_runs_ends_when_it_has_ended_not_when_it_is_cancelled(
-    host: Host, with_options: bool
+    anywhere: Run, with_options: bool
 ) -> None:
     async def child(cleaned: list[bool]) -> None:
         try:
@@ -170,7 +146,7 @@ def test_a_child_that_runs_ends_when_it_has_ended_not_when_it_is_cancelled(
             over = future.done()
         return at_once, over, future.cancelled(), cleaned
 
-    assert host(main) == (False, False, True, [True])
+    assert anywhere(main) == (False, False, True, [True])
 
 
 def test_a_function_that_runs_ends_when_it_has_ended_not_when_it_is_cancelled() -> None:
@@ -190,8 +166,7 @@ def test_a_function_that_runs_ends_when_it_has_ended_not_when_it_is_cancelled() 
     assert (at_once, running, future.result()) == (False, True, 1)
 
 
-@pytest.mark.parametrize("host", HOSTS)
-def test_a_child_that_is_cancelled_before_it_begins_is_not_called(host: Host) -> None:
+def test_a_child_that_is_cancelled_before_it_begins_is_not_called(anywhere: Run) -> None:
     called = []
 
     async def child() -> None:
@@ -204,4 +179,4 @@ def test_a_child_that_is_cancelled_before_it_begins_is_not_called(host: Host) ->
         return at_once or bool(called), future.cancelled() or bool(called)
 
     # On a pool it may have begun by then.
-    assert host(main) == (True, True)
+    assert anywhere(main) == (True, True)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import gc
 import sysconfig
 import time
@@ -13,7 +12,6 @@ from typing import Any
 
 import pytest
 import taskloom
-import trio
 from taskloom import Scope, TaskStatus
 
 Case = Callable[[Scope, Callable[[], Any]], Awaitable[Any]]
@@ -104,19 +102,6 @@ CASES: list[Case] = [
     body,
     in_scopes_of_others,
 ]
-
-
-def on_asyncio(main: Callable[[], Coroutine[Any, Any, Any]]) -> Any:
-    return asyncio.run(main())
-
-
-@pytest.fixture(
-    params=[taskloom.run_coroutine, on_asyncio, trio.run], ids=["pool", "asyncio", "trio"]
-)
-def anywhere(request: pytest.FixtureRequest) -> Run:
-    """Runs a coroutine function on a pool, on asyncio, under trio."""
-    run: Run = request.param
-    return run
 
 
 @contextmanager

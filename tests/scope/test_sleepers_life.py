@@ -43,7 +43,10 @@ def test_exit_with_deadlines_pending_is_clean() -> None:
         async def main():
             await taskloom.sleep(0)
             taskloom.move_on_after(0.001).__enter__()
-        taskloom.run_coroutine(main)
+        try:
+            taskloom.run_coroutine(main)
+        except RuntimeError:  # it ends inside of the scope
+            pass
         taskloom.CancelScope(deadline=taskloom.current_time() + 0.01).__enter__()
     """)
     assert (ended.returncode, ended.stderr) == (0, "")

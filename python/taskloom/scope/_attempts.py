@@ -14,6 +14,7 @@ from taskloom.current import attempt_here, current_task
 from taskloom.errors import Cancelled
 from taskloom.flow import RetryTask
 from taskloom.retry import Retry, next_attempt
+from taskloom.scope._left import to_its_end
 from taskloom.scope.cancellation import move_on_after
 
 __all__ = ["FOR_COROUTINES", "attempts"]
@@ -79,7 +80,7 @@ async def _once(
     if timeout is None:
         return await fn(*args, **kwargs)
     with move_on_after(timeout) as limit:
-        return await fn(*args, **kwargs)
+        return await to_its_end(limit.token, fn, args, kwargs)
     assert limit.cancelled_caught
     raise TimeoutError(f"the task ran longer than its timeout of {timeout} s")
 

@@ -13,6 +13,7 @@ from taskloom._taskloom import Future
 from taskloom.current import child_here
 from taskloom.errors import Cancelled
 from taskloom.flow import RetryTask
+from taskloom.scope._left import to_its_end_blocking
 from taskloom.scope.cancellation import CancelScope
 
 if TYPE_CHECKING:
@@ -130,10 +131,10 @@ def in_scope(child: Child, fn: Call, /, *args: Any, **kwargs: Any) -> Any:
             scope._child_over()
 
 
-def _call_while_asked(call: Callable[[], Any]) -> Any:
+def _call_while_asked(call: Callable[[], Any], own: _taskloom.Token) -> Any:
     while True:
         try:
-            return call()
+            return to_its_end_blocking(own, call)
         except RetryTask as asked:
             delay = asked.delay or 0.0
         _taskloom.sleep_blocking(delay)  # raises if the scope is cancelled
@@ -154,7 +155,7 @@ def run_function(
         with own:
             if own.token.cancelled or begun is None:
                 raise Cancelled("cancelled before it was started")
-            value = _call_while_asked(call)
+            value = _call_while_asked(call, own.token)
         if own.cancelled_caught:
             value, error = None, Cancelled("the task was cancelled")
     except BaseException as caught:

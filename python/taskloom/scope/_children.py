@@ -17,6 +17,7 @@ from taskloom._asynchrony import running_loop
 from taskloom.current import child_here
 from taskloom.errors import Cancelled
 from taskloom.scope._hosts import running_task, running_trio, runs_trio_of
+from taskloom.scope._left import to_its_end
 from taskloom.scope.cancellation import CancelScope
 
 if TYPE_CHECKING:
@@ -101,7 +102,7 @@ class AsyncioHost:
                 raise Cancelled("cancelled before it was started")
             with own:
                 # The scope's own token decides; this one only carries the child's own cancelling.
-                value = await fn(*args, **kwargs)
+                value = await to_its_end(own.token, fn, args, kwargs)
             if own.cancelled_caught:
                 error = Cancelled("the task was cancelled")
         except Cancelled as cancelled:
@@ -175,7 +176,7 @@ class TrioHost:
             return
         with own:  # which trio knows, too
             try:
-                child.ended(await fn(*args, **kwargs), None)
+                child.ended(await to_its_end(own.token, fn, args, kwargs), None)
             except trio.Cancelled:
                 child.ended(None, Cancelled("the trio task was cancelled"))
                 raise

@@ -384,9 +384,13 @@ impl Task {
             let sent = self.send(py, throw.take());
             stepping.forget_last_value();
             let value = match sent {
+                Sent::Yielded(value) => value,
+                ended if self.is_inside_of_scopes() => match self.leave_scopes(py, ended) {
+                    Ok(()) => continue,
+                    Err(error) => return After::End(Err(error)),
+                },
                 Sent::Returned(value) => return After::End(Ok(value)),
                 Sent::Raised(error) => return After::End(Err(error)),
-                Sent::Yielded(value) => value,
             };
             // SAFETY: as above.
             let inner = unsafe { self.inner() };

@@ -100,6 +100,18 @@ impl Token {
         self.0.was_asked()
     }
 
+    /// Whether it is `other`, or below that.
+    fn is_within(&self, other: &Token) -> bool {
+        let mut token = Some(self.0.clone());
+        while let Some(here) = token {
+            if here.is_same(&other.0) {
+                return true;
+            }
+            token = here.parent();
+        }
+        false
+    }
+
     #[getter]
     fn reason(&self) -> Option<String> {
         self.0.reason().map(|reason| reason.to_string())

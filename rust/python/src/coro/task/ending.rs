@@ -1,5 +1,6 @@
 //! How a task ends, and who is told; how it is cancelled from outside, and watched.
 
+use super::send::Sent;
 use super::{DONE, Owner, Task};
 use crate::coro::nursery::{Shared, is_cancelled_error};
 use crate::coro::suspend;
@@ -7,7 +8,7 @@ use crate::future::{self, FutureObject, Tasks};
 use pyo3::prelude::*;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, OnceLock};
-use taskloom_core::cancel::OnCancel;
+use taskloom_core::cancel::{OnCancel, Token};
 use taskloom_core::clock;
 use taskloom_core::completion::State;
 
@@ -143,6 +144,43 @@ impl Task {
         if registered.is_none() {
             OnCancel::cancelled(&**self);
         }
+    }
+
+    /// Whether it is inside of scopes that it has entered; for who steps it.
+    #[inline]
+    pub(super) fn is_inside_of_scopes(&self) -> bool {
+        // SAFETY: as in `go_on`; the reference ends here.
+        let Some(innermost) = (unsafe { &self.inner().token }) else {
+            return false;
+        };
+        let is_own = |own: &Token| own.is_same(innermost);
+        !is_own(self.first_token()) && !self.own.lock().token.as_ref().is_some_and(is_own)
+    }
+
+    /// Its coroutine has ended inside of scopes, which must not outlive it: another one takes its place,
+    /// which leaves them and then ends as that did, or says that this was wrong.
+    #[cold]
+    pub(super) fn leave_scopes(&self, py: Python<'_>, ended: Sent) -> PyResult<()> {
+        let base = (self.own.lock().token.clone()).unwrap_or_else(|| self.first_token().clone());
+        let error = match ended {
+            Sent::Raised(error) => Some(error.into_value(py)),
+            Sent::Returned(_) | Sent::Yielded(_) => None,
+        };
+        let left = py.import("taskloom.scope._left").and_then(|left| {
+            let base = Bound::new(py, crate::coro::token::Token(base.clone()))?;
+            left.call_method1("leave_all", (base, error))
+        });
+        let left = match left {
+            Ok(left) => left.unbind(),
+            Err(error) => {
+                self.replace_token(base);
+                return Err(error);
+            }
+        };
+        // SAFETY: as in `go_on`; what was there is dropped when the reference has ended.
+        let before = unsafe { self.inner() }.coroutine.replace(left);
+        drop(before);
+        Ok(())
     }
 
     pub(super) fn end(&self, py: Python<'_>, outcome: PyResult<Py<PyAny>>) {
