@@ -2,6 +2,7 @@
 
 use crate::job::Job;
 use crate::ready::{BANDS, DEFAULT_BAND, Order, ReadyQueue};
+use crate::stats::Count;
 use crate::sync::Mutex;
 use crate::sync::atomic::Ordering::{Acquire, Relaxed, Release, SeqCst};
 use crate::sync::atomic::{AtomicU8, AtomicUsize};
@@ -17,6 +18,8 @@ pub struct Injector {
     /// Length and bands, copied out of the queue under the lock.
     len: AtomicUsize,
     bands: AtomicU8,
+    /// How many of all jobs were nobody's task; written under the lock.
+    tickets: Count,
     /// Submitters that wait for space, and the word that they sleep on.
     waiting: AtomicUsize,
     space: Futex,
@@ -30,6 +33,7 @@ impl Injector {
             ready: Mutex::new(ReadyQueue::new(order)),
             len: AtomicUsize::new(0),
             bands: AtomicU8::new(0),
+            tickets: Count::default(),
             waiting: AtomicUsize::new(0),
             space: Futex::new(0),
             low_water: bound.map_or(0, |bound| bound - bound.min(256).div_ceil(2)),
@@ -40,9 +44,10 @@ impl Injector {
         self.len.load(Acquire)
     }
 
-    /// How many jobs were ever queued here.
+    /// How many jobs were ever queued here that are somebody's task.
     pub fn pushed(&self) -> u64 {
-        self.ready.lock().pushed()
+        let ready = self.ready.lock();
+        ready.pushed() - self.tickets.get()
     }
 
     /// How many jobs of each band are queued.
@@ -86,6 +91,16 @@ impl Injector {
         ready.push(job, band, deadline);
         self.publish(&ready);
         Ok(ready.len())
+    }
+
+    /// Queues a job that is nobody's task, and never refused; returns the length with it.
+    #[inline]
+    pub fn push_ticket(&self, job: Job, band: usize) -> usize {
+        let mut ready = self.ready.lock();
+        self.tickets.add(1);
+        ready.push(job, band, None);
+        self.publish(&ready);
+        ready.len()
     }
 
     /// Queues as many of the jobs as the bound lets in, in one hand-over; returns how many.

@@ -14,7 +14,7 @@ use crate::injector::Injector;
 use crate::job::Job;
 use crate::ready::{BANDS, DEFAULT_BAND};
 use crate::sleep::{Notified, Seek, Sleep};
-use crate::stats::{ArrivalStats, PoolReading, SharedCount, WorkerStats};
+use crate::stats::{ArrivalStats, PoolReading, WorkerStats};
 use crate::sync::Mutex;
 use crate::sync::atomic::Ordering::{Acquire, Relaxed, SeqCst};
 use crate::sync::atomic::{AtomicBool, AtomicUsize};
@@ -52,8 +52,6 @@ pub struct Pool {
     closed: AtomicBool,
     stats: Box<[WorkerStats]>,
     arrivals: ArrivalStats,
-    /// Jobs that are nobody's task.
-    tickets: SharedCount,
 }
 
 impl Pool {
@@ -78,7 +76,6 @@ impl Pool {
                 .map(|_| WorkerStats::new(settings.timing))
                 .collect(),
             arrivals: ArrivalStats::default(),
-            tickets: SharedCount::default(),
             settings,
         })
     }
@@ -153,21 +150,17 @@ impl Pool {
     /// Queues a job and sees to it that somebody takes it. From a worker of this pool a job of the
     /// default band goes to its own deque. Never full, and allowed on a closed pool. Attached.
     pub fn submit(self: &Arc<Self>, job: Job, band: usize) {
-        self.tickets.add(1);
-        if band == DEFAULT_BAND && self.push_local(job) {
+        if band == DEFAULT_BAND && self.push_local(job, false) {
             self.announce(1);
         } else {
-            // Cannot be full: the bound is the largest number there is.
-            let _ = self.injector.push(job, band, None, UNBOUNDED);
-            self.announce(self.injector.len());
+            let len = self.injector.push_ticket(job, band);
+            self.announce(len);
         }
     }
 
     /// Puts a drained job back without waking or starting anybody for it.
     pub fn requeue(&self, job: Job) {
-        self.tickets.add(1);
-        // Cannot be full: the bound is the largest number there is.
-        let _ = self.injector.push(job, DEFAULT_BAND, None, UNBOUNDED);
+        self.injector.push_ticket(job, DEFAULT_BAND);
     }
 
     /// How long the shared queue may be now.
@@ -222,7 +215,7 @@ impl Pool {
         band: usize,
         deadline: Option<u64>,
     ) -> Result<(), Full> {
-        if deadline.is_none() && band == DEFAULT_BAND && self.push_local(job) {
+        if deadline.is_none() && band == DEFAULT_BAND && self.push_local(job, true) {
             self.announce(1);
             return Ok(());
         }
@@ -278,9 +271,7 @@ impl Pool {
         let jobs = self.inboxes[index].close();
         let any = !jobs.is_empty();
         for job in jobs {
-            self.tickets.add(1);
-            // Cannot be full: the bound is the largest number there is.
-            let _ = self.injector.push(job, DEFAULT_BAND, None, UNBOUNDED);
+            self.injector.push_ticket(job, DEFAULT_BAND);
         }
         any
     }
@@ -299,8 +290,7 @@ impl Pool {
     pub fn stats(&self) -> PoolReading {
         let mut reading = PoolReading::new(&self.arrivals, &self.stats);
         let local = reading.total().submitted;
-        let queued = self.injector.pushed() + local;
-        reading.arrivals.submitted += queued.saturating_sub(self.tickets.get());
+        reading.arrivals.submitted += self.injector.pushed() + local;
         reading
     }
 
@@ -375,7 +365,9 @@ impl Pool {
         Worker::with_current(|worker| worker.is_some_and(|w| std::ptr::eq(&**w.pool(), self)))
     }
 
-    fn push_local(&self, job: Job) -> bool {
+    /// Queues a job in the deque of this thread, if it is one of the workers; `counts` says whether the
+    /// job is somebody's task.
+    fn push_local(&self, job: Job, counts: bool) -> bool {
         if !self.settings.local_queues {
             return false;
         }
@@ -385,7 +377,9 @@ impl Pool {
                     return false;
                 }
                 self.local.fetch_add(1, SeqCst);
-                worker.stats().counts.submitted.add(1);
+                if counts {
+                    worker.stats().counts.submitted.add(1);
+                }
                 worker.deque.push(job);
                 true
             }

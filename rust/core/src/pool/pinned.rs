@@ -11,9 +11,9 @@
 //! sees by itself; a coroutine that gives way is pushed by it, and pays for no fence.
 
 use crate::job::Job;
-use crate::sync::Mutex;
-use crate::sync::atomic::Ordering::{Relaxed, SeqCst};
-use crate::sync::atomic::{AtomicBool, AtomicUsize, fence};
+use crate::sync::atomic::Ordering::Relaxed;
+use crate::sync::atomic::{AtomicBool, AtomicUsize};
+use crate::sync::{Mutex, full_fence};
 use std::collections::VecDeque;
 
 #[derive(Default)]
@@ -30,7 +30,7 @@ impl Inbox {
     /// Whether the worker has to be woken for it; or the job back, if the inbox is closed.
     pub fn push(&self, job: Job) -> Result<bool, Job> {
         self.push_own(job)?;
-        fence(SeqCst);
+        full_fence();
         Ok(self.asleep.load(Relaxed))
     }
 
@@ -76,7 +76,7 @@ impl Inbox {
 
     pub fn set_asleep(&self, asleep: bool) {
         self.asleep.store(asleep, Relaxed);
-        fence(SeqCst);
+        full_fence();
     }
 
     pub fn open(&self) {

@@ -19,12 +19,11 @@ use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 
 use crate::latch::Event;
-use crate::sync::Mutex;
 use crate::sync::atomic::{
     AtomicUsize,
     Ordering::{Relaxed, SeqCst},
-    fence,
 };
+use crate::sync::{Mutex, full_fence};
 
 pub struct Errands {
     nodes: Mutex<BinaryHeap<Reverse<u32>>>,
@@ -56,13 +55,13 @@ impl Errands {
     /// the run is over after this.
     pub fn is_to_wait(&self) -> bool {
         self.event.reset();
-        fence(SeqCst);
+        full_fence();
         !self.any()
     }
 
     /// Ends a wait for errands; that the run is over has been announced before.
     pub fn end_wait(&self) {
-        fence(SeqCst);
+        full_fence();
         self.event.set();
     }
 
@@ -72,7 +71,7 @@ impl Errands {
         nodes.push(Reverse(node));
         self.count.store(nodes.len(), SeqCst);
         drop(nodes);
-        fence(SeqCst);
+        full_fence();
     }
 
     #[cold]

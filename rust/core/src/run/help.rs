@@ -9,8 +9,8 @@
 use crate::sync::atomic::{
     AtomicU32,
     Ordering::{Relaxed, SeqCst},
-    fence,
 };
+use crate::sync::full_fence;
 
 /// A ticket is queued: a job of the pool that says "join this run".
 const QUEUED: u32 = 1 << 31;
@@ -78,7 +78,7 @@ impl Help {
     pub fn take_ticket(&self) {
         // One less queued and one more joined, in one step.
         self.word.fetch_sub(QUEUED - 1, SeqCst);
-        fence(SeqCst);
+        full_fence();
     }
 
     /// A worker joins without a ticket, or stays after it had left.
@@ -89,13 +89,13 @@ impl Help {
     /// A worker found nothing: it leaves, and looks again after this.
     pub fn leave(&self) {
         self.word.fetch_sub(1, SeqCst);
-        fence(SeqCst);
+        full_fence();
     }
 
     /// The calling thread found nothing: it looks again after this, and sleeps if there is nothing still.
     pub fn fall_asleep(&self) {
         self.word.fetch_or(ASLEEP, SeqCst);
-        fence(SeqCst);
+        full_fence();
     }
 
     /// The calling thread is no longer asleep; whether it was until now.
@@ -126,7 +126,7 @@ mod loom_models {
 
         fn offer(&self) -> Option<Call> {
             self.work.fetch_add(1, Relaxed);
-            fence(SeqCst);
+            full_fence();
             self.help.is_wanted().then(|| self.help.call())
         }
 

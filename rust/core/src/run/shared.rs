@@ -27,9 +27,8 @@ use crate::pool::{Pool, Worker};
 use crate::sync::atomic::{
     AtomicU32, AtomicUsize,
     Ordering::{AcqRel, Acquire, Relaxed, SeqCst},
-    fence,
 };
-use crate::sync::{Arc, Mutex};
+use crate::sync::{Arc, Mutex, full_fence};
 
 /// The part of a [`State`] that shared runs need.
 pub struct Shared {
@@ -398,7 +397,7 @@ impl<E: NodeExec> Run<E> {
     pub(super) fn offer(self: &Arc<Self>) {
         if !E::EXCLUSIVE {
             // After the work became visible, before the word is read; see the head of this file.
-            fence(SeqCst);
+            full_fence();
         }
         if self.sharing.help.is_wanted() {
             self.call_for_help();

@@ -176,7 +176,7 @@ impl Seek for Owner {
     }
     fn before_sleep(&self) {
         self.asleep.store(true, Relaxed);
-        fence(SeqCst);
+        full_fence();
     }
 }
 
@@ -205,7 +205,7 @@ fn work_for_one_worker_wakes_that_one_beside_another() {
             thread::spawn(move || assert_eq!(work.sleep.search(&*work), Found::Closed))
         };
         owner.own.fetch_add(1, Relaxed);
-        fence(SeqCst);
+        full_fence();
         if owner.asleep.load(Relaxed) {
             work.sleep.wake_owner(1);
         }

@@ -3,8 +3,8 @@
 
 use crate::latch::SPIN;
 use crate::sync::atomic::Ordering::{Relaxed, SeqCst};
-use crate::sync::atomic::{AtomicBool, AtomicU64, fence};
-use crate::sync::{Futex, thread};
+use crate::sync::atomic::{AtomicBool, AtomicU64};
+use crate::sync::{Futex, full_fence, thread};
 use std::time::{Duration, Instant};
 
 const SEARCHING: u64 = 1;
@@ -106,7 +106,7 @@ impl Sleep {
     pub fn end_search(&self) -> bool {
         let before = self.counts.fetch_sub(SEARCHING, SeqCst);
         debug_assert!(searching(before) > 0);
-        fence(SeqCst);
+        full_fence();
         searching(before) == 1
     }
 
@@ -130,7 +130,7 @@ impl Sleep {
     /// To be called after work was queued.
     #[inline]
     pub fn notify(&self) -> Notified {
-        fence(SeqCst);
+        full_fence();
         let counts = self.counts.load(SeqCst);
         if searching(counts) > 0 {
             return Notified::Covered;
@@ -165,7 +165,7 @@ impl Sleep {
 
     /// Wakes every sleeper, for closing or dismissing; to be called after the reason was made visible.
     pub fn wake_all(&self) {
-        fence(SeqCst);
+        full_fence();
         let mut counts = self.counts.load(SeqCst);
         while sleeping(counts) > 0 {
             let asleep = sleeping(counts);
@@ -240,7 +240,7 @@ impl Sleep {
             seek.before_sleep();
             self.counts
                 .fetch_add(SLEEPING.wrapping_sub(SEARCHING), SeqCst);
-            fence(SeqCst);
+            full_fence();
             let awake = if seek.has_own() || seek.dismissed() {
                 true
             } else if seek.has_work() {

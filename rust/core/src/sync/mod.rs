@@ -42,3 +42,18 @@ mod imp {
 }
 
 pub use imp::{Arc, Mutex, MutexGuard, atomic, hint, thread};
+
+/// As `fence(SeqCst)`. On x86-64 that is `mfence`, which takes four times as long (22 ns for 5) as any
+/// instruction with a lock prefix. Such a one orders all loads and stores of ordinary memory in the
+/// same way (Intel's manual, volume 3, "Memory Ordering in P6 and More Recent Processor Families").
+#[inline(always)]
+pub fn full_fence() {
+    #[cfg(all(target_arch = "x86_64", not(loom), not(miri)))]
+    // SAFETY: leaves the word at the top of this thread's stack as it is. The compiler takes it for an
+    // access to all memory, and moves none across it.
+    unsafe {
+        std::arch::asm!("lock or dword ptr [rsp], 0", options(nostack));
+    }
+    #[cfg(not(all(target_arch = "x86_64", not(loom), not(miri))))]
+    atomic::fence(atomic::Ordering::SeqCst);
+}
