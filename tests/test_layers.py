@@ -97,6 +97,7 @@ RUST_LAYERS = {
         "context",
         "handles",
         "timer",
+        "cells",
         "options",
         "ready",
         "tracing",

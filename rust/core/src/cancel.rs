@@ -14,6 +14,10 @@
 //! and whoever takes one back asks after that whether it is so again. The loom models at the end
 //! explore all three.
 
+mod callback;
+
+pub use callback::{Callback, Functions};
+
 use crate::sync::atomic::{AtomicBool, Ordering};
 use crate::sync::{Arc, Mutex};
 use std::num::NonZeroU32;
@@ -26,8 +30,6 @@ pub trait OnCancel: Send + Sync {
     fn cancelled(&self);
 }
 
-// A trait object must live in the standard `Arc`: loom's cannot hold an unsized value.
-type Callback = std::sync::Arc<dyn OnCancel>;
 type Link = std::sync::Arc<Node>;
 
 struct Inner {
@@ -220,7 +222,8 @@ impl Token {
 
     /// Has `callback` called when this token is cancelled. None, and nothing registered, if it is
     /// cancelled already.
-    pub fn on_cancel(&self, callback: std::sync::Arc<dyn OnCancel>) -> Option<Registration> {
+    pub fn on_cancel(&self, callback: impl Into<Callback>) -> Option<Registration> {
+        let callback = callback.into();
         let mut inner = self.0.inner.lock();
         if self.0.cancelled.load(Ordering::Relaxed) {
             return None;

@@ -2,13 +2,19 @@
 //!
 //! Cells of one size lie side by side in spans of 64 KiB, and spans in regions of 2 MiB. A cell is
 //! taken from the span at hand: one that was given back, or the next that was never used. A span
-//! that runs empty goes back to its region, to serve another size, and a region that runs empty goes
-//! back to where it came from, but for the last. It is the arrangement of mimalloc (Leijen, Zorn and
-//! de Moura: *Mimalloc: Free List Sharding in Action*, 2019), for one thread at a time.
+//! that runs empty goes back to its region, to serve another size, and a region that runs empty is
+//! spare. It is the arrangement of mimalloc (Leijen, Zorn and de Moura: *Mimalloc: Free List Sharding
+//! in Action*, 2019), for one thread at a time.
 //!
 //! What it gains: a crowd that grows by a million objects takes its memory from the system anew each
 //! time, in pages of 4 KiB, and each page is a fault of 0.5 to 1 µs, which came to a quarter of a
 //! task's whole cost. All regions but the first ask for one huge page each.
+//!
+//! Spare regions are kept for the next crowd, since a huge page is zeroed when it is taken anew, and on
+//! a virtual machine may have to be got from the host first; but not for long. Whoever has the slab is
+//! told when there is a spare one, and from then on calls `rest` from time to time: that takes out the
+//! regions that were spare ever since the last time, to be given back to the system. Beyond
+//! `MOST_SPARES` they go back at once.
 
 mod region;
 
@@ -19,6 +25,9 @@ use std::ptr::{NonNull, null_mut};
 pub const GRAIN: usize = 16;
 /// The largest cell.
 pub const LARGEST: usize = 256;
+
+/// How many spare regions are kept: 256 MiB.
+const MOST_SPARES: usize = if cfg!(test) { 8 } else { 128 };
 
 const SPAN: usize = 1 << 16;
 const SIZES: usize = LARGEST / GRAIN + 1;
@@ -52,7 +61,7 @@ struct Span {
 struct Region {
     /// One bit for each span that is free.
     free: u32,
-    /// Its neighbours among the regions with a free span.
+    /// Its neighbours among the regions with a free span; of a spare one, the next that is.
     next: *mut Span,
     previous: *mut Span,
 }
@@ -61,14 +70,40 @@ struct Region {
 const ALL_FREE: u32 = u32::MAX;
 const _: () = assert!(REGION / SPAN == u32::BITS as usize);
 
+/// Spare regions on their way to the system, which get there when this is dropped. That takes time.
+#[must_use]
+pub struct Unneeded(*mut Span);
+
+// SAFETY: what it points to belongs to it alone.
+unsafe impl Send for Unneeded {}
+
+impl Drop for Unneeded {
+    fn drop(&mut self) {
+        // SAFETY: spare regions that were taken out of their slab, which nobody uses.
+        unsafe {
+            while let Some(first) = self.0.as_mut() {
+                self.0 = first.region.next;
+                unmap(std::ptr::from_mut(first).cast());
+            }
+        }
+    }
+}
+
 /// A place to take cells from, and to give them back to. When it is dropped, nothing is freed.
 pub struct Slab {
     /// The spans with room for each size. The first is taken from, and may be full; no other is.
     spans: [*mut Span; SIZES],
-    /// The regions with a free span, each by its first span.
+    /// The regions with a free span, each by its first span; not the spare ones.
     regions: *mut Span,
+    /// The spare ones.
+    spare: *mut Span,
+    spares: usize,
+    /// The fewest of them since `rest` was called.
+    fewest: usize,
     /// How many regions there are.
     count: usize,
+    /// Called when a region is spare.
+    on_spare: fn(),
 }
 
 // SAFETY: what it points to belongs to it alone.
@@ -76,22 +111,49 @@ unsafe impl Send for Slab {}
 
 impl Default for Slab {
     fn default() -> Self {
-        Slab::new()
+        Slab::new(|| ())
     }
 }
 
 impl Slab {
-    pub const fn new() -> Self {
+    /// An empty one. `on_spare` is called in a `give` each time a region is spare from then on; it may
+    /// not use the slab.
+    pub const fn new(on_spare: fn()) -> Self {
         Slab {
             spans: [null_mut(); SIZES],
             regions: null_mut(),
+            spare: null_mut(),
+            spares: 0,
+            fewest: 0,
             count: 0,
+            on_spare,
         }
     }
 
     /// How many bytes it has taken from the system.
     pub fn reserved(&self) -> usize {
         self.count * REGION
+    }
+
+    /// How many of them nobody uses, in regions kept for later.
+    pub fn spare(&self) -> usize {
+        self.spares * REGION
+    }
+
+    /// Takes out the regions that were spare all the time since this was called before.
+    pub fn rest(&mut self) -> Unneeded {
+        let mut unneeded = Unneeded(null_mut());
+        for _ in 0..self.fewest {
+            let Some(first) = self.take_spare() else {
+                break;
+            };
+            self.count -= 1;
+            // SAFETY: a spare region, which nobody uses.
+            unsafe { (*first).region.next = unneeded.0 };
+            unneeded.0 = first;
+        }
+        self.fewest = self.spares;
+        unneeded
     }
 
     /// A cell of at least `size` bytes, up to `LARGEST`; None if there is no memory.
@@ -256,19 +318,50 @@ impl Slab {
             if was_full {
                 self.list_region(first);
             }
-            if (*first).region.free == ALL_FREE && self.count > 1 {
+            if (*first).region.free == ALL_FREE && self.count - self.spares > 1 {
                 self.unlist_region(first);
-                self.count -= 1;
-                unmap(first.cast());
+                self.keep_spare(first);
             }
         }
     }
 
+    /// # Safety
+    /// It is one of ours, not listed, and no span of it is taken.
+    unsafe fn keep_spare(&mut self, first: *mut Span) {
+        if self.spares == MOST_SPARES {
+            self.count -= 1;
+            // SAFETY: as the caller promises.
+            unsafe { unmap(first.cast()) };
+            return;
+        }
+        // SAFETY: as the caller promises.
+        unsafe { (*first).region.next = self.spare };
+        self.spare = first;
+        self.spares += 1;
+        (self.on_spare)();
+    }
+
+    /// A region that was spare, if there is one.
+    fn take_spare(&mut self) -> Option<*mut Span> {
+        let first = self.spare;
+        // SAFETY: null, or one of ours that nobody uses.
+        self.spare = unsafe { first.as_ref() }?.region.next;
+        self.spares -= 1;
+        self.fewest = self.fewest.min(self.spares);
+        Some(first)
+    }
+
     #[cold]
     fn add_region(&mut self) -> Option<()> {
-        // Whoever needs but one region needs no more of it than it touches.
-        let first = map(self.count > 0)?.cast::<Span>().as_ptr();
-        self.count += 1;
+        let first = match self.take_spare() {
+            Some(first) => first,
+            None => {
+                // Whoever needs but one region needs no more of it than it touches.
+                let first = map(self.count > 0)?.cast::<Span>().as_ptr();
+                self.count += 1;
+                first
+            }
+        };
         // SAFETY: a region of our own, which has room for the head of its first span.
         unsafe {
             (*first).region.free = ALL_FREE;

@@ -4,6 +4,7 @@ use pyo3::prelude::*;
 
 mod attempt;
 mod call;
+mod cells;
 mod context;
 mod coro;
 mod errors;

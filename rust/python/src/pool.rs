@@ -10,7 +10,7 @@ mod window;
 use crate::future;
 use crate::options::TaskOptions;
 use crate::ready::{lead_of, overdue_order};
-use crate::{call, errors, timer, tracing};
+use crate::{call, cells, errors, timer, tracing};
 use host::{Handle, Interpreter, is_exiting};
 use overload::{WhenFull, fail_queued};
 use parking_lot::Mutex;
@@ -475,6 +475,7 @@ fn after_fork_in_child(py: Python<'_>) -> PyResult<()> {
     future::GENERATION.fetch_add(1, Relaxed);
     future::after_fork();
     timer::after_fork();
+    cells::after_fork();
     Worker::orphan_current();
     call::note_main_thread(py)
 }

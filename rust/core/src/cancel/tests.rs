@@ -95,7 +95,7 @@ mod behaviour {
         let root = Token::new();
         let child = root.child(false);
         let calls = std::sync::Arc::new(Calls::default());
-        let register = || child.on_cancel(std::sync::Arc::clone(&calls) as Callback);
+        let register = || child.on_cancel(std::sync::Arc::clone(&calls));
         let (told, _) = (register(), register());
         root.cancel(None);
         child.set_shielded(true);
@@ -105,6 +105,20 @@ mod behaviour {
         assert!(told.is_some_and(|told| !child.forget(told)));
         child.set_shielded(false);
         assert_eq!(calls.0.load(Ordering::SeqCst), 3);
+    }
+
+    #[test]
+    fn a_callback_that_was_called_or_taken_back_is_given_up() {
+        let (root, calls) = (Token::new(), std::sync::Arc::new(Calls::default()));
+        let gone = root.on_cancel(std::sync::Arc::clone(&calls));
+        let _kept = root.on_cancel(std::sync::Arc::clone(&calls));
+        assert_eq!(std::sync::Arc::strong_count(&calls), 3);
+        assert!(gone.is_some_and(|gone| root.forget(gone)));
+        assert_eq!(std::sync::Arc::strong_count(&calls), 2);
+        root.cancel(None);
+        assert_eq!(std::sync::Arc::strong_count(&calls), 1);
+        assert!(root.on_cancel(std::sync::Arc::clone(&calls)).is_none());
+        assert_eq!(std::sync::Arc::strong_count(&calls), 1);
     }
 
     #[test]

@@ -17,7 +17,7 @@ fn give(slab: &mut Slab, cell: NonNull<u8>) {
 
 #[test]
 fn cells_are_apart_and_aligned() {
-    let mut slab = Slab::new();
+    let mut slab = Slab::default();
     let mut taken = BTreeMap::new();
     for index in 0..20_000 {
         let size = 1 + (index * 37) % LARGEST;
@@ -33,7 +33,7 @@ fn cells_are_apart_and_aligned() {
 
 #[test]
 fn what_one_wrote_stays_while_others_come_and_go() {
-    let mut slab = Slab::new();
+    let mut slab = Slab::default();
     let mut live: Vec<(NonNull<u8>, usize, u8)> = Vec::new();
     let mut state = 1_u64;
     let mut random = |below: usize| {
@@ -62,26 +62,84 @@ fn what_one_wrote_stays_while_others_come_and_go() {
 
 #[test]
 fn a_cell_that_was_given_back_is_taken_next() {
-    let mut slab = Slab::new();
+    let mut slab = Slab::default();
     let cell = take(&mut slab, 112);
     give(&mut slab, cell);
     assert_eq!(take(&mut slab, 112), cell);
 }
 
+/// A crowd comes and goes.
+fn crowd(slab: &mut Slab) {
+    let crowd: Vec<_> = (0..CROWD).map(|_| take(slab, 112)).collect();
+    for cell in crowd {
+        give(slab, cell);
+    }
+}
+
 #[test]
-fn the_memory_of_a_crowd_goes_back_when_it_has_gone() {
-    let mut slab = Slab::new();
-    let crowd: Vec<_> = (0..CROWD).map(|_| take(&mut slab, 112)).collect();
-    assert!(slab.reserved() >= 3 * REGION);
+fn the_memory_of_a_crowd_is_kept_for_the_next_one() {
+    let mut slab = Slab::default();
+    crowd(&mut slab);
+    let reserved = slab.reserved();
+    assert!(reserved >= 3 * REGION);
+    assert_eq!(slab.spare(), reserved - REGION);
+    crowd(&mut slab);
+    assert_eq!(slab.reserved(), reserved);
+}
+
+#[test]
+fn the_memory_of_a_crowd_goes_back_when_nobody_needed_it_for_a_while() {
+    let mut slab = Slab::default();
+    crowd(&mut slab);
+    let reserved = slab.reserved();
+    drop(slab.rest());
+    assert_eq!(slab.reserved(), reserved);
+    drop(slab.rest());
+    assert_eq!((slab.reserved(), slab.spare()), (REGION, 0));
+    crowd(&mut slab);
+    assert_eq!(slab.reserved(), reserved);
+}
+
+#[test]
+fn what_crowds_need_now_and_then_is_not_given_back_between() {
+    let mut slab = Slab::default();
+    crowd(&mut slab);
+    let reserved = slab.reserved();
+    for _ in 0..3 {
+        drop(slab.rest());
+        crowd(&mut slab);
+    }
+    assert_eq!(slab.reserved(), reserved);
+}
+
+#[test]
+fn no_more_than_so_many_regions_are_spare() {
+    let mut slab = Slab::default();
+    let crowd: Vec<_> = (0..(MOST_SPARES + 10) * REGION / LARGEST)
+        .map(|_| take(&mut slab, LARGEST))
+        .collect();
     for cell in crowd {
         give(&mut slab, cell);
     }
-    assert_eq!(slab.reserved(), REGION);
+    assert_eq!(slab.spare(), MOST_SPARES * REGION);
+    assert_eq!(slab.reserved(), slab.spare() + REGION);
+}
+
+#[test]
+fn who_has_the_slab_is_told_of_regions_that_are_spare() {
+    use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+    static TOLD: AtomicUsize = AtomicUsize::new(0);
+    let mut slab = Slab::new(|| _ = TOLD.fetch_add(1, Relaxed));
+    let cell = take(&mut slab, 112);
+    give(&mut slab, cell);
+    assert_eq!(TOLD.load(Relaxed), 0);
+    crowd(&mut slab);
+    assert_eq!(TOLD.load(Relaxed), slab.spare() / REGION);
 }
 
 #[test]
 fn a_crowd_of_another_size_uses_the_room_that_one_has_left() {
-    let mut slab = Slab::new();
+    let mut slab = Slab::default();
     let crowd: Vec<_> = (0..CROWD).map(|_| take(&mut slab, 112)).collect();
     let reserved = slab.reserved();
     // One stays, so that no region of the crowd goes back but those that are empty.

@@ -1,7 +1,7 @@
 //! A coroutine of an executor that no scope has: only its future tells how it ended.
 
 use super::home::{Home, OnPool};
-use super::task::{Apart, Owner, Task};
+use super::task::{Apart, Task};
 use super::token::Token;
 use crate::context;
 use crate::options::TaskOptions;
@@ -35,15 +35,15 @@ pub fn _spawn<'py>(
     let snapshot = unsafe { Bound::from_owned_ptr_or_err(py, context::capture())? };
     let on_pool = OnPool::new(Arc::clone(pool.core()));
     let home = Home::Pool(on_pool.clone());
-    let owner = Owner::Nobody(Box::new(Apart {
+    let apart = Apart {
         home: home.clone(),
         token: token.map_or_else(cancel::Token::new, |token| token.0.clone()),
         context: UnsafeCell::new(Some(snapshot.unbind())),
         call: Mutex::new(Some((function, args, kwargs))),
         ended: None,
         handle: None,
-    }));
-    let task = Task::new(owner, Some(future.clone().unbind()), false);
+    };
+    let task = Task::apart(apart, Some(future.clone().unbind()), false);
     home.begin();
     let band = options.map_or(DEFAULT_BAND, |options| options.band);
     let span = options.and_then(|options| options.deadline);

@@ -1,13 +1,12 @@
 //! A coroutine of ours that awaits a future of a foreign event loop.
 
 use super::suspend::hosts;
-use super::task::Task;
+use super::task::{Task, TaskRef};
 use pyo3::prelude::*;
-use std::sync::Arc;
 
 /// Wakes a task from Python.
 #[pyclass(frozen, module = "taskloom._taskloom")]
-struct TaskWaker(Arc<Task>);
+struct TaskWaker(TaskRef);
 
 #[pymethods]
 impl TaskWaker {
@@ -18,9 +17,9 @@ impl TaskWaker {
 }
 
 /// A coroutine of ours awaits something of another event loop: has the task woken when it is done.
-pub fn bridge_foreign(value: &Bound<'_, PyAny>, task: &Arc<Task>) -> PyResult<()> {
+pub fn bridge_foreign(value: &Bound<'_, PyAny>, task: &Task) -> PyResult<()> {
     let py = value.py();
-    let waker = Py::new(py, TaskWaker(Arc::clone(task)))?;
+    let waker = Py::new(py, TaskWaker(task.share()))?;
     hosts(py)?.call_method1("bridge", (value, waker))?;
     Ok(())
 }

@@ -1,7 +1,7 @@
 //! Where a coroutine is queued when it can go on.
 
 use super::sleep::real_clock;
-use super::task::{self, Apart, Owner, Task};
+use super::task::{self, Apart, Task, TaskRef};
 use super::token::Token;
 use crate::{spare, tracing};
 use parking_lot::Mutex;
@@ -43,10 +43,10 @@ impl OnPool {
         }
     }
 
-    fn queue(&self, task: Arc<Task>) {
+    fn queue(&self, task: TaskRef) {
         let worker = task.worker();
         if self.core.switch().is_on() {
-            tracing::ready(&self.core, Arc::as_ptr(&task).cast());
+            tracing::ready(&self.core, std::ptr::from_ref(&*task).cast());
         }
         let job = job_of(task);
         match worker {
@@ -56,7 +56,7 @@ impl OnPool {
     }
 
     /// Queues a task for its first step, with a priority and a deadline in ticks.
-    pub fn queue_first(&self, task: Arc<Task>, band: usize, deadline: Option<u64>) {
+    pub fn queue_first(&self, task: TaskRef, band: usize, deadline: Option<u64>) {
         match deadline {
             None => self.core.submit(job_of(task), band),
             // Never refused: coroutines do not count against the bound.
@@ -65,21 +65,16 @@ impl OnPool {
     }
 }
 
-fn job_of(task: Arc<Task>) -> Job {
-    // SAFETY: the job owns the reference made here, and `execute` takes it back, once.
-    unsafe { Job::new(Arc::into_raw(task).cast(), execute) }
+fn job_of(task: TaskRef) -> Job {
+    // SAFETY: the job owns the share, and `execute` takes it back, once.
+    unsafe { Job::new(task.into_raw(), execute) }
 }
 
 /// # Safety
-/// `data` is a task's `Arc`, given up to the job; the worker is attached.
+/// `data` is a share in a task, given up to the job; the worker is attached.
 unsafe fn execute(data: *const (), worker: &Worker) {
     // SAFETY: as the contract says.
-    let (task, py) = unsafe {
-        (
-            Arc::from_raw(data.cast::<Task>()),
-            Python::assume_attached(),
-        )
-    };
+    let (task, py) = unsafe { (TaskRef::from_raw(data), Python::assume_attached()) };
     task.set_worker(worker.index());
     worker.expect_job();
     if !worker.pool().switch().is_on() {
@@ -90,15 +85,15 @@ unsafe fn execute(data: *const (), worker: &Worker) {
     }
     let named_by = task.named_by(py);
     // SAFETY: attached; `named_by` is held until the call returns.
-    unsafe { tracing::started(worker, Arc::as_ptr(&task).cast(), named_by.as_ptr()) };
+    unsafe { tracing::started(worker, std::ptr::from_ref(&*task).cast(), named_by.as_ptr()) };
     task.proceed(py, |after| {
-        tracing::ended(worker, Arc::as_ptr(&task).cast(), after.event(py));
+        tracing::ended(worker, std::ptr::from_ref(&*task).cast(), after.event(py));
     });
 }
 
 impl Home {
     /// Queues a task that is counted as queued. Attached.
-    pub fn queue(&self, task: Arc<Task>) {
+    pub fn queue(&self, task: TaskRef) {
         match self {
             Home::Local(local) => local.queue(task),
             Home::Pool(pool) => pool.queue(task),
@@ -149,7 +144,7 @@ impl Home {
 }
 
 struct State {
-    ready: VecDeque<Arc<Task>>,
+    ready: VecDeque<TaskRef>,
     /// The state of the random choice; None for first come, first served.
     random: Option<u64>,
     live: usize,
@@ -163,17 +158,17 @@ pub struct Local {
 }
 
 impl Local {
-    fn queue(&self, task: Arc<Task>) {
+    fn queue(&self, task: TaskRef) {
         self.state.lock().ready.push_back(task);
         self.woken.set();
     }
 
     /// Takes one of those that can go on, which others choose.
-    fn take(&self, index: usize) -> Option<Arc<Task>> {
+    fn take(&self, index: usize) -> Option<TaskRef> {
         self.state.lock().ready.remove(index)
     }
 
-    fn next(&self) -> Option<Arc<Task>> {
+    fn next(&self) -> Option<TaskRef> {
         let mut state = self.state.lock();
         let count = state.ready.len() as u64;
         match state.random {
@@ -321,17 +316,17 @@ impl HomeObject {
         ended: Py<PyAny>,
         handle: Option<Py<PyAny>>,
     ) -> TaskHandle {
-        let owner = Owner::Nobody(Box::new(Apart {
+        let apart = Apart {
             home: self.0.clone(),
             token: token.0.clone(),
             context: UnsafeCell::new(context),
             call: Mutex::new(Some((function, arguments, keywords))),
             ended: Some(ended),
             handle,
-        }));
-        let task = Task::new(owner, None, true);
+        };
+        let task = Task::apart(apart, None, true);
         self.0.begin();
-        self.0.queue(Arc::clone(&task));
+        self.0.queue(task.share());
         TaskHandle(task)
     }
 
@@ -367,7 +362,7 @@ pub fn pool_home(pool: &crate::pool::Pool, migrate: bool) -> HomeObject {
 
 /// A coroutine on its way, to be cancelled.
 #[pyclass(frozen, module = "taskloom._taskloom")]
-pub struct TaskHandle(Arc<Task>);
+pub struct TaskHandle(TaskRef);
 
 #[pymethods]
 impl TaskHandle {

@@ -5,7 +5,7 @@
 //! `_begin` and `_child_over`.
 
 use super::home::Home;
-use super::task::{Owner, Task};
+use super::task::Task;
 use super::token::Token;
 use super::wait::Wait;
 use crate::{context, future};
@@ -17,7 +17,7 @@ use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyDict, PyTuple};
 use std::sync::atomic::AtomicUsize;
 use std::sync::atomic::Ordering::SeqCst;
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, OnceLock, Weak};
 use taskloom_core::cancel;
 
 type Object = *mut ffi::PyObject;
@@ -73,6 +73,8 @@ struct State {
 
 /// What a scope's children share.
 pub struct Shared {
+    /// This very object.
+    own: Weak<Shared>,
     children: Children,
     state: Mutex<State>,
     cancel_on_error: bool,
@@ -82,11 +84,12 @@ pub struct Shared {
 }
 
 impl Shared {
-    /// Counts a child. A pool is retained while there are any: by the first, which is queued after
-    /// that and so counted until then, and released by the last.
+    /// Counts a child. While there are any, a pool is retained, and this kept alive: by the first, which
+    /// is queued after that and so counted until then, and both given up by the last.
     fn begin(&self) -> PyResult<()> {
         match self.children.begin() {
             Some(1) => {
+                std::mem::forget(self.own.upgrade());
                 if let Some(pool) = self.pool() {
                     pool.begin();
                 }
@@ -99,7 +102,8 @@ impl Shared {
         }
     }
 
-    /// A child has ended; the last one lets go on who waits for all.
+    /// A child has ended; the last one lets go on who waits for all. Nothing keeps this alive for the
+    /// caller any more.
     pub fn child_over(&self) {
         if !self.children.end() {
             return;
@@ -111,6 +115,8 @@ impl Shared {
         if let Some(pool) = self.pool() {
             pool.over();
         }
+        // SAFETY: the share that the first child took for all.
+        unsafe { Arc::decrement_strong_count(self.own.as_ptr()) };
     }
 
     fn pool(&self) -> Option<&Home> {
@@ -166,7 +172,8 @@ impl Nursery {
     #[new]
     #[pyo3(signature = (cancel_on_error))]
     fn new(cancel_on_error: bool) -> Self {
-        Nursery(Arc::new(Shared {
+        Nursery(Arc::new_cyclic(|own| Shared {
+            own: Weak::clone(own),
             children: Children::default(),
             state: Mutex::new(State::default()),
             cancel_on_error,
@@ -307,11 +314,7 @@ impl Nursery {
             future::of_coroutine(py, &call, Some(context))?
         };
         shared.begin()?;
-        let task = Task::new(
-            Owner::Scope(Arc::clone(shared)),
-            Some(future.clone().unbind()),
-            false,
-        );
+        let task = Task::of_scope(shared, future.clone().unbind());
         if !home.is_pool() {
             home.begin();
         }

@@ -7,7 +7,7 @@
 //! cancelled scope ends the wait: the operation is left, and `Cancelled` raised, unless it was
 //! already served; then it completes, and the next await raises.
 
-use super::task::{Current, Task};
+use super::task::{Current, TaskRef};
 use super::token::{self, WakeOnCancel};
 use crate::future;
 use pyo3::exceptions::{PyRuntimeError, PyStopIteration};
@@ -23,7 +23,7 @@ use taskloom_core::latch::Event;
 /// How whoever waits is told to look again.
 #[derive(Clone)]
 pub enum Waker {
-    Task(Arc<Task>),
+    Task(TaskRef),
     Thread(Arc<Elsewhere<Arc<Event>>>),
     /// By a callable of a foreign event loop, safe to call from any thread.
     Call(Arc<Elsewhere<Py<PyAny>>>),

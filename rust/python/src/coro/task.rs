@@ -7,7 +7,9 @@
 //!
 //! Every write of `state` is a read-modify-write, so that each sees what was done before those that
 //! came before it: who cancels marks the task, touches `state`, and leaves it alone if it is queued;
-//! whoever then takes it up sees the mark.
+//! whoever then takes it up sees the mark. But whoever has the only share in the task just writes: to
+//! find that out he has seen all that others did who had one, and until he gives another away nobody
+//! else can reach the task. Most tasks are so from their first step, which is their last, to their end.
 //!
 //! ```text
 //! QUEUED --step--> RUNNING --suspends--> SUSPENDED --wake--> QUEUED
@@ -19,12 +21,15 @@ mod apart;
 mod current;
 mod ending;
 mod send;
+mod share;
+mod waking;
 
 pub use apart::Apart;
 pub use current::{
     Current, current, current_handle, current_task_id, in_coroutine, is_stepping, with_last_value,
 };
 pub use ending::register_tasks;
+pub use share::TaskRef;
 
 use super::foreign;
 use super::home::Home;
@@ -38,11 +43,13 @@ use pyo3::ffi;
 use pyo3::prelude::*;
 use send::Sent;
 use std::cell::UnsafeCell;
+use std::ptr::NonNull;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, Ordering};
-use taskloom_core::cancel::{OnCancel, Registration, Token};
+use std::sync::atomic::{AtomicU8, AtomicU16, AtomicU32, Ordering};
+use taskloom_core::cancel::{Registration, Token};
 use taskloom_core::clock;
 use taskloom_core::trace::EventKind;
+use waking::ASKED;
 
 const QUEUED: u8 = 0;
 const RUNNING: u8 = 1;
@@ -51,11 +58,11 @@ const SUSPENDED: u8 = 3;
 const DONE: u8 = 4;
 
 /// To whom a task belongs.
-pub enum Owner {
+pub enum Owner<'a> {
     /// The scope that it is a child of, which knows its home and the token it begins with. Its call
     /// and its context are in its future.
-    Scope(Arc<Shared>),
-    Nobody(Box<Apart>),
+    Scope(&'a Shared),
+    Nobody(&'a Apart),
 }
 
 struct Inner {
@@ -80,22 +87,24 @@ struct Inner {
 /// A coroutine and everything needed to go on with it. There may be millions: what is rare is
 /// behind a pointer, and what belongs to one step is its thread's (`current`).
 pub struct Task {
-    state: AtomicU8,
-    /// Cancelled by its handle before it had a token of its own.
-    asked: AtomicBool,
-    /// Cancelled where it waits: it will leave there, so nothing is to be handed to it any more.
-    doomed: AtomicBool,
+    /// How many `TaskRef`s there are.
+    shares: AtomicU32,
     /// The pool's worker that steps it, plus one; 0 before the first step.
-    worker: AtomicU32,
-    owner: Owner,
+    worker: AtomicU16,
+    state: AtomicU8,
+    marks: AtomicU8,
+    /// The scope that it is a child of: alive until this child is over, as the scope sees to. One that
+    /// others may go on with has a share in it, so that whoever queues it can use the scope's home
+    /// even though it may be over at any moment (`KEEPS`).
+    scope: Option<NonNull<Shared>>,
     /// Ended with the task.
     future: Option<Py<PyAny>>,
     own: Own,
     inner: UnsafeCell<Inner>,
 }
 
-// With the two counts of its `Arc`, what an allocation of 96 bytes has room for.
-const _: () = assert!(size_of::<Task>() <= 72);
+// A line of the processor's cache.
+const _: () = assert!(size_of::<Task>() <= 64);
 
 // SAFETY: `inner` is reached only by the owner that `state` names (see the module's head).
 unsafe impl Send for Task {}
@@ -124,16 +133,34 @@ impl After {
 }
 
 impl Task {
-    /// A task that is counted as queued; the caller hands it to its home.
-    pub fn new(owner: Owner, future: Option<Py<PyAny>>, owns_context: bool) -> Arc<Self> {
-        Arc::new(Task {
+    /// A child of a scope that has counted it, as queued; the caller hands it to the scope's home.
+    /// Attached.
+    #[inline]
+    pub fn of_scope(scope: &Arc<Shared>, future: Py<PyAny>) -> TaskRef {
+        let scope = NonNull::new(Arc::as_ptr(scope).cast_mut());
+        Task::make(scope, Own::default(), Some(future), false)
+    }
+
+    /// A task that is in no scope, counted as queued; the caller hands it to its home. Attached.
+    pub fn apart(apart: Apart, future: Option<Py<PyAny>>, owns_context: bool) -> TaskRef {
+        Task::make(None, Own::of(apart), future, owns_context)
+    }
+
+    #[inline]
+    fn make(
+        scope: Option<NonNull<Shared>>,
+        own: Own,
+        future: Option<Py<PyAny>>,
+        owns_context: bool,
+    ) -> TaskRef {
+        TaskRef::new(Task {
+            shares: AtomicU32::new(1),
+            worker: AtomicU16::new(0),
             state: AtomicU8::new(QUEUED),
-            asked: AtomicBool::new(false),
-            doomed: AtomicBool::new(false),
-            worker: AtomicU32::new(0),
-            owner,
+            marks: AtomicU8::new(0),
+            scope,
             future,
-            own: Own::default(),
+            own,
             inner: UnsafeCell::new(Inner {
                 coroutine: None,
                 token: None,
@@ -155,12 +182,27 @@ impl Task {
 
     /// Notes the worker that is about to step it.
     pub fn set_worker(&self, index: usize) {
-        self.worker.store(index as u32 + 1, Ordering::Relaxed);
+        // One that is beyond counting is not known: then any worker goes on with the task.
+        let place = u16::try_from(index + 1).unwrap_or(0);
+        self.worker.store(place, Ordering::Relaxed);
+    }
+
+    /// To whom it belongs. Not for who comes after its end.
+    #[inline]
+    pub fn owner(&self) -> Owner<'_> {
+        match self.scope {
+            // SAFETY: alive until the end of this task, which is one of its children.
+            Some(scope) => Owner::Scope(unsafe { scope.as_ref() }),
+            None => match self.own.apart() {
+                Some(apart) => Owner::Nobody(apart),
+                None => unreachable!("a task was made in a scope or apart"),
+            },
+        }
     }
 
     #[inline]
     pub fn home(&self) -> &Home {
-        match &self.owner {
+        match self.owner() {
             Owner::Scope(scope) => scope.home(),
             Owner::Nobody(apart) => &apart.home,
         }
@@ -169,7 +211,7 @@ impl Task {
     /// The token that it began with.
     #[inline]
     fn first_token(&self) -> &Token {
-        match &self.owner {
+        match self.owner() {
             Owner::Scope(scope) => scope.token(),
             Owner::Nobody(apart) => &apart.token,
         }
@@ -190,7 +232,7 @@ impl Task {
 
     /// What its user has of it: its future, or what stands for that.
     fn handle<'py>(&'py self, py: Python<'py>) -> Option<&'py FutureObject> {
-        match &self.owner {
+        match self.owner() {
             Owner::Scope(_) => self.native(py),
             Owner::Nobody(apart) => match &apart.handle {
                 Some(handle) => future::native(handle.bind(py)),
@@ -211,19 +253,13 @@ impl Task {
     /// Whether the task is to be cancelled at an await here; only on `current()`.
     #[inline]
     pub fn is_cancelled(&self) -> bool {
-        self.innermost().is_cancelled() || self.asked.load(Ordering::Relaxed) || self.was_wanted()
-    }
-
-    /// Whether it was cancelled where it waits; from any thread. Whoever was told so before it came
-    /// to serve the task does not serve it.
-    pub fn is_doomed(&self) -> bool {
-        self.doomed.load(Ordering::Relaxed) || self.asked.load(Ordering::Relaxed)
+        self.innermost().is_cancelled() || self.is_marked(ASKED) || self.was_wanted()
     }
 
     /// What an await raises when `is_cancelled`.
     #[cold]
     pub fn cancelled(&self, py: Python<'_>) -> PyErr {
-        let reason = if self.asked.load(Ordering::Relaxed) {
+        let reason = if self.is_marked(ASKED) {
             self.own.lock().reason.clone()
         } else {
             self.innermost().reason()
@@ -237,7 +273,7 @@ impl Task {
         let mut own = self.own.lock();
         if own.token.is_none() {
             let token = self.innermost().child(false);
-            if self.asked.swap(false, Ordering::Relaxed) {
+            if self.unmark(ASKED) {
                 token.cancel(own.reason.clone());
             }
             own.token = Some(token.clone());
@@ -247,20 +283,6 @@ impl Task {
             drop(own);
         }
         self.innermost().clone()
-    }
-
-    /// Cancels this task alone, from any thread. Attached.
-    pub fn cancel(self: &Arc<Self>, reason: Option<Arc<str>>) {
-        let mut own = self.own.lock();
-        if let Some(token) = own.token.clone() {
-            drop(own);
-            token.cancel(reason);
-            return;
-        }
-        own.reason = reason;
-        self.asked.store(true, Ordering::Relaxed);
-        drop(own);
-        self.wake_marked();
     }
 
     /// Makes another token the innermost one and returns the one before; only on `current()`.
@@ -282,47 +304,21 @@ impl Task {
         unsafe { self.inner().arranged = true }
     }
 
-    /// Lets the task go on, from any thread. Attached, because its home may need that.
-    pub fn wake(self: &Arc<Self>) {
-        let mut state = self.state.load(Ordering::SeqCst);
-        loop {
-            let next = match state {
-                SUSPENDED => QUEUED,
-                RUNNING => NOTIFIED,
-                // Queued or notified already, or over: nothing is lost, since whoever steps it
-                // looks at everything again.
-                _ => return,
-            };
-            match self
-                .state
-                .compare_exchange(state, next, Ordering::SeqCst, Ordering::SeqCst)
-            {
-                Ok(_) => break,
-                Err(other) => state = other,
-            }
-        }
-        if state == SUSPENDED {
-            self.home().queue(Arc::clone(self));
-        }
-    }
-
-    /// As `wake`, after something was marked that whoever steps it has to see.
-    fn wake_marked(self: &Arc<Self>) {
-        self.state.fetch_or(0, Ordering::SeqCst);
-        self.wake();
-    }
-
     /// Goes on with the task until it suspends or ends. Called by its home, attached, with a task
     /// out of its queue.
-    pub fn step(self: Arc<Self>, py: Python<'_>) {
+    pub fn step(&self, py: Python<'_>) {
         if self.take_up(py) {
             self.proceed(py, |_| ());
         }
     }
 
     /// Takes the task out of its queue, to `proceed` with it; false if there is nothing to do.
-    pub fn take_up(self: &Arc<Self>, py: Python<'_>) -> bool {
-        self.state.swap(RUNNING, Ordering::SeqCst);
+    pub fn take_up(&self, py: Python<'_>) -> bool {
+        if self.is_sole() {
+            self.state.store(RUNNING, Ordering::Relaxed);
+        } else {
+            self.state.swap(RUNNING, Ordering::SeqCst);
+        }
         if !self.is_due(py) {
             return false;
         }
@@ -336,13 +332,13 @@ impl Task {
     }
 
     /// The rest of a step, after `take_up`. `tell` hears how it went before anybody else can know.
-    pub fn proceed(self: &Arc<Self>, py: Python<'_>, tell: impl FnOnce(&After)) {
+    pub fn proceed(&self, py: Python<'_>, tell: impl FnOnce(&After)) {
         let Some(entered) = self.enter_context(py) else {
             let outcome = After::End(Err(PyErr::fetch(py)));
             tell(&outcome);
             return self.dispose(py, outcome);
         };
-        let stepping = Stepping::enter(Arc::as_ptr(self));
+        let stepping = Stepping::enter(self);
         let started = clock::ticks();
         let after = self.go_on(py, &stepping);
         if clock::ticks().wrapping_sub(started) > too_long() {
@@ -356,19 +352,20 @@ impl Task {
     }
 
     #[inline]
-    fn dispose(self: &Arc<Self>, py: Python<'_>, after: After) {
+    fn dispose(&self, py: Python<'_>, after: After) {
         match after {
             After::End(outcome) => self.end(py, outcome),
             After::Wait => self.park(py),
             After::Queue => {
+                self.keep_scope();
                 self.state.swap(QUEUED, Ordering::SeqCst);
-                self.home().queue(Arc::clone(self));
+                self.home().queue(self.share());
             }
         }
     }
 
     /// Sends into the coroutine until it waits, gives way, or ends.
-    fn go_on(self: &Arc<Self>, py: Python<'_>, stepping: &Stepping) -> After {
+    fn go_on(&self, py: Python<'_>, stepping: &Stepping) -> After {
         let mut throw = None;
         loop {
             stepping.begin_slice();
@@ -419,7 +416,7 @@ impl Task {
 
     /// Whether there is something to go on with. A task that waits for a foreign future must not be
     /// resumed before that is done, whatever woke it; then it is suspended again.
-    fn is_due(self: &Arc<Self>, py: Python<'_>) -> bool {
+    fn is_due(&self, py: Python<'_>) -> bool {
         loop {
             let waits = {
                 // SAFETY: the state is RUNNING by our hand; the reference ends with the block.
@@ -451,14 +448,15 @@ impl Task {
     }
 
     /// The coroutine waits: suspends the task, unless it was woken meanwhile.
-    fn park(self: &Arc<Self>, py: Python<'_>) {
+    fn park(&self, py: Python<'_>) {
+        self.keep_scope();
         self.listen(py);
         let suspended =
             self.state
                 .compare_exchange(RUNNING, SUSPENDED, Ordering::SeqCst, Ordering::SeqCst);
         if suspended.is_err() {
             self.state.swap(QUEUED, Ordering::SeqCst);
-            self.home().queue(Arc::clone(self));
+            self.home().queue(self.share());
         }
     }
 }
@@ -468,17 +466,4 @@ impl Task {
 fn drop_attached(_py: Python<'_>, value: Py<PyAny>) {
     // SAFETY: attached; the reference is given up.
     unsafe { ffi::Py_DECREF(value.into_ptr()) }
-}
-
-impl OnCancel for Task {
-    fn cancelled(&self) {
-        self.doomed.store(true, Ordering::Relaxed);
-        // SAFETY: the callback is held by its token as an `Arc<Task>`, so the count is at least one
-        // and the pointer came from an `Arc`.
-        let task = unsafe {
-            Arc::increment_strong_count(self);
-            Arc::from_raw(self)
-        };
-        task.wake_marked();
-    }
 }

@@ -19,7 +19,7 @@ use std::sync::atomic::AtomicBool;
 use std::sync::atomic::Ordering::Relaxed;
 
 #[cfg(not(Py_GIL_DISABLED))]
-use own::{give, take};
+use crate::cells::{give, take};
 
 /// The words of the head. The first two are the weak references and the attributes.
 const HEAD: usize = if cfg!(Py_GIL_DISABLED) { 2 } else { 4 };
@@ -32,37 +32,6 @@ unsafe extern "C" {
         class: *mut ffi::PyTypeObject,
         extra_size: usize,
     ) -> *mut ffi::PyObject;
-}
-
-#[cfg(not(Py_GIL_DISABLED))]
-mod own {
-    use std::cell::UnsafeCell;
-    use std::ptr::NonNull;
-    use taskloom_core::slab::Slab;
-
-    struct Cells(UnsafeCell<Slab>);
-
-    // SAFETY: as with the interpreter's own allocator, who takes or gives a cell is attached, and on
-    // the builds that this is compiled for no two threads are at once.
-    unsafe impl Sync for Cells {}
-
-    static CELLS: Cells = Cells(UnsafeCell::new(Slab::new()));
-
-    /// # Safety
-    /// Attached.
-    #[inline(always)]
-    pub(super) unsafe fn take(size: usize) -> Option<NonNull<u8>> {
-        // SAFETY: attached, and the slab calls nothing that would let another thread in.
-        unsafe { (*CELLS.0.get()).take(size) }
-    }
-
-    /// # Safety
-    /// Attached; a cell that was taken here, and that nobody uses any more.
-    #[inline(always)]
-    pub(super) unsafe fn give(cell: NonNull<u8>) {
-        // SAFETY: as in `take`, and as the caller promises.
-        unsafe { (*CELLS.0.get()).give(cell) }
-    }
 }
 
 /// The size of the cell for a future with so many slots behind it; None if that lies elsewhere.

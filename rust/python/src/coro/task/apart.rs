@@ -1,4 +1,4 @@
-//! What few tasks have, kept apart from them.
+//! What few tasks have, kept apart from them: behind one pointer, which is null for the rest.
 
 use super::super::home::Home;
 use parking_lot::{Mutex, MutexGuard};
@@ -36,16 +36,39 @@ pub struct Owned {
     pub reason: Option<Arc<str>>,
 }
 
-/// The place of that: made on demand, and then there as long as the task.
 #[derive(Default)]
-pub struct Own(AtomicPtr<Mutex<Owned>>);
+struct Both {
+    owned: Mutex<Owned>,
+    /// Never changed.
+    apart: Option<Apart>,
+}
+
+/// The place of both: made on demand, and then there as long as the task.
+#[derive(Default)]
+pub struct Own(AtomicPtr<Both>);
 
 impl Own {
+    /// Of a task that is in no scope.
+    pub fn of(apart: Apart) -> Self {
+        let both = Box::new(Both {
+            owned: Mutex::default(),
+            apart: Some(apart),
+        });
+        Own(AtomicPtr::new(Box::into_raw(both)))
+    }
+
+    /// What it has if it is in no scope.
+    #[inline]
+    pub fn apart(&self) -> Option<&Apart> {
+        // SAFETY: null, or freed only with `self`.
+        unsafe { self.0.load(Acquire).as_ref() }?.apart.as_ref()
+    }
+
     pub fn lock(&self) -> MutexGuard<'_, Owned> {
-        let mut owned = self.0.load(Acquire);
-        if owned.is_null() {
+        let mut both = self.0.load(Acquire);
+        if both.is_null() {
             let fresh = Box::into_raw(Box::default());
-            owned = match self.0.compare_exchange(null_mut(), fresh, AcqRel, Acquire) {
+            both = match self.0.compare_exchange(null_mut(), fresh, AcqRel, Acquire) {
                 Ok(_) => fresh,
                 Err(other) => {
                     // SAFETY: the box that lost was never shared.
@@ -55,16 +78,16 @@ impl Own {
             };
         }
         // SAFETY: not null, and freed only with `self`.
-        unsafe { &*owned }.lock()
+        unsafe { &*both }.owned.lock()
     }
 }
 
 impl Drop for Own {
     fn drop(&mut self) {
-        let owned = *self.0.get_mut();
-        if !owned.is_null() {
-            // SAFETY: made by `lock`, and nobody refers to it any more.
-            drop(unsafe { Box::from_raw(owned) });
+        let both = *self.0.get_mut();
+        if !both.is_null() {
+            // SAFETY: made by `of` or `lock`, and nobody refers to it any more.
+            drop(unsafe { Box::from_raw(both) });
         }
     }
 }

@@ -5,7 +5,6 @@ use crate::coro::stop::LastValue;
 use crate::coro::suspend::Waker;
 use pyo3::prelude::*;
 use std::cell::Cell;
-use std::sync::Arc;
 use std::time::Instant;
 
 /// How many of our awaits may complete at once in a step before a coroutine lets others go first.
@@ -56,17 +55,6 @@ impl Current {
         unsafe { &*self.0 }
     }
 
-    /// A reference to keep.
-    #[inline]
-    pub fn arc(&self) -> Arc<Task> {
-        let task = self.step().task.get();
-        // SAFETY: `step` holds an `Arc` of the task, whose pointer this is.
-        unsafe {
-            Arc::increment_strong_count(task);
-            Arc::from_raw(task)
-        }
-    }
-
     /// Counts an await; true if the coroutine has had its share and should let others go first.
     #[inline]
     pub fn spend(&self) -> bool {
@@ -88,7 +76,7 @@ impl Current {
     /// moment is found when it parks.
     pub fn waker(&self) -> Waker {
         self.forget_taken_back();
-        Waker::Task(self.arc())
+        Waker::Task(self.share())
     }
 }
 
@@ -97,7 +85,7 @@ impl std::ops::Deref for Current {
 
     #[inline]
     fn deref(&self) -> &Task {
-        // SAFETY: as in `arc`.
+        // SAFETY: who steps it holds a share.
         unsafe { &*self.step().task.get() }
     }
 }
@@ -126,7 +114,7 @@ pub fn current_task_id() -> Option<(usize,)> {
 #[pyfunction]
 pub fn current_handle(py: Python<'_>) -> Option<Py<PyAny>> {
     let task = current()?;
-    let handle = match (&task.future, &task.owner) {
+    let handle = match (&task.future, task.owner()) {
         (Some(future), _) => Some(future),
         (None, Owner::Nobody(apart)) => apart.handle.as_ref(),
         (None, Owner::Scope(_)) => None,

@@ -1,13 +1,14 @@
 //! How a task ends, and who is told; how it is cancelled from outside, and watched.
 
 use super::send::Sent;
-use super::{DONE, Owner, Task};
+use super::waking::{ASKED, DOOMED};
+use super::{DONE, Owner, Task, TaskRef};
 use crate::coro::nursery::{Shared, is_cancelled_error};
 use crate::coro::suspend;
 use crate::future::{self, FutureObject, Tasks};
 use pyo3::prelude::*;
+use std::sync::OnceLock;
 use std::sync::atomic::Ordering;
-use std::sync::{Arc, OnceLock};
 use taskloom_core::cancel::{OnCancel, Token};
 use taskloom_core::clock;
 use taskloom_core::completion::State;
@@ -27,7 +28,7 @@ impl Task {
         if let Some(coroutine) = unsafe { &self.inner().coroutine } {
             return (coroutine.getattr(py, "cr_code")).unwrap_or_else(|_| coroutine.clone_ref(py));
         }
-        if let Owner::Nobody(apart) = &self.owner
+        if let Owner::Nobody(apart) = self.owner()
             && let Some((function, ..)) = &*apart.call.lock()
         {
             return function.clone_ref(py);
@@ -90,23 +91,23 @@ impl Task {
             Some(token) => {
                 token.cancel(None);
             }
-            None => self.asked.store(true, Ordering::Relaxed),
+            None => self.mark(ASKED),
         }
-        self.innermost().is_cancelled() || self.asked.load(Ordering::Relaxed)
+        self.innermost().is_cancelled() || self.is_marked(ASKED)
     }
 
     /// Begins to wait anew: a cancellation that it was told of may have been taken back by a shield,
     /// and it is told of none more until it listens again.
     #[inline]
     pub(super) fn forget_taken_back(&self) {
-        if self.doomed.load(Ordering::Relaxed) {
+        if self.is_marked(DOOMED) {
             self.forget_told();
         }
     }
 
     #[cold]
     fn forget_told(&self) {
-        self.doomed.store(false, Ordering::Relaxed);
+        self.unmark(DOOMED);
         let token = self.innermost();
         // SAFETY: as in `step`; the reference is gone at once.
         let registered = unsafe { &mut self.inner().registration };
@@ -116,13 +117,13 @@ impl Task {
     }
 
     /// Sees to it that a cancellation wakes the task.
-    pub(super) fn listen(self: &Arc<Self>, py: Python<'_>) {
+    pub(super) fn listen(&self, py: Python<'_>) {
         // SAFETY: as in `step`; the reference is gone at once.
         let listens = std::mem::replace(&mut unsafe { self.inner() }.listens, true);
         if !listens
             && let Some(future) = self.native(py)
             // SAFETY: this task is alive, and the future is that of a coroutine.
-            && unsafe { future.listen(Arc::as_ptr(self).cast()) }
+            && unsafe { future.listen(std::ptr::from_ref(self).cast()) }
         {
             // Its future's user asked before there was anybody to be told.
             self.cancel(None);
@@ -138,11 +139,11 @@ impl Task {
         }
         // One that is cancelled already has been noticed: an await of ours raised before it came
         // this far, and a foreign one is woken below.
-        let registered = token.on_cancel(Arc::clone(self) as Arc<dyn OnCancel>);
+        let registered = token.on_cancel(self.share());
         // SAFETY: as above.
         unsafe { self.inner() }.registration = registered;
         if registered.is_none() {
-            OnCancel::cancelled(&**self);
+            OnCancel::cancelled(self);
         }
     }
 
@@ -192,18 +193,19 @@ impl Task {
         if let Some(registration) = registered {
             self.innermost().forget(registration);
         }
-        self.state.store(DONE, Ordering::SeqCst);
+        // Nothing comes after it: who would wake the task either sees this, or is too late anyhow.
+        self.state.store(DONE, Ordering::Release);
         drop(coroutine);
         if let Err(error) = &outcome {
             suspend::explain(py, error);
         }
-        match &self.owner {
+        match self.owner() {
             Owner::Scope(scope) => {
                 self.settle(py, Some(scope), outcome);
                 if !scope.home().is_pool() {
                     scope.home().over();
                 }
-                // Last: then the scope may be left.
+                // Last: then the scope may be left, and nothing keeps it for this task any more.
                 scope.child_over();
             }
             Owner::Nobody(apart) => {
@@ -256,15 +258,12 @@ impl Task {
 /// Lets futures ask tasks to stop. To be called once, before there are any.
 pub fn register_tasks() {
     future::register_tasks(Tasks {
-        // SAFETY: an address that `listen` was given, of an `Arc` that is alive.
-        retain: |task| unsafe { Arc::increment_strong_count(task.cast::<Task>()) },
+        // SAFETY: an address that `listen` was given, of a task that is alive.
+        retain: |task| std::mem::forget(unsafe { &*task.cast::<Task>() }.share()),
         // SAFETY: as above; a share that `retain` took.
-        release: |task| unsafe { Arc::decrement_strong_count(task.cast::<Task>()) },
-        cancel: |task| {
-            // SAFETY: as above; the share is the caller's, and stays so.
-            let task = std::mem::ManuallyDrop::new(unsafe { Arc::from_raw(task.cast::<Task>()) });
-            task.cancel(None);
-        },
+        release: |task| drop(unsafe { TaskRef::from_raw(task) }),
+        // SAFETY: as above; the share is the caller's, and stays so.
+        cancel: |task| unsafe { &*task.cast::<Task>() }.cancel(None),
     });
 }
 

@@ -68,7 +68,7 @@ impl Task {
     unsafe fn context(&self, py: Python<'_>) -> Option<&mut Option<Py<PyAny>>> {
         // SAFETY: the caller's promise; who has begun a future's call owns its context.
         unsafe {
-            match &self.owner {
+            match self.owner() {
                 Owner::Scope(_) => Some(&mut *self.native(py)?.context_of_coroutine()),
                 Owner::Nobody(apart) => Some(&mut *apart.context.get()),
             }
@@ -160,7 +160,7 @@ impl Task {
     }
 
     fn make_coroutine(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
-        let call = match &self.owner {
+        let call = match self.owner() {
             Owner::Scope(_) => None,
             Owner::Nobody(apart) => apart.call.lock().take(),
         };
