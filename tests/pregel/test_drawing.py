@@ -1,7 +1,8 @@
 """Graphs as text that draws them, and what else a graph says about itself."""
 
+from dataclasses import dataclass, field
 from itertools import pairwise
-from typing import Any, Literal, TypedDict
+from typing import Annotated, Any, Literal, TypedDict
 from xml.etree import ElementTree
 
 import draw_state_graphs
@@ -220,3 +221,21 @@ def test_names_are_escaped_in_a_picture() -> None:
 def test_a_picture_of_the_docs_is_what_is_drawn_today(name: str) -> None:
     kept = (draw_state_graphs.PICTURES / f"{name}.svg").read_text()
     assert kept == draw_state_graphs.GRAPHS[name]().draw_svg() + "\n"
+
+
+@dataclass
+class Loose:
+    must: str
+    may: int | None
+    also: Annotated[float | None, "said about it"]
+    has: list[int] = field(default_factory=list)
+
+
+def test_a_dataclass_field_that_may_be_none_may_be_left_out_of_the_input() -> None:
+    builder = StateGraph(Loose).add_node("a", lambda state: {}).add_edge(START, "a")
+    for schema in (
+        builder.compile().get_input_jsonschema(),
+        builder.compile().get_output_jsonschema(),
+    ):
+        assert schema["required"] == ["must"]
+        assert schema["properties"]["may"]["default"] is None

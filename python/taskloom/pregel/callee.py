@@ -295,6 +295,30 @@ def _named(
             yield held
 
 
+def answer_classes(source: Any) -> Iterator[type]:
+    """The classes that a function names which asks for answers of a certain form, or its tasks do:
+    what it names as `interrupt(..., response_schema=)` is among them."""
+    found = _reachable(source) if callable(source) and not is_runnable(source) else []
+    for value in found:
+        if isinstance(value, type) and _asks_for_form(source):
+            yield value
+        elif hasattr(type(value), "is_task_function"):
+            yield from answer_classes(value.func)
+
+
+def _asks_for_form(source: Any) -> bool:
+    func = inspect.unwrap(getattr(source, "__func__", source))
+    call = func if inspect.isfunction(func) else getattr(type(func), "__call__", None)  # noqa: B004
+    codes = [call.__code__] if inspect.isfunction(call) else []
+    for code in codes:
+        for const in code.co_consts:
+            if isinstance(const, tuple) and "response_schema" in const:
+                return True
+            if inspect.iscode(const):
+                codes.append(const)
+    return False
+
+
 def find_subgraph(source: Any) -> Any:
     """The compiled graph that `source` is, or that its function calls; None if there is none.
 

@@ -3,7 +3,7 @@
 The stored names are LangGraph's, so that a thread saved by either can be resumed by the other.
 """
 
-from typing import Final
+from typing import Any, Final
 
 START: Final = "__start__"
 """The virtual node that a run enters by; it copies the input into the state."""
@@ -86,3 +86,13 @@ RESERVED: Final = frozenset(
 )
 
 DEFAULT_RECURSION_LIMIT: Final = 10007
+
+
+def __getattr__(name: str) -> Any:
+    # Programs for LangGraph's first releases import these two from here; looked up when asked for,
+    # since `types` stands above.
+    if name not in ("Send", "Interrupt"):
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from importlib import import_module
+
+    return getattr(import_module(f"{__package__}.types"), name)

@@ -99,6 +99,8 @@ async def aperform(loop: Loop, effect: Effect) -> Any:
         if isinstance(strand, AsyncStrand):
             await strand.wait()
         return None
+    if effect.name == "tell" and loop.listeners is not None:
+        return await loop.listeners.atell(*effect.arguments)
     return await aask(loop.saver, effect)
 
 

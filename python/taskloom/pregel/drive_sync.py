@@ -87,6 +87,8 @@ def perform(loop: Loop, effect: Effect) -> Any:
         if isinstance(strand, Strand):
             strand.wait()
         return None
+    if effect.name == "tell" and loop.listeners is not None:
+        return loop.listeners.tell(*effect.arguments)
     return ask(loop.saver, effect)
 
 

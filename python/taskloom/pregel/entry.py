@@ -210,6 +210,7 @@ def begin(loop: Loop) -> None:  # noqa: PLR0915 (one decision, told in order)
                 at = configurable_of(loop.parent_config).get(CHECKPOINT_ID) or at
             loop.replay = Replay(at)
         loop.resuming = resuming
+    loop.resumed = resuming
     loop.status = "pending"
 
 

@@ -25,6 +25,7 @@ from taskloom.pregel.types import RunnableConfig, StreamWriter
 from taskloom.pregel.validate import warn_no_cache
 
 if TYPE_CHECKING:
+    from taskloom.pregel.callbacks import Listeners
     from taskloom.pregel.langchain import Tracing
     from taskloom.pregel.loop import Loop
     from taskloom.pregel.persist import Persistence
@@ -55,6 +56,8 @@ class Frame:
     cells: Cells
     first_format = False  # whether the checkpoint is of LangGraph's first format
     tracing: Tracing | None = None  # what LangChain's callbacks hear; rarely set
+    listeners: Listeners | None = None  # who hears of its stops; rarely set
+    resumed = False  # whether it goes on from a checkpoint
 
     def __init__(  # noqa: PLR0915 (it only sets attributes)
         self,

@@ -11,7 +11,7 @@ from datetime import timedelta
 from typing import Any, Generic, TypeVar, get_args, get_origin, overload
 
 from taskloom.pregel.cached import NAMESPACE, identifier
-from taskloom.pregel.callee import callable_name, is_async
+from taskloom.pregel.callee import answer_classes, callable_name, is_async
 from taskloom.pregel.calls import CallNode, call
 from taskloom.pregel.channels import EphemeralValue, LastValue
 from taskloom.pregel.checkpoint.serde.declared import allowing
@@ -25,6 +25,8 @@ from taskloom.pregel.write import ChannelWrite, ChannelWriteEntry
 
 class TaskFunction:
     """A function that runs as a task when it is called in an entrypoint or node; see `task`."""
+
+    is_task_function = True
 
     def __init__(
         self,
@@ -203,6 +205,7 @@ class entrypoint(OfContext[ContextT]):
             raise ValueError("Entrypoint function must have at least one parameter")
         input_type = Any if first.annotation is inspect.Parameter.empty else first.annotation
         output_type, save_type = _returned_types(signature.return_annotation)
+        declared = (input_type, output_type, save_type, *answer_classes(func))
         name = callable_name(func) or "entrypoint"
         node = PregelNode(
             bound=func,
@@ -230,7 +233,7 @@ class entrypoint(OfContext[ContextT]):
             stream_channels=END,
             stream_mode="updates",
             stream_eager=True,
-            checkpointer=allowing(self.checkpointer, [input_type, output_type, save_type]),
+            checkpointer=allowing(self.checkpointer, declared),
             store=self.store,
             cache=self.cache,
             cache_policy=self.cache_policy,

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, get_type_hints, is_typeddict
+from dataclasses import MISSING, fields, is_dataclass
+from typing import TYPE_CHECKING, Any, get_args, get_type_hints, is_typeddict
 
 from taskloom.pregel.constants import ROOT
 from taskloom.pregel.schema import is_pydantic
@@ -20,11 +21,25 @@ def _of_type(schema: Any, title: str | None = None) -> dict[str, Any]:
         # pydantic cannot look into typing.TypedDict there.
         hints = get_type_hints(schema)
         required: Any = schema.__required_keys__
-        fields: Any = {k: (t, ...) if k in required else (t, None) for k, t in hints.items()}
-        return create_model(schema.__name__, **fields).model_json_schema()
+        typed: Any = {k: (t, ...) if k in required else (t, None) for k, t in hints.items()}
+        return create_model(schema.__name__, **typed).model_json_schema()
     adapter: Any = TypeAdapter(schema)
     found: dict[str, Any] = adapter.json_schema()
+    if is_dataclass(schema):
+        _relax(found, schema)
     return found if title is None or "title" in found else {"title": title, **found}
+
+
+def _relax(found: dict[str, Any], schema: Any) -> None:
+    """Let a dataclass's fields be left out that may be None, as LangGraph does."""
+    hints = get_type_hints(schema)
+    for field in fields(schema):
+        optional = type(None) in get_args(hints[field.name])
+        if optional and field.default is MISSING and field.default_factory is MISSING:
+            found["required"].remove(field.name)
+            found["properties"][field.name]["default"] = None
+    if not found.get("required", True):
+        del found["required"]
 
 
 def _of_cells(graph: Pregel, keys: str | Sequence[str], attribute: str, title: str) -> Any:
@@ -32,8 +47,8 @@ def _of_cells(graph: Pregel, keys: str | Sequence[str], attribute: str, title: s
         return _of_type(getattr(graph.channels[keys], attribute), title)
     from pydantic import create_model
 
-    fields: Any = {key: (getattr(graph.channels[key], attribute), None) for key in keys}
-    return create_model(title, **fields).model_json_schema()
+    typed: Any = {key: (getattr(graph.channels[key], attribute), None) for key in keys}
+    return create_model(title, **typed).model_json_schema()
 
 
 def _model(schema: Any, title: str) -> Any:
@@ -49,8 +64,8 @@ def _model_of_cells(graph: Pregel, keys: str | Sequence[str], attribute: str, ti
         return _model(getattr(graph.channels[keys], attribute), title)
     from pydantic import create_model
 
-    fields: Any = {key: (getattr(graph.channels[key], attribute), None) for key in keys}
-    return create_model(title, **fields)
+    typed: Any = {key: (getattr(graph.channels[key], attribute), None) for key in keys}
+    return create_model(title, **typed)
 
 
 def input_model(graph: Pregel) -> Any:

@@ -27,6 +27,7 @@ from taskloom.pregel.context import ambient_task
 from taskloom.pregel.stream import SHOWN_BY, message_id
 
 if TYPE_CHECKING:
+    from taskloom.pregel.callbacks import Listeners
     from taskloom.pregel.loop import Loop
     from taskloom.pregel.tasks import Task
 
@@ -46,9 +47,29 @@ def tracing_for(loop: Loop) -> Tracing | None:
         and "messages" in stream.own
         and "langchain_core.callbacks" in sys.modules
     )
-    if not tokens and not loop.config.get("callbacks"):
+    if not tokens and not _hears_of_chains(loop.config.get("callbacks")):
         return None
     return Tracing(loop, tokens=tokens)
+
+
+def listeners_of(loop: Loop) -> Listeners | None:
+    """Who hears of the run's stops; None if nobody does."""
+    callbacks = sys.modules.get("taskloom.pregel.callbacks")  # only then there can be a handler
+    if callbacks is None:
+        return None
+    found: Listeners | None = callbacks.Listeners.among(loop.config.get("callbacks"))
+    return found
+
+
+def _hears_of_chains(callbacks: Any) -> bool:
+    """Whether LangChain is needed for these: not if they only hear of stops."""
+    ours = sys.modules.get("taskloom.pregel.callbacks")
+    if not callbacks or ours is None:
+        return bool(callbacks)
+    return not all(
+        isinstance(handler, ours.GraphCallbackHandler) and not hasattr(handler, "on_chain_start")
+        for handler in ours.handlers_in(callbacks)
+    )
 
 
 class Tracing:

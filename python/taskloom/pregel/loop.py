@@ -35,6 +35,8 @@ class Loop(Ledger):
         try:
             yield from restore(self)
             begin(self)
+            if self.listeners is not None and self.resumed:
+                yield self.listeners.resumed(self)
             if self.persistence is not None and self.durability == "sync":
                 yield DRAIN
             while self.tick():
@@ -46,6 +48,9 @@ class Loop(Ledger):
             error = exc
         try:
             self.finish(error)
+            stopped = isinstance(error, GraphInterrupt) and self.parent is None
+            if stopped and self.listeners is not None:
+                yield self.listeners.stopped(self, error)
         finally:
             if self.persistence is not None:
                 yield DRAIN

@@ -22,7 +22,7 @@ from taskloom.pregel.constants import (
 from taskloom.pregel.context import ambient_task
 from taskloom.pregel.drive_async import adrive
 from taskloom.pregel.drive_sync import drive
-from taskloom.pregel.langchain import tracing_for
+from taskloom.pregel.langchain import listeners_of, tracing_for
 from taskloom.pregel.loop import Loop
 from taskloom.pregel.runtime import RunControl
 from taskloom.pregel.show import Shown, flush
@@ -142,6 +142,8 @@ class Runs(Stateful):
             )
         if stream_modes or own.get("callbacks") or (parent is not None and parent.traced):
             loop.tracing = tracing_for(loop)
+        if own.get("callbacks") or (parent is not None and parent.loop.listeners is not None):
+            loop.listeners = listeners_of(loop)
         return loop
 
     def _saver_for(self, configurable: Mapping[str, Any], parent: Any) -> Any:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Annotated, Any, Generic, NamedTuple, Optional, TypedDict, TypeVar
 
 import pytest
-from taskloom.pregel import END, START, StateGraph
+from taskloom.pregel import END, START, Command, StateGraph, entrypoint, interrupt, task
 from taskloom.pregel.checkpoint.memory import InMemorySaver
 from taskloom.pregel.checkpoint.serde.base import SerializationError
 from taskloom.pregel.checkpoint.serde.declared import allowing, declared_classes
@@ -106,3 +106,42 @@ def test_a_class_that_is_not_declared_is_refused(tmp_path: Path) -> None:
         compiled = graph_of({"anything": Undeclared(1)}).compile(checkpointer=saver)
         with pytest.raises(SerializationError, match="Undeclared"):
             compiled.invoke({"items": []}, CONFIG, durability="sync")
+
+
+@dataclass
+class Answer:
+    good: bool
+
+
+def ask_for_form(state: State) -> dict[str, Any]:
+    return {"anything": interrupt("?", response_schema=Answer)}
+
+
+@task
+def asked() -> Any:
+    return interrupt("?", response_schema=Answer)
+
+
+@pytest.mark.parametrize("nested", [False, True])
+def test_an_answer_of_the_form_that_was_asked_for_is_stored(tmp_path: Path, nested: bool) -> None:
+    graph = StateGraph(State).add_node("ask", ask_for_form).add_edge(START, "ask")
+    if nested:
+        graph = StateGraph(State).add_node("inner", graph.compile()).add_edge(START, "inner")
+    answer: Any = Command(resume={"good": True})
+    for given in ({"items": []}, answer):
+        with SqliteSaver.from_conn_string(tmp_path / "file") as saver:
+            graph.compile(checkpointer=saver).invoke(given, CONFIG)
+    with SqliteSaver.from_conn_string(tmp_path / "file") as saver:
+        state = graph.compile(checkpointer=saver).get_state(CONFIG)
+    assert state.values["anything"] == Answer(True)
+
+
+def test_an_answer_that_a_called_task_asks_for_is_stored(tmp_path: Path) -> None:
+    def flow(name: str) -> Any:
+        return asked().result()
+
+    answer: Any = Command(resume={"good": True})
+    for given in ("x", answer):
+        with SqliteSaver.from_conn_string(tmp_path / "file") as saver:
+            result = entrypoint(checkpointer=saver)(flow).invoke(given, CONFIG)
+    assert result == Answer(True)

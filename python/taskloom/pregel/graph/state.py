@@ -4,13 +4,13 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Hashable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor
 from datetime import timedelta
 from typing import Any, Self, final
 
 from taskloom.pregel.branch import Branch
-from taskloom.pregel.callee import Callee, callable_name, coerce, is_runnable
+from taskloom.pregel.callee import Callee, answer_classes, callable_name, coerce, is_runnable
 from taskloom.pregel.channels import BaseChannel, LastValue
 from taskloom.pregel.checkpoint.serde.declared import allowing
 from taskloom.pregel.constants import END, NS_END, NS_SEP, START
@@ -402,6 +402,15 @@ class StateGraph(OfGraph[StateT, ContextT, InputT, OutputT]):
         self.compiled = True
         return self
 
+    def _kept(self) -> Iterator[Any]:
+        """Classes that the program says it keeps: in its states, and as the form of answers."""
+        yield from self.schemas
+        for spec in self.nodes.values():
+            yield from answer_classes(spec.runnable.source)
+            inner = getattr(spec.runnable.subgraph, "builder", None)
+            if isinstance(inner, StateGraph):
+                yield from inner._kept()
+
     def compile(
         self,
         checkpointer: Checkpointer = None,
@@ -447,7 +456,7 @@ class StateGraph(OfGraph[StateT, ContextT, InputT, OutputT]):
             raise ValueError("early_release has no supersteps to store or to stop at")
         graph = assemble(
             self,
-            checkpointer=allowing(checkpointer, self.schemas),
+            checkpointer=allowing(checkpointer, self._kept()),
             cache=cache,
             store=store,
             interrupt_before_nodes=before,
