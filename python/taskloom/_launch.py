@@ -6,7 +6,7 @@ from collections.abc import Callable
 from contextvars import copy_context
 from functools import partial
 from threading import get_ident
-from time import perf_counter
+from time import monotonic, perf_counter
 from typing import TYPE_CHECKING, Any, NamedTuple, final
 from weakref import ref
 
@@ -48,7 +48,10 @@ class _Limit:
         self._run: Run | None = run
         run._limit = self
         run._when_over(self._over)
-        (later or _taskloom._call_later)(seconds, self)
+        if later is None:
+            run._set_deadline(monotonic() + seconds)
+            later = _taskloom._call_later
+        later(seconds, self)
 
     def _over(self) -> None:
         self._run = None
@@ -118,6 +121,17 @@ def _made(
     if recording is not None:
         recording._saw_run(run)
     return run
+
+
+def _stop_with_task(run: Run) -> None:
+    """Stops a run when what has started it is cancelled: a task, a node or a scope."""
+    token = _taskloom.current_token()
+    if token is not None:
+        noted = token.on_cancel(run.cancel)
+        if noted is None:
+            run.cancel()
+        else:
+            run._when_over(noted.forget)
 
 
 @final
@@ -246,6 +260,8 @@ def run_plan(
     if timeout is not None:
         _Limit(run, timeout)
     run._around = around()
+    if run._around:
+        _stop_with_task(run)
     begin = run._run_serial if mode == "serial" else run._run_shared
     live: Live = executor._live  # type: ignore[attr-defined]
     seen = ref(run)
@@ -287,6 +303,8 @@ def start_plan(
         _Limit(run, timeout)
     live: Live = executor._live  # type: ignore[attr-defined]
     run._around = around()
+    if run._around:
+        _stop_with_task(run)
     # Weakly: who drops the run is told of the errors that nobody asked for.
     seen = ref(run)
     live[seen] = None

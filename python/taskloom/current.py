@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from contextvars import ContextVar
+from weakref import WeakSet
 
 from taskloom import _taskloom
 from taskloom._taskloom import Future, Token
@@ -77,18 +78,65 @@ attempt_here: ContextVar[tuple[Any, int, BaseException | None] | None] = Context
 )
 
 
-class Simulated:
-    """A task of `taskloom.testing`: its future, its deadline, and its clock."""
+class Apart:
+    """A task without a future of the engine's: what stands for it, its deadline, and its clock.
 
-    __slots__ = ("deadline", "future", "now")
+    What stands for it has a `name`, and takes its `progress`; it may be a future of another kind.
+    """
 
-    def __init__(self, future: Any, deadline: float | None, now: Callable[[], float]) -> None:
+    __slots__ = ("deadline", "future", "now", "task")
+
+    def __init__(
+        self,
+        task: Any,
+        deadline: float | None,
+        now: Callable[[], float] = time.monotonic,
+        *,
+        future: Any = None,
+    ) -> None:
+        self.task = task
         self.future = future
         self.deadline = deadline
         self.now = now
 
 
-simulated_here: ContextVar[Simulated | None] = ContextVar("taskloom_simulated", default=None)
+#: The task of a seeded scheduler, or of a worker process, that runs here.
+apart_here: ContextVar[Apart | None] = ContextVar("taskloom_apart", default=None)
+
+
+@final
+class NodeTask:
+    """A node of a run while it is called, known by its run's number and its place in the plan."""
+
+    __slots__ = ("__weakref__", "name", "place", "progress", "run")
+
+    def __init__(self, name: str, run: int, place: int) -> None:
+        self.name = name
+        self.run = run
+        self.place = place
+        self.progress: tuple[float, float | None] | None = None
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, NodeTask) and (self.run, self.place) == (other.run, other.place)
+
+    def __hash__(self) -> int:
+        return hash((self.run, self.place))
+
+
+#: Nodes that have said how far they are. The context of a node alone keeps what it has said.
+reporting_nodes: WeakSet[NodeTask] = WeakSet()
+_reported_here: ContextVar[NodeTask | None] = ContextVar("taskloom_reported", default=None)
+
+
+def node_here() -> Apart | None:
+    """The node that calls; None if the caller is none, or is a task of its own."""
+    found = _taskloom._node_here()
+    if found is None:
+        return None
+    node, run, place, deadline = found
+    task = NodeTask(node.name, run, place)
+    said = _reported_here.get()
+    return Apart(said if said == task else task, deadline)
 
 
 @final
@@ -106,44 +154,47 @@ class CurrentTask:
     (('job', 1), (1.0, 2.0))
     """
 
-    __slots__ = ("_simulated", "future")
+    __slots__ = ("_apart", "_task", "future")
 
-    future: Future[object]
+    future: Future[object] | None
+    """Its future; None for a node that its run calls itself, and in a worker process."""
 
-    def __init__(self, future: Future[object], simulated: Simulated | None = None) -> None:
+    def __init__(self, future: Future[object] | None, apart: Apart | None = None) -> None:
         self.future = future
-        self._simulated = simulated
+        self._apart = apart
+        self._task: Any = future if apart is None else apart.task
 
     @property
     def name(self) -> str:
         """Its name: that of its options, or of its function."""
-        return self.future.name or "?"
+        return self._task.name or "?"
 
     @property
     def attempt(self) -> int:
         """The number of this call, from 1; more after a retry."""
         here = attempt_here.get()
-        if here is not None and here[0] is self.future:
+        if here is not None and here[0] == self._task:
             return here[1]
-        return max(1, _taskloom._attempts(self.future))
+        return max(1, _taskloom._attempts(self._task))
 
     @property
     def last_error(self) -> BaseException | None:
         """The error of the attempt before, if a `Retry` has the task tried again; or None."""
         here = attempt_here.get()
-        if here is not None and here[0] is self.future:
+        if here is not None and here[0] == self._task:
             return here[2]
-        return _taskloom._last_error(self.future)
+        return _taskloom._last_error(self._task)
 
     @property
     def deadline(self) -> float | None:
         """When it should be done, by `time.monotonic()`; None without a deadline.
 
-        Under a `SeededExecutor` by its clock.
+        For a node without one of its own that is when the timeout of its run ends. Under a
+        `SeededExecutor` by its clock.
         """
-        if self._simulated is not None:
-            return self._simulated.deadline
-        return _taskloom._deadline(self.future)
+        if self._apart is not None:
+            return self._apart.deadline
+        return _taskloom._deadline(self._task)
 
     @property
     def time_left(self) -> float | None:
@@ -151,7 +202,7 @@ class CurrentTask:
         deadline = self.deadline
         if deadline is None:
             return None
-        return deadline - (time.monotonic() if self._simulated is None else self._simulated.now())
+        return deadline - (time.monotonic() if self._apart is None else self._apart.now())
 
     @property
     def token(self) -> Token:
@@ -171,29 +222,40 @@ class CurrentTask:
         _taskloom.checkpoint_if_cancelled()
 
     def progress(self, done: float, total: float | None = None) -> None:
-        """Says how far it is; `Future.progress` shows it. The unit is the task's own."""
-        if self._simulated is not None:
-            self._simulated.future.progress = float(done), None if total is None else float(total)
+        """Says how far it is; the unit is the task's own.
+
+        `Future.progress` shows it, and `Executor.progress` with everything else that goes on.
+        """
+        if self._apart is not None:
+            self._task.progress = float(done), None if total is None else float(total)
+            if isinstance(self._task, NodeTask) and _reported_here.get() is not self._task:
+                _reported_here.set(self._task)
+                reporting_nodes.add(self._task)
             return
-        _taskloom._set_progress(self.future, done, total)
-        if self.future not in reporting:
+        _taskloom._set_progress(self._task, done, total)
+        if self._task not in reporting:
             scope = scope_here.get()
-            reporting[self.future] = () if scope is None else (id(scope),)
-            self.future.add_done_callback(lambda future: reporting.pop(future, None))
+            reporting[self._task] = () if scope is None else (id(scope),)
+            self._task.add_done_callback(lambda future: reporting.pop(future, None))
 
     def __repr__(self) -> str:
         return f"<taskloom task {self.name!r}, attempt {self.attempt}>"
 
 
 def current_task() -> CurrentTask | None:
-    """The task that calls: one that was submitted, or a coroutine that taskloom drives; or None.
+    """The task that calls: one that was submitted, a coroutine that taskloom drives, or a node.
+
+    None if the caller is none of them.
 
     >>> import taskloom
     >>> taskloom.current_task() is None
     True
     """
+    apart = node_here()
+    if apart is not None:
+        return CurrentTask(None, apart)
     future: Future[object] | None = _handle_here() or _on_loop.get()
     if future is not None:
         return CurrentTask(future)
-    simulated = simulated_here.get()
-    return None if simulated is None else CurrentTask(simulated.future, simulated)
+    apart = apart_here.get()
+    return None if apart is None else CurrentTask(apart.future, apart)

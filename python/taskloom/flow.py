@@ -112,7 +112,7 @@ class AbortBranch(FlowSignal):
 class AbortRun(FlowSignal):
     """Raised by a node that wants nothing more of its run to start.
 
-    What runs is left to end; the rest is cancelled. `run.status` is "aborted", and `Executor.run`
+    What runs is asked to stop; the rest is cancelled. `run.status` is "aborted", and `Executor.run`
     and `Run.result()` raise `taskloom.errors.RunAborted` with the reason.
 
     A task that is no node has no run: there it is the error of its future.

@@ -7,6 +7,7 @@ from contextvars import ContextVar
 
 from taskloom import _taskloom
 from taskloom._typing import TYPE_CHECKING, final
+from taskloom.current import attempt_here, node_here
 from taskloom.errors import DeadlineMissed, OptionError
 from taskloom.flow import FlowSignal, RetryTask
 
@@ -308,10 +309,12 @@ def asked_again(
     >>> asked_again(RetryTask(), int, "7")
     7
     """
+    attempt = 1
     while True:
         hands.get().pause(signal.delay or 0.0)
+        attempt += 1
         try:
-            return function(*args, **kwargs)
+            return _call_again(attempt, None, function, args, kwargs)
         except RetryTask as asked:
             signal = asked
 
@@ -326,19 +329,45 @@ def retrying(function: Callable[..., Any], retry: Retry) -> Callable[..., Any]:
 
     def call(*args: Any, **kwargs: Any) -> Any:
         failed = 0
+        attempt = 1
+        last_error: BaseException | None = None
         while True:
             try:
-                return function(*args, **kwargs)
+                if attempt == 1:
+                    return function(*args, **kwargs)
+                return _call_again(attempt, last_error, function, args, kwargs)
             except BaseException as error:
                 asked = isinstance(error, RetryTask)
                 failed += not asked
                 wait = next_attempt(retry, error, failed)
                 if wait is None:
+                    last_error = None
                     raise
-                if retry.pass_error is not None and not asked:
+                if not asked:
                     # Without this frame, which would keep the error and be kept by it.
                     trace = error.__traceback__
-                    kwargs[retry.pass_error] = error.with_traceback(trace and trace.tb_next)
+                    last_error = error.with_traceback(trace and trace.tb_next)
+                    if retry.pass_error is not None:
+                        kwargs[retry.pass_error] = last_error
             hands.get().pause(wait)
+            attempt += 1
 
     return call
+
+
+def _call_again(
+    attempt: int,
+    last_error: BaseException | None,
+    function: Callable[..., Any],
+    args: tuple[Any, ...],
+    kwargs: dict[str, Any],
+) -> Any:
+    """Calls a node once more, which then finds in `current_task` how often and why."""
+    node = node_here()
+    if node is None:
+        return function(*args, **kwargs)
+    before = attempt_here.set((node.task, attempt, last_error))
+    try:
+        return function(*args, **kwargs)
+    finally:
+        attempt_here.reset(before)

@@ -30,7 +30,7 @@ _SAID: dict[NodeStatus, tuple[str, str]] = {
     "done": ("is done", ""),
     "failed": ("failed", ", which failed"),
     "skipped": ("was skipped", ""),
-    "cancelled": ("was cancelled: the run was stopped before its turn", ", which was cancelled"),
+    "cancelled": ("was cancelled: the run was stopped before its end", ", which was cancelled"),
     "ended": ("ended its branch", ", which ended its branch"),
     "aborted": ("aborted the run", ", which aborted the run"),
 }
@@ -124,7 +124,10 @@ class Run(_taskloom.RunCore):
         return self._wait(timeout)
 
     def cancel(self) -> bool:
-        """Starts nothing more of this run; what runs is left to end. False if it is over already.
+        """Starts nothing more of this run; False if it is over already.
+
+        What runs is asked to stop, as `Future.cancel` asks a task: checkpoints and waits raise
+        `Cancelled` in it. What does not look runs to its end.
 
         >>> import taskloom
         >>> taskloom.run(taskloom.Graph()).cancel()

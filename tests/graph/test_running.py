@@ -167,7 +167,7 @@ def test_cancel_leaves_what_runs_and_starts_nothing_more(executor: taskloom.Exec
     assert not run.cancel()
     with pytest.raises(concurrent.futures.CancelledError, match="1 of 2 nodes did not run"):
         run.result()
-    with pytest.raises(concurrent.futures.CancelledError, match="before its turn"):
+    with pytest.raises(concurrent.futures.CancelledError, match="before its end"):
         run[second]
 
 

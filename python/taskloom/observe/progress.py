@@ -197,6 +197,9 @@ def _found(executor: Any) -> tuple[dict[object, _Found], set[object]]:
         nearest = nodes.get(id(task)) or (parent and families.get(parent))
         over = around if nearest is None else (*around, nearest)
         found[id(task)] = over, ProgressItem("task", task.name or "?", done, total)
+    for node in list(current.reporting_nodes):
+        if node.run in found and node.progress is not None:
+            found[id(node)] = (node.run,), ProgressItem("task", node.name, *node.progress)
     return found, strangers
 
 

@@ -52,7 +52,7 @@ async def attempts(
         while True:
             attempt += 1
             if task is not None:
-                attempt_here.set((task.future, attempt, last_error))
+                attempt_here.set((task._task, attempt, last_error))
             try:
                 return await _once(fn, timeout, args, kwargs)
             except Cancelled:

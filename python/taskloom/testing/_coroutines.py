@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, final
 
 from taskloom import _taskloom
 from taskloom._resolving import Base, resolve
-from taskloom.current import Simulated, simulated_here
+from taskloom.current import Apart, apart_here
 from taskloom.errors import Cancelled
 from taskloom.places._coroutine import Turn, _Governed
 from taskloom.retry import hands
@@ -70,7 +70,7 @@ class Coroutines:
         deadline: float | None = options.get("deadline")
         now = executor.clock.now
         ends = None if deadline is None else now() + deadline
-        context.run(simulated_here.set, Simulated(future, ends, now))
+        context.run(apart_here.set, Apart(future, ends, now, future=future))
         executor._conductor.loop.home.spawn(begun, (), None, token, context, ended, None)
         return future
 

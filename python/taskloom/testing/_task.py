@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, final
 
 from taskloom import _taskloom
-from taskloom.current import Simulated, attempt_here, simulated_here
+from taskloom.current import Apart, apart_here, attempt_here
 from taskloom.errors import Cancelled, DeadlineMissed
 from taskloom.flow import RetryTask
 from taskloom.retry import Retry, hands, next_attempt
@@ -71,8 +71,8 @@ class SeededTask(Call):
         self._context.run(hands.set, executor._conductor.hands)
         self._context.run(_taskloom.token_variable.set, self._token)
         ends = None if deadline is None else self.deadline
-        simulated = Simulated(future, ends, executor.clock.now)
-        self._context.run(simulated_here.set, simulated)
+        apart = Apart(future, ends, executor.clock.now, future=future)
+        self._context.run(apart_here.set, apart)
         self._after = tuple(options.get("after", ()))
         self._needs: Resources | None = options.get("resources")
         self._retry: Retry | None = options.get("retry")

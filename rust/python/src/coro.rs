@@ -27,6 +27,7 @@ pub mod task;
 pub mod token;
 pub mod wait;
 
+use crate::run;
 use pyo3::prelude::*;
 
 /// Adds this part's classes and functions to the module.
@@ -63,5 +64,6 @@ pub fn register(m: &Bound<'_, PyModule>) -> PyResult<()> {
     m.add_function(wrap_pyfunction!(task::in_coroutine, m)?)?;
     m.add_function(wrap_pyfunction!(task::current_handle, m)?)?;
     m.add_function(wrap_pyfunction!(task::current_task_id, m)?)?;
+    run::know_stepped(task::stepped_here);
     Ok(())
 }

@@ -45,8 +45,8 @@ mod _taskloom {
     use crate::ready::ReadyQueue;
     #[pymodule_export]
     use crate::run::{
-        _after_fork_in_runs, _is_spawn, _know_spawn, _pause, _run_here, _run_id_here, RunCore,
-        RunSpans,
+        _after_fork_in_runs, _is_spawn, _know_spawn, _node_here, _pause, _run_here, _run_id_here,
+        RunCore, RunSpans,
     };
 
     #[pymodule_export]

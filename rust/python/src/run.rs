@@ -2,6 +2,7 @@
 
 mod caller;
 mod copying;
+mod current;
 mod deferred;
 mod ending;
 mod execution;
@@ -17,7 +18,8 @@ mod taking;
 mod watch;
 mod windows;
 
-pub use flow::{_pause, _run_id_here};
+pub use current::{_node_here, _run_id_here, is_at_node, know_stepped, token_here};
+pub use flow::_pause;
 pub use fork::_after_fork_in_runs;
 pub use handle::RunCore;
 pub use spans::RunSpans;

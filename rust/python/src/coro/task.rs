@@ -26,7 +26,8 @@ mod waking;
 
 pub use apart::Apart;
 pub use current::{
-    Current, current, current_handle, current_task_id, in_coroutine, is_stepping, with_last_value,
+    Current, current, current_handle, current_task_id, in_coroutine, is_stepping, stepped_here,
+    with_last_value,
 };
 pub use ending::register_tasks;
 pub use share::TaskRef;

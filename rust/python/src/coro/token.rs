@@ -4,6 +4,7 @@ use super::sleep::clock_here;
 use super::suspend::{self, Waker};
 use super::task;
 use crate::future;
+use crate::run;
 use crate::timer;
 use pyo3::ffi;
 use pyo3::prelude::*;
@@ -176,12 +177,47 @@ impl Token {
 
 /// The innermost token here, if there is one.
 pub fn here(py: Python<'_>) -> PyResult<Option<cancel::Token>> {
+    if run::is_at_node() {
+        return in_node(py);
+    }
     if let Some(task) = task::current() {
         return Ok(Some(task.token()));
     }
     let Some(variable) = VARIABLE.get(py) else {
         return Ok(None);
     };
+    let value = value_here(py, variable)?;
+    let scope = match &value {
+        Some(value) => token_of(value),
+        None => None,
+    };
+    let innermost = value.as_ref().map_or(std::ptr::null_mut(), Bound::as_ptr);
+    match future::current_token(py, variable, innermost, || scope.clone())? {
+        Some(token) => Ok(Some(token)),
+        None => Ok(scope),
+    }
+}
+
+/// As `here`, for a caller that is a node of a run.
+#[cold]
+fn in_node(py: Python<'_>) -> PyResult<Option<cancel::Token>> {
+    let variable = variable(py)?;
+    let value = value_here(py, &variable)?;
+    let innermost = value.as_ref().map_or(std::ptr::null_mut(), Bound::as_ptr);
+    match run::token_here(py, &variable, innermost, token_of)? {
+        Some(token) => Ok(Some(token)),
+        None => Ok(value.as_ref().and_then(token_of)),
+    }
+}
+
+/// The token in a value of the variable.
+fn token_of(value: &Bound<'_, PyAny>) -> Option<cancel::Token> {
+    let token = value.cast::<Token>().ok()?;
+    Some(token.get().0.clone())
+}
+
+/// What the variable holds here.
+fn value_here<'py>(py: Python<'py>, variable: &Py<PyAny>) -> PyResult<Option<Bound<'py, PyAny>>> {
     let mut value = std::ptr::null_mut();
     // SAFETY: a live ContextVar, attached; the value is a new reference or null.
     let failed =
@@ -190,16 +226,7 @@ pub fn here(py: Python<'_>) -> PyResult<Option<cancel::Token>> {
         return Err(PyErr::fetch(py));
     }
     // SAFETY: a new reference, or null.
-    let value = unsafe { Bound::from_owned_ptr_or_opt(py, value) };
-    let scope = match &value {
-        Some(value) if !value.is_none() => Some(value.cast::<Token>()?.get().0.clone()),
-        _ => None,
-    };
-    let innermost = value.as_ref().map_or(std::ptr::null_mut(), Bound::as_ptr);
-    match future::current_token(py, variable, innermost, || scope.clone())? {
-        Some(token) => Ok(Some(token)),
-        None => Ok(scope),
-    }
+    Ok(unsafe { Bound::from_owned_ptr_or_opt(py, value) })
 }
 
 /// The innermost cancel token of the calling coroutine, task or thread; None outside any scope.
@@ -232,7 +259,9 @@ pub fn leave_token(token: &Token, before: &Token) -> bool {
 /// Raises Cancelled if the innermost scope here is cancelled.
 #[pyfunction]
 pub fn checkpoint_if_cancelled(py: Python<'_>) -> PyResult<()> {
-    if let Some(task) = task::current() {
+    if !run::is_at_node()
+        && let Some(task) = task::current()
+    {
         return if task.is_cancelled() {
             Err(task.cancelled(py))
         } else {

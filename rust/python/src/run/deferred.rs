@@ -173,6 +173,7 @@ impl Execution {
         if let Some(run) = self.run.upgrade() {
             run.stop();
         }
+        self.cancel_token();
         let futures: Vec<Py<PyAny>> = self
             .pending
             .lock()

@@ -12,9 +12,10 @@ use taskloom_core::latch::Event;
 use taskloom_core::plan::Plan as Shape;
 use taskloom_core::run::{NodeExec, OrderOnly, Outcome, Run, State};
 
+use super::current::{self, Asked};
 use super::ending::wait_for;
 use super::failure::{Failure, NO_NODE};
-use super::flow::{self, again_if_asked};
+use super::flow::again_if_asked;
 use super::forwarding::exchanged;
 use super::scratch::Scratch;
 use super::spawned::is_spawn;
@@ -58,6 +59,8 @@ pub struct Execution {
     pub(super) on_errand: Mutex<Option<Py<PyAny>>>,
     /// Whether somebody has been told about the failures.
     pub retrieved: AtomicBool,
+    /// What nodes may ask.
+    pub(super) asked: Asked,
 }
 
 /// What a call has come to.
@@ -109,11 +112,17 @@ impl Execution {
             caller: AtomicU64::new(0),
             on_errand: Mutex::new(None),
             retrieved: AtomicBool::new(false),
+            asked: Asked::default(),
         }
     }
 
     pub fn plan(&self) -> &Plan {
         self.plan.get()
+    }
+
+    /// The context variables that nodes find.
+    pub(super) fn snapshot(&self) -> *mut ffi::PyObject {
+        self.context.as_ptr()
     }
 
     pub fn plan_object(&self) -> &Py<Plan> {
@@ -361,18 +370,19 @@ unsafe impl NodeExec for Execution {
     }
 
     fn scratch(&self) -> Scratch {
-        flow::enter(self);
+        let place = current::enter(self);
         let context = Stay::enter(self.context.as_ptr());
         if context.is_none() {
             // SAFETY: participants are attached.
             unsafe { ffi::PyErr_Clear() };
         }
         let watcher = self.watch.is_some().then(Watcher::new);
-        Scratch::new(self.tables().widest, context, watcher)
+        Scratch::new(self.tables().widest, context, watcher, place)
     }
 
     #[inline(always)]
     unsafe fn execute<const SERIAL: bool>(&self, node: u32, scratch: &mut Scratch) -> Outcome {
+        scratch.place.note(node);
         // SAFETY: as the caller promises.
         unsafe {
             if scratch.watcher.is_some() {
@@ -422,6 +432,10 @@ unsafe impl NodeExec for Execution {
             Ok(()) => true,
             Err(error) => {
                 self.note(py, NO_NODE, error.into_value(py).into_any(), true);
+                if let Some(run) = self.run.upgrade() {
+                    run.stop();
+                }
+                self.cancel_token();
                 false
             }
         }

@@ -1,12 +1,11 @@
 //! Nodes that direct the flow: what becomes of a run when one raises a signal, and pauses between attempts.
 
-use std::cell::RefCell;
-
 use pyo3::exceptions::PyRuntimeError;
 use pyo3::ffi;
 use pyo3::prelude::*;
 use taskloom_core::run::Outcome;
 
+use super::current::here;
 use super::ending::wait_for;
 use super::execution::Execution;
 use super::scratch::Scratch;
@@ -80,42 +79,6 @@ pub(super) fn again_if_asked(py: Python<'_>, step: &Step, scratch: &Scratch) -> 
         error.restore(py);
         std::ptr::null_mut()
     })
-}
-
-thread_local! {
-    /// The executions that this thread takes part in, innermost last.
-    static HERE: RefCell<Vec<*const Execution>> = const { RefCell::new(Vec::new()) };
-}
-
-/// This thread takes part in an execution, until it calls `leave`.
-pub(super) fn enter(execution: &Execution) {
-    HERE.with_borrow_mut(|here| here.push(execution));
-}
-
-pub(super) fn leave() {
-    HERE.with_borrow_mut(Vec::pop);
-}
-
-/// The executions that this thread takes part in, innermost last.
-///
-/// # Safety
-/// They live as long as this thread takes part in them, so a reference must not outlive the call that it
-/// is made in.
-pub(super) unsafe fn here<'a>() -> Vec<&'a Execution> {
-    HERE.with_borrow(|here| {
-        here.iter()
-            // SAFETY: a participant leaves before the execution that it is of is dropped.
-            .map(|execution| unsafe { &**execution })
-            .collect()
-    })
-}
-
-/// What tells apart the run that this thread takes part in, innermost; None if it does not.
-#[pyfunction]
-pub fn _run_id_here() -> Option<usize> {
-    // SAFETY: used in this call alone.
-    let execution = unsafe { here() }.pop()?;
-    Some(execution.run.as_ptr().addr())
 }
 
 /// Pauses a node of the run that this thread takes part in; raises `Cancelled` if the run is stopped.

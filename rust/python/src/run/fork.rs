@@ -2,8 +2,8 @@
 
 use pyo3::prelude::*;
 
+use super::current::here;
 use super::failure::NO_NODE;
-use super::flow::here;
 use crate::errors;
 
 /// The error of a wait for a run that the parent has.

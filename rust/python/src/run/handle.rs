@@ -227,6 +227,11 @@ impl RunCore {
         true
     }
 
+    /// Notes until when the run should be over, in seconds of the monotonic clock.
+    fn _set_deadline(&self, at: f64) {
+        self.run.exec().asked.set_deadline(at);
+    }
+
     /// Calls `callback()` when the run is over: at once if it is, else on the thread that ends it.
     fn _when_over(&self, callback: Bound<'_, PyAny>) {
         self.run.exec().when_over(callback);

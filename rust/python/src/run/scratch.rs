@@ -2,7 +2,7 @@
 
 use pyo3::ffi;
 
-use super::flow;
+use super::current::{self, Place};
 use super::watch::Watcher;
 use crate::context::Stay;
 use crate::plan::Step;
@@ -14,21 +14,29 @@ pub struct Scratch {
     pub(super) context: Option<Stay>,
     /// There if the run is watched.
     pub(super) watcher: Option<Watcher>,
+    /// Where it notes the node that it is at.
+    pub(super) place: Place,
 }
 
 impl Drop for Scratch {
     fn drop(&mut self) {
-        flow::leave();
+        current::leave();
     }
 }
 
 impl Scratch {
     /// For steps of at most so many arguments.
-    pub fn new(widest: usize, context: Option<Stay>, watcher: Option<Watcher>) -> Self {
+    pub fn new(
+        widest: usize,
+        context: Option<Stay>,
+        watcher: Option<Watcher>,
+        place: Place,
+    ) -> Self {
         Scratch {
             buffer: vec![std::ptr::null_mut(); widest + 1].into(),
             context,
             watcher,
+            place,
         }
     }
 

@@ -14,8 +14,8 @@ use pyo3::prelude::*;
 use pyo3::types::PyType;
 use taskloom_core::run::Outcome;
 
+use super::current::here;
 use super::execution::Execution;
-use super::flow::here;
 use crate::call::take_exception;
 
 /// The class `taskloom.Spawn`, once somebody has imported it.

@@ -96,6 +96,11 @@ pub fn is_stepping() -> bool {
     CURRENT.with(|step| !step.task.get().is_null())
 }
 
+/// The task that this thread is stepping, to be compared only; null for none.
+pub fn stepped_here() -> *const () {
+    CURRENT.with(|step| step.task.get().cast())
+}
+
 /// Whether the caller is a coroutine that taskloom drives.
 #[pyfunction]
 pub fn in_coroutine() -> bool {
