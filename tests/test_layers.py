@@ -109,6 +109,7 @@ RUST_LAYERS = {
         "coro",
         "superstep",
         "attempt",
+        "record",
         "stored",
         "patch",
         "outline",

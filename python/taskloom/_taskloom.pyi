@@ -11,7 +11,7 @@ from collections.abc import (
 )
 from contextvars import Context, ContextVar
 from types import FunctionType
-from typing import Any, Generic, Literal, ParamSpec, Self, TypeVar, final, overload
+from typing import Any, Generic, Literal, ParamSpec, Self, TypeAlias, TypeVar, final, overload
 
 from typing_extensions import disjoint_base
 
@@ -505,13 +505,18 @@ def _watch(on: bool) -> None: ...
 def _know_late(callback: Callable[[], object]) -> None: ...
 def _reports() -> int: ...
 def _know_wrapper(function: Callable[..., object], place: int) -> None: ...
+
+_Absorbed: TypeAlias = tuple[list[str], dict[str, Any], list[Any], set[str], tuple[int, int] | None]
+
 def _absorb_writes(
     tasks: Iterable[Any],
     kinds: dict[str, int],
     operators: dict[str, Callable[[Any, Any], Any]],
     values: dict[str, Any],
     overwrite: type,
-) -> tuple[list[str], dict[str, Any], list[Any], set[str], tuple[int, int] | None]: ...
+) -> _Absorbed: ...
+def _apply_step(cells: Any, tasks: Iterable[Any], overwrite: type) -> list[str] | _Absorbed: ...
+def _next_version(current: int | None, _channel: None = None) -> int: ...
 
 @final
 class _PlainNode:
@@ -536,21 +541,27 @@ def _bump(
     versions: dict[str, Any],
     bumped: set[str],
 ) -> None: ...
-def _store_changes(
-    bumped: set[str],
-    kinds: dict[str, int],
-    versions: dict[str, Any],
-    values: dict[str, Any],
-    signals: dict[str, Any],
-    into: dict[tuple[str, Any], Any],
-) -> tuple[list[tuple[str, Any, Any]], list[str]] | None: ...
-def _row_of(
-    names: tuple[Any, ...],
-    writes: Iterable[tuple[str, Any]],
-    made: dict[str, tuple[Any, Any, list[Any], Any]],
-    dumps: Callable[[Any, Any, str, str], Any],
+def _store_step(
+    line: Any,
     serde: Any,
-) -> tuple[Any, ...]: ...
+    cells: Any,
+    id: str,
+    parent: str | None,
+    about: tuple[list[str] | None, Any],
+    alone: tuple[tuple[Any, ...], Iterable[tuple[str, Any]]] | None,
+) -> None: ...
+def _store_checkpoint(
+    line: Any,
+    serde: Any,
+    id: str,
+    maps: tuple[dict[str, Any], dict[str, Any]],
+    about: tuple[list[str] | None, Any],
+    parent: str | None,
+    stamp: str | int,
+) -> None: ...
+def _store_values(
+    line: Any, serde: Any, contents: dict[str, Any], versions: Mapping[str, Any]
+) -> None: ...
 def _none_to(writes: Iterable[tuple[str, Any]], cells: frozenset[str]) -> bool: ...
 
 @final

@@ -14,7 +14,7 @@ import logging
 from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
-from taskloom._taskloom import _absorb_writes, _bump, _note_seen, _store_changes
+from taskloom._taskloom import _absorb_writes, _apply_step, _bump, _note_seen
 from taskloom.pregel import revive
 from taskloom.pregel.channels.base import BaseChannel
 from taskloom.pregel.channels.binop import ONE_OVERWRITE, unwrap_overwrite
@@ -54,8 +54,10 @@ class Cells:
     __slots__ = (
         "bumped",
         "highest",
+        "kinds",
         "next_version",
         "objects",
+        "operators",
         "program",
         "seen",
         "sends",
@@ -73,6 +75,7 @@ class Cells:
         next_version: Callable[[Any, None], Any] = next_int,
     ) -> None:
         self.program = program
+        self.kinds, self.operators = program.kinds, program.operators
         self.values: dict[str, Any] = {key: spec.initial() for key, spec in program.reduced}
         self.signals: dict[str, Any] = {}
         self.sends: list[Send] = []
@@ -207,14 +210,18 @@ class Cells:
         """
         program, versions = self.program, self.versions
         changed: list[str] = []
-        if versions is not None:
-            _note_seen(tasks, versions, self.seen)
-        if program.consuming:
-            changed = self._consume(tasks)
         pending: dict[str, list[Any]] | None = None
-        updated, signals, sends, written, place = _absorb_writes(
-            tasks, program.kinds, program.operators, self.values, Overwrite
-        )
+        if stepping and not program.objects:
+            found = _apply_step(self, tasks, Overwrite)
+            if isinstance(found, list):
+                return found
+        else:
+            if versions is not None:
+                _note_seen(tasks, versions, self.seen)
+            if program.consuming:
+                changed = self._consume(tasks)
+            found = _absorb_writes(tasks, self.kinds, self.operators, self.values, Overwrite)
+        updated, signals, sends, written, place = found
         if place is not None:
             pending = self._apply_from(place, tasks, written, signals, sends)
             updated = [*written, *signals]
@@ -353,30 +360,12 @@ class Cells:
             stored[TASKS] = self._storable_sends()
         return stored
 
-    def store_changes(self, into: dict[tuple[str, Any], Any]) -> Sequence[tuple[str, Any, Any]]:
-        """Store what changed since this was asked last.
-
-        Args:
-            into: takes values that cannot change any more, by cell and version.
-
-        Returns:
-            Name, version and value of the other cells.
-        """
-        versions = self.versions or {}
-        others = _store_changes(
-            self.bumped, self.program.kinds, versions, self.values, self.signals, into
-        )
-        if others is None:
-            return ()
-        found, names = others
-        for key in names:
-            if key == TASKS:
-                found.append((key, versions[key], self._storable_sends()))
-            else:
-                value = self.objects[key].stored()
-                if value is not MISSING:
-                    found.append((key, versions[key], value))
-        return found
+    def storable(self, key: str) -> tuple[Any, ...]:
+        """What is stored of a cell that is an object, or of the sends: that, or nothing."""
+        if key == TASKS:
+            return (self._storable_sends(),)
+        value = self.objects[key].stored()
+        return () if value is MISSING else (value,)
 
     def _storable_sends(self) -> list[Send]:
         untracked = self.program.untracked

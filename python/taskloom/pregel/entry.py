@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
+from taskloom._taskloom import _next_version
 from taskloom.pregel import revive
 from taskloom.pregel.cells import Cells
 from taskloom.pregel.config import configurable_of, patch_configurable
@@ -106,10 +107,21 @@ def restore(loop: Loop) -> Generator[Effect, Any, None]:
     loop.persistence = Persistence(loop, saver, loaded, loop.is_async)
 
 
+def _versions_of(saver: Any, checkpoint: Any) -> Callable[[Any, None], Any]:
+    """What makes versions after those of a checkpoint: the saver, or what ours do, natively."""
+    from taskloom.pregel.checkpoint.base import BaseCheckpointSaver
+
+    own: Callable[[Any, None], Any] = saver.get_next_version
+    if getattr(own, "__func__", None) is not BaseCheckpointSaver.get_next_version:
+        return own
+    versions = () if checkpoint is None else checkpoint["channel_versions"].values()
+    return _next_version if all(type(version) is int for version in versions) else own
+
+
 def load(loop: Loop, saved: Any) -> None:
     """Take over a stored checkpoint; None for an empty thread."""
     saver = loop.saver
-    next_version = saver.get_next_version
+    next_version = _versions_of(saver, None if saved is None else saved.checkpoint)
     if saved is None:
         loop.cells = Cells(loop.program, versions={}, next_version=next_version)
         loop.metadata = {"step": -2}

@@ -262,27 +262,24 @@ class Persistence:
         before: str | None = self.config_id
         if before == "":
             before = configurable_of(loop.checkpoint_config).get(CHECKPOINT_ID)
-        updated = None if loop.updated is None else sorted(loop.updated)
         if self.step is not None:
             held, self.held = self.held, None
-            about = (updated, {**self.known, **metadata} if self.known else metadata)
+            about = (loop.updated, {**self.known, **metadata} if self.known else metadata)
             alone: Alone | None = None
             if held is not None:
                 task, writes = held
                 alone = (task.names if loop.checkpoint_id == before else task.names_by_id, writes)
             self.step(self.thread_id, self.ns, id, before, cells, about, alone)
         else:
-            self._put(id, before, updated, metadata)
+            self._put(id, before, metadata)
         if loop.stream is not None or self.step is None or metadata["source"] != "loop":
             loop.parent_config = self.config_at(before) if before else None
             loop.checkpoint_config = self.config_at(id)
         loop.stand_at(id)
         self.config_id = id
 
-    def _put(
-        self, id: str, before: str | None, updated: list[str] | None, metadata: dict[str, Any]
-    ) -> None:
-        cells = self.loop.cells
+    def _put(self, id: str, before: str | None, metadata: dict[str, Any]) -> None:
+        cells, updated = self.loop.cells, self.loop.updated
         versions = cells.versions or {}
         checkpoint = {
             "v": FORMAT,
@@ -291,7 +288,7 @@ class Persistence:
             "channel_values": cells.checkpoint(),
             "channel_versions": versions.copy(),
             "versions_seen": cells.seen.copy(),
-            "updated_channels": updated,
+            "updated_channels": None if updated is None else sorted(updated),
         }
         changed = {key: versions[key] for key in cells.bumped if key in versions}
         cells.bumped.clear()

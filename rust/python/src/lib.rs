@@ -18,6 +18,7 @@ mod patch;
 mod plan;
 mod pool;
 mod ready;
+mod record;
 mod run;
 mod sharing;
 mod spare;
@@ -50,9 +51,11 @@ mod _taskloom {
     };
 
     #[pymodule_export]
-    use crate::stored::{_none_to, _row_of, _store_changes};
+    use crate::stored::{_none_to, _store_checkpoint, _store_step, _store_values};
     #[pymodule_export]
-    use crate::superstep::{_absorb_writes, _bump, _checkpoint_id, _know_node, _note_seen};
+    use crate::superstep::{
+        _absorb_writes, _apply_step, _bump, _checkpoint_id, _know_node, _next_version, _note_seen,
+    };
 
     #[pymodule_init]
     fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {

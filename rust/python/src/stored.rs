@@ -1,81 +1,219 @@
-//! What is stored of a superstep of a state graph: the new values of its cells, and what its only task
-//! wrote. Values that cannot change any more are stored as they are; others are for a serializer.
+//! What is stored of a superstep of a state graph: the new values of its cells, what its only task
+//! wrote, and its checkpoint. Values that cannot change any more are stored as they are; others are for
+//! a serializer, and for methods of the line that they are stored in, which is locked meanwhile.
 //!
 //! The forms are those of `taskloom.pregel.checkpoint.memory.line`.
 
-use crate::superstep::{GUARDED_SIGNAL, LAST, REDUCE, SENDS, SIGNAL};
+use crate::record::{is_unchanging, record_of};
+use crate::superstep::{GUARDED_SIGNAL, LAST, REDUCE, SIGNAL};
 use pyo3::intern;
 use pyo3::prelude::*;
-use pyo3::types::{PyBool, PyBytes, PyDict, PyFloat, PyInt, PyList, PySet, PyString, PyTuple};
+use pyo3::types::{PyDict, PyInt, PyList, PySet, PyString, PyTuple};
+use std::time::{SystemTime, UNIX_EPOCH};
 
-/// Name, version and value of cells, and the names of cells that are objects.
-type Others<'py> = (Bound<'py, PyList>, Bound<'py, PyList>);
+/// Entries of a checkpoint's maps; where there are more, it is stored as what differs from a frame, as
+/// `taskloom.pregel.checkpoint.frame` says.
+const WIDE: usize = 24;
 
-/// Takes the names of the changed cells out of `bumped`, and stores the values that they hold under
-/// name and version. Returns those that are not for this, if there are any.
+/// Stores a superstep at once: changed cells, the only task's names and writes, the checkpoint.
 #[pyfunction]
-pub fn _store_changes<'py>(
-    bumped: &Bound<'py, PySet>,
-    kinds: &Bound<'py, PyDict>,
-    versions: &Bound<'py, PyDict>,
-    values: &Bound<'py, PyDict>,
-    signals: &Bound<'py, PyDict>,
-    into: &Bound<'py, PyDict>,
-) -> PyResult<Option<Others<'py>>> {
-    let py = bumped.py();
-    let mut others: Option<Others<'py>> = None;
-    let empty = || (PyList::empty(py), PyList::empty(py));
-    for key in bumped.iter() {
-        let kind = match kinds.get_item(&key)? {
-            Some(kind) => kind.extract::<u8>()?,
-            None => SENDS,
-        };
-        let held = match kind {
-            LAST | REDUCE => values.get_item(&key)?,
-            SIGNAL | GUARDED_SIGNAL => signals.get_item(&key)?,
-            _ => {
-                others.get_or_insert_with(empty).1.append(key)?;
-                continue;
-            }
-        };
-        if let (Some(value), Some(version)) = (held, versions.get_item(&key)?) {
-            if is_unchanging(&value) {
-                into.set_item((key, version), value)?;
-            } else {
-                let change = (key, version, value);
-                others.get_or_insert_with(empty).0.append(change)?;
-            }
+pub fn _store_step<'py>(
+    line: &Bound<'py, PyAny>,
+    serde: &Bound<'py, PyAny>,
+    cells: &Bound<'py, PyAny>,
+    id: &Bound<'py, PyString>,
+    parent: &Bound<'py, PyAny>,
+    about: (Bound<'py, PyAny>, Bound<'py, PyAny>),
+    alone: Option<(Bound<'py, PyTuple>, Bound<'py, PyAny>)>,
+) -> PyResult<()> {
+    let py = line.py();
+    let versions = cells.getattr(intern!(py, "versions"))?;
+    let versions = versions.cast::<PyDict>()?;
+    let made = store_changes(line, serde, cells, versions)?;
+    if let Some((names, writes)) = alone
+        && !parent.is_none()
+    {
+        let row = row_of(line, serde, &names, &writes, made.as_ref())?;
+        let alone = line.getattr(intern!(py, "alone"))?;
+        let alone = alone.cast::<PyDict>()?;
+        if alone.contains(parent)? || line.getattr(intern!(py, "writes"))?.contains(parent)? {
+            line.call_method1(intern!(py, "add_row"), (parent, row))?;
+        } else {
+            alone.set_item(parent, row)?;
         }
     }
+    let seen = cells.getattr(intern!(py, "seen"))?;
+    let now = match SystemTime::now().duration_since(UNIX_EPOCH) {
+        Ok(since) => since.as_nanos() as u64,
+        Err(_) => 0, // a clock before 1970
+    };
+    let maps = (versions.clone(), seen.cast_into::<PyDict>()?);
+    let (updated, metadata) = about;
+    let about = match updated.cast_exact::<PyList>() {
+        Ok(names) => {
+            let names = names.get_slice(0, names.len());
+            names.sort()?;
+            (names.into_any(), metadata)
+        }
+        Err(_) => (updated, metadata),
+    };
+    let stamp = PyInt::new(py, now);
+    _store_checkpoint(line, serde, id, maps, about, parent, &stamp)
+}
+
+/// Stores a checkpoint without the values of its cells: its versions and what nodes have seen, the
+/// names of updated cells and the metadata, the checkpoint before it, its time stamp.
+#[pyfunction]
+pub fn _store_checkpoint<'py>(
+    line: &Bound<'py, PyAny>,
+    serde: &Bound<'py, PyAny>,
+    id: &Bound<'py, PyString>,
+    maps: (Bound<'py, PyDict>, Bound<'py, PyDict>),
+    about: (Bound<'py, PyAny>, Bound<'py, PyAny>),
+    parent: &Bound<'py, PyAny>,
+    stamp: &Bound<'py, PyAny>,
+) -> PyResult<()> {
+    let py = line.py();
+    let (mut versions, mut seen) = maps;
+    let mut frame = py.None().into_bound(py);
+    if versions.len() + seen.len() > WIDE {
+        let narrowed = line.call_method1(intern!(py, "narrow"), (id, versions, seen))?;
+        (frame, versions, seen) = narrowed.extract()?;
+    }
+    let first = [frame, parent.clone(), stamp.clone()];
+    let record = record_of(serde, first, &versions, &seen, &about)?;
+    let records = line.getattr(intern!(py, "records"))?;
+    let records = records.cast::<PyDict>()?;
+    let ids = line.getattr(intern!(py, "ids"))?;
+    let ids = ids.cast::<PyList>()?;
+    let newest = match ids.len() {
+        0 => true,
+        count => ids.get_item(count - 1)?.lt(id)?,
+    };
+    if newest {
+        ids.append(id)?;
+        records.set_item(id, record)
+    } else {
+        line.call_method1(intern!(py, "add"), (id, record))?;
+        Ok(())
+    }
+}
+
+/// Stores the values that cells have in new versions.
+#[pyfunction]
+pub fn _store_values<'py>(
+    line: &Bound<'py, PyAny>,
+    serde: &Bound<'py, PyAny>,
+    contents: &Bound<'py, PyDict>,
+    versions: &Bound<'py, PyDict>,
+) -> PyResult<()> {
+    let py = line.py();
+    let into = line.getattr(intern!(py, "values"))?;
+    let into = into.cast::<PyDict>()?;
+    for pair in versions.items() {
+        let (cell, version) = pair.extract::<(Bound<'_, PyAny>, Bound<'_, PyAny>)>()?;
+        let Some(value) = contents.get_item(&cell)? else {
+            continue;
+        };
+        if is_unchanging(&value) {
+            let key = (cell, version).into_pyobject(py)?;
+            // What a version holds never changes.
+            if !into.contains(&key)? {
+                into.set_item(key, value)?;
+            }
+        } else {
+            line.call_method1(intern!(py, "store"), (serde, cell, version, value))?;
+        }
+    }
+    Ok(())
+}
+
+/// Takes the names of the changed cells out of the cells' `bumped`, and stores the values that they
+/// hold. Returns, for those that are not plain, value and stored form, what was added and the stored
+/// form of that.
+fn store_changes<'py>(
+    line: &Bound<'py, PyAny>,
+    serde: &Bound<'py, PyAny>,
+    cells: &Bound<'py, PyAny>,
+    versions: &Bound<'py, PyDict>,
+) -> PyResult<Option<Bound<'py, PyDict>>> {
+    let py = line.py();
+    let into = line.getattr(intern!(py, "values"))?;
+    let into = into.cast::<PyDict>()?;
+    let kinds = cells.getattr(intern!(py, "kinds"))?;
+    let kinds = kinds.cast::<PyDict>()?;
+    let values = cells.getattr(intern!(py, "values"))?;
+    let values = values.cast::<PyDict>()?;
+    let signals = cells.getattr(intern!(py, "signals"))?;
+    let signals = signals.cast::<PyDict>()?;
+    let bumped = cells.getattr(intern!(py, "bumped"))?;
+    let bumped = bumped.cast::<PySet>()?;
+    let mut made: Option<Bound<'py, PyDict>> = None;
+    for cell in bumped.iter() {
+        let kind = match kinds.get_item(&cell)? {
+            Some(kind) => Some(kind.extract::<u8>()?),
+            None => None,
+        };
+        let held = match kind {
+            Some(LAST | REDUCE) => values.get_item(&cell)?,
+            Some(SIGNAL | GUARDED_SIGNAL) => signals.get_item(&cell)?,
+            _ => {
+                let held = cells.call_method1(intern!(py, "storable"), (&cell,))?;
+                held.cast_into::<PyTuple>()?.iter().next()
+            }
+        };
+        let (Some(value), Some(version)) = (held, versions.get_item(&cell)?) else {
+            continue;
+        };
+        if is_unchanging(&value) {
+            into.set_item((cell, version), value)?;
+            continue;
+        }
+        let made = made.get_or_insert_with(|| PyDict::new(py));
+        let stored = line.call_method1(intern!(py, "store"), (serde, &cell, version, &value))?;
+        let (added, form) = line
+            .getattr(intern!(py, "added"))?
+            .extract::<(Bound<'_, PyAny>, Bound<'_, PyAny>)>()?;
+        made.set_item(cell, (value, stored, added, form))?;
+    }
     bumped.clear();
-    Ok(others)
+    Ok(made)
 }
 
 /// The row that is kept of a superstep's only task: what names it, then its writes, cells and stored
 /// values in turn. What is a cell's new value, or was added to it, shares the stored form of that.
-#[pyfunction]
-pub fn _row_of<'py>(
+fn row_of<'py>(
+    line: &Bound<'py, PyAny>,
+    serde: &Bound<'py, PyAny>,
     names: &Bound<'py, PyTuple>,
     writes: &Bound<'py, PyAny>,
-    made: &Bound<'py, PyDict>,
-    dumps: &Bound<'py, PyAny>,
-    serde: &Bound<'py, PyAny>,
+    made: Option<&Bound<'py, PyDict>>,
 ) -> PyResult<Bound<'py, PyTuple>> {
     let py = names.py();
     let mut row: Vec<Bound<'py, PyAny>> = names.iter().collect();
     for write in writes.try_iter()? {
         let write = write?;
-        let (cell, value) = (write.get_item(0)?, write.get_item(1)?);
+        let (cell, value) = match write.cast_exact::<PyTuple>() {
+            Ok(pair) if pair.len() == 2 => (pair.get_item(0)?, pair.get_item(1)?),
+            _ => (write.get_item(0)?, write.get_item(1)?),
+        };
         let stored = if is_unchanging(&value) {
             value
         } else {
-            let shared = match made.get_item(&cell)? {
+            let forms = match made {
+                Some(made) => made.get_item(&cell)?,
+                None => None,
+            };
+            let shared = match forms {
                 Some(forms) => shared(forms.cast::<PyTuple>()?, &value)?,
                 None => None,
             };
             match shared {
                 Some(stored) => stored,
-                None => dumps.call1((serde, value, intern!(py, "written to the cell"), &cell))?,
+                None => {
+                    let dumped = (serde, value, intern!(py, "written to the cell"), &cell);
+                    line.call_method1(intern!(py, "dumps"), dumped)?
+                }
             }
         };
         row.push(cell);
@@ -114,13 +252,4 @@ pub fn _none_to(writes: &Bound<'_, PyAny>, cells: &Bound<'_, PyAny>) -> PyResult
         }
     }
     Ok(true)
-}
-
-fn is_unchanging(value: &Bound<'_, PyAny>) -> bool {
-    value.is_none()
-        || value.is_exact_instance_of::<PyInt>()
-        || value.is_exact_instance_of::<PyString>()
-        || value.is_exact_instance_of::<PyBool>()
-        || value.is_exact_instance_of::<PyFloat>()
-        || value.is_exact_instance_of::<PyBytes>()
 }

@@ -4,9 +4,12 @@
 //! The rules are those of `taskloom.pregel.cells`, which also has the cases that are rare: whatever
 //! is not a plain write is left to it, from the first such write on.
 
+use pyo3::exceptions::PyOverflowError;
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList, PySet, PyString, PyTuple};
+use std::hash::{BuildHasher, RandomState};
+use std::sync::LazyLock;
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -78,6 +81,60 @@ pub fn _absorb_writes<'py>(
     Ok((updated, into.signals, into.sends, into.written, place))
 }
 
+/// Ends a superstep of a graph that has no cells which are objects: applies the writes of its tasks,
+/// forgets the signals of the last superstep, and gives the cells that changed a new version.
+///
+/// Returns the names of the cells that changed and hold a value; or, if there are writes for Python,
+/// what `_absorb_writes` returns, and nothing but writes has been applied, and noted who has seen what.
+#[pyfunction]
+pub fn _apply_step<'py>(
+    cells: &Bound<'py, PyAny>,
+    tasks: &Bound<'py, PyAny>,
+    overwrite: &Bound<'py, PyAny>,
+) -> PyResult<Bound<'py, PyAny>> {
+    let py = cells.py();
+    let versions = cells.getattr(intern!(py, "versions"))?;
+    let versions = versions.cast::<PyDict>().ok();
+    if let Some(versions) = versions {
+        let seen = cells.getattr(intern!(py, "seen"))?;
+        _note_seen(tasks, versions, seen.cast()?)?;
+    }
+    let kinds = cells.getattr(intern!(py, "kinds"))?;
+    let operators = cells.getattr(intern!(py, "operators"))?;
+    let values = cells.getattr(intern!(py, "values"))?;
+    let (kinds, operators) = (kinds.cast()?, operators.cast()?);
+    let found = _absorb_writes(tasks, kinds, operators, values.cast()?, overwrite)?;
+    if found.4.is_some() {
+        return Ok(found.into_pyobject(py)?.into_any());
+    }
+    let (updated, signals, sends, _, _) = found;
+    let before = cells.getattr(intern!(py, "signals"))?;
+    cells.setattr(intern!(py, "signals"), &signals)?;
+    let changed = PyList::empty(py);
+    if versions.is_some() {
+        for key in before.cast::<PyDict>()?.keys() {
+            if !signals.contains(&key)? {
+                changed.append(key)?;
+            }
+        }
+    }
+    if !sends.is_empty() || cells.getattr(intern!(py, "sends"))?.is_truthy()? {
+        let into = if sends.is_empty() { &changed } else { &updated };
+        into.append(intern!(py, "__pregel_tasks"))?;
+        cells.setattr(intern!(py, "sends"), sends)?;
+    }
+    if let Some(versions) = versions
+        && !(updated.is_empty() && changed.is_empty())
+    {
+        let next = cells.getattr(intern!(py, "next_version"))?;
+        let version = next.call1((cells.getattr(intern!(py, "highest"))?, py.None()))?;
+        cells.setattr(intern!(py, "highest"), &version)?;
+        let bumped = cells.getattr(intern!(py, "bumped"))?;
+        _bump(&version, &updated, &changed, versions, bumped.cast()?)?;
+    }
+    Ok(updated.into_any())
+}
+
 impl<'py> Absorbed<'_, 'py> {
     /// Applies writes up to the first that is for Python, and returns its place.
     fn take_all(&self, tasks: &Bound<'py, PyAny>) -> PyResult<Option<(usize, usize)>> {
@@ -116,10 +173,11 @@ impl<'py> Absorbed<'_, 'py> {
         match kind.extract::<u8>()? {
             SIGNAL => self.signals.set_item(key, value)?,
             LAST => {
-                if self.written.contains(key)? {
+                let before = self.written.len();
+                self.written.add(key)?;
+                if self.written.len() == before {
                     return Ok(false);
                 }
-                self.written.add(key)?;
                 self.values.set_item(key, value)?;
             }
             REDUCE => {
@@ -202,6 +260,22 @@ pub fn _bump(
         bumped.add(key)?;
     }
     Ok(())
+}
+
+/// The version after `current`: the upper half counts, the lower is random.
+#[pyfunction]
+#[pyo3(signature = (current, _channel = None))]
+pub fn _next_version(current: Option<u64>, _channel: Option<&Bound<'_, PyAny>>) -> PyResult<u64> {
+    static RANDOM: LazyLock<RandomState> = LazyLock::new(RandomState::new);
+    static CALLS: AtomicU64 = AtomicU64::new(0);
+    // A forked child has the same state, but another node.
+    let drawn = RANDOM.hash_one((NODE.load(Relaxed), CALLS.fetch_add(1, Relaxed)));
+    match (current.unwrap_or(0) >> 32).checked_add(1) {
+        Some(next) if next <= u64::from(u32::MAX) => Ok(next << 32 | drawn >> 32),
+        _ => Err(PyOverflowError::new_err(
+            "a thread has had too many versions of its cells",
+        )),
+    }
 }
 
 /// A new checkpoint id, greater than every one that this process made before.

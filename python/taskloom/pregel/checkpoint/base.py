@@ -31,14 +31,12 @@ from typing import (
     final,
 )
 
+from taskloom._taskloom import _next_version
 from taskloom.pregel.checkpoint.serde.base import SerializerProtocol
 from taskloom.pregel.checkpoint.serde.types import ERROR, INTERRUPT, RESUME, SCHEDULED
 from taskloom.pregel.ids import checkpoint_id, timestamp
 
-_random_bits = random.getrandbits
-
 V = TypeVar("V", int, float, str)
-_random_bits = random.getrandbits
 
 Config: TypeAlias = dict[str, Any]
 """A run's configuration; a saver reads `configurable` and `metadata` of it."""
@@ -381,9 +379,7 @@ class BaseCheckpointSaver(Generic[V]):
             grown = int(current.partition(".")[0]) + 1
             text = f"{grown:032}.{random.random():016}"
             return text  # pyright: ignore[reportReturnType]
-        generation = 0 if current is None else int(current) >> 32
-        version = (generation + 1) << 32 | _random_bits(32)
-        return version  # type: ignore[return-value]
+        return _next_version(None if current is None else int(current))  # type: ignore[return-value]
 
     def with_allowlist(
         self, extra_allowlist: Collection[tuple[str, ...] | type]

@@ -7,20 +7,17 @@ tuples of these, which the garbage collector does not visit again and again.
 from __future__ import annotations
 
 from bisect import insort
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from operator import itemgetter
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import Any, TypeAlias
 
-from taskloom._taskloom import _Outline, _row_of
+from taskloom._taskloom import _Outline
 from taskloom.pregel.checkpoint.base import LATEST_VERSION, WRITES_IDX_MAP, Checkpoint
 from taskloom.pregel.checkpoint.frame import Frame, difference, new_frame
 from taskloom.pregel.checkpoint.patch import Chain, Patch
 from taskloom.pregel.checkpoint.serde.base import SerializationError, SerializerProtocol
 from taskloom.pregel.checkpoint.serde.jsonplus import JsonPlusSerializer
 from taskloom.pregel.ids import stamp, task_id
-
-if TYPE_CHECKING:
-    from taskloom.pregel.cells import Cells
 
 # A stored value: itself if it cannot change, (tag, bytes), or (tag, value, patch...) for a patch
 # upon another.
@@ -33,10 +30,11 @@ node, triggers), or the id and nothing else."""
 
 Alone: TypeAlias = tuple[Names, Sequence[tuple[str, Any]]]
 """The only task of a superstep, and its writes."""
-# A checkpoint without the values of its cells: the tag and bytes of (checkpoint, metadata), or of
-# (versions, seen, updated, metadata); the frame that adds to the versions; the id of the checkpoint
-# before; the time stamp, or the nanoseconds that it is made of.
-Record: TypeAlias = tuple[str, bytes, Frame | None, str | None, str | int]
+# A checkpoint without the values of its cells, flat, so that the garbage collector has one object
+# to look at: the frame that adds to its versions, or None; the id of the checkpoint before; the
+# time stamp, or the nanoseconds that it is made of; then None and the parts of versions, what nodes
+# have seen, updated cells and metadata (see `parts_of`), or tag and bytes of these or of the whole.
+Record: TypeAlias = tuple[Any, ...]
 
 UNCHANGING = frozenset({int, str, float, bool, type(None), bytes})
 _PATCHED_FROM = 256  # bytes; see `patch`
@@ -77,10 +75,28 @@ def loads(serde: SerializerProtocol, stored: Stored) -> Any:
     return serde.loads_typed(whole(stored)) if type(stored) is tuple else stored
 
 
-Made: TypeAlias = dict[str, tuple[Any, Stored, list[Any], Stored]]
-"""By cell: a value and its stored form; what was added to it, and the stored form of that."""
-
 NOTHING_ADDED: tuple[list[Any], Stored] = ([], None)
+
+
+def parts_of(flat: Sequence[Any]) -> list[Any]:
+    """The versions, what nodes have seen, the updated cells and the metadata of a flat record."""
+    parts = iter(flat)
+    versions = _map(parts)
+    seen = {}
+    for _ in range(next(parts)):
+        node = next(parts)
+        seen[node] = _map(parts)
+    names = next(parts)
+    updated = None if names is None else [next(parts) for _ in range(names)]
+    metadata = {
+        key: _map(iter(value)) if type(value) is tuple else value
+        for key, value in _map(parts).items()
+    }
+    return [versions, seen, updated, metadata]
+
+
+def _map(parts: Iterator[Any]) -> dict[str, Any]:
+    return {next(parts): next(parts) for _ in range(next(parts))}
 
 
 class Line:
@@ -98,6 +114,8 @@ class Line:
         "values",
         "writes",
     )
+
+    dumps = staticmethod(dumps)
 
     def __init__(self) -> None:
         self.ids: list[str] = []  # sorted
@@ -209,32 +227,11 @@ class Line:
         patch = chain.advance(version, tag, raw)
         return stored if patch is None else (tag, base, *patch)
 
-    def store_changes(self, serde: SerializerProtocol, cells: Cells) -> Made:
-        """Store new values of cells; returns those that are not plain, with their stored form."""
-        made: Made = {}
-        for cell, version, value in cells.store_changes(self.values):
-            stored = self.store(serde, cell, version, value)
-            added, stored_added = self.added
-            made[cell] = (value, stored, added, stored_added)
-        return made
-
-    def add_alone(self, serde: SerializerProtocol, id: str, alone: Alone, made: Made) -> None:
-        """Store what the only task of a superstep wrote.
-
-        Args:
-            serde: makes bytes of values.
-            id: the checkpoint that the superstep started from.
-            alone: the task and its writes.
-            made: new values of cells, with their stored form; a write of just that value, or of
-                just what was added to it, shares it.
-        """
-        names, writes = alone
-        row = _row_of(names, writes, made, dumps, serde)
-        if id in self.writes or id in self.alone:
-            name = _task_id(id, row)
-            self.add_writes(id, name, _rows(name, names[0], row[_NAMED:]))
-        else:
-            self.alone[id] = row
+    def add_row(self, id: str, row: tuple[Any, ...]) -> None:
+        """Store what the only task of a superstep wrote, beside what is stored upon the checkpoint
+        that it started from."""
+        name = _task_id(id, row)
+        self.add_writes(id, name, _rows(name, row[0], row[_NAMED:]))
 
     def add_writes(self, id: str, task: str, rows: list[Write]) -> None:
         """Store what a task wrote, beside what it wrote before."""
@@ -265,8 +262,8 @@ class Line:
 
     def read(self, serde: SerializerProtocol, id: str) -> tuple[Checkpoint, Any]:
         """A checkpoint without the values of its cells, and its metadata."""
-        tag, raw, frame, _, _ = self.records[id]
-        found = serde.loads_typed((tag, raw))
+        frame, _, _, tag, *form = self.records[id]
+        found = parts_of(form) if tag is None else serde.loads_typed((tag, form[0]))
         checkpoint: Checkpoint
         if len(found) == 2:
             checkpoint, metadata = found
@@ -289,7 +286,7 @@ class Line:
 
     def stamp_of(self, id: str) -> str:
         """The time stamp of a checkpoint."""
-        time = self.records[id][4]
+        time = self.records[id][2]
         return stamp(time) if isinstance(time, int) else time
 
     def read_writes(self, serde: SerializerProtocol, id: str) -> list[tuple[str, str, Any]]:

@@ -7,12 +7,12 @@ leave the process: every class that holds plain data is allowed, there is nobody
 from __future__ import annotations
 
 import threading
-import time
 from collections.abc import AsyncIterator, Iterator, Sequence
 from operator import itemgetter
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
+from taskloom._taskloom import _store_checkpoint, _store_step, _store_values
 from taskloom.pregel.checkpoint.base import (
     EXCLUDED_METADATA_KEYS,
     LATEST_VERSION,
@@ -107,7 +107,7 @@ class InMemorySaver(BaseCheckpointSaver[int]):
         known = metadata
         if config.get("metadata") or not where.keys() <= EXCLUDED_METADATA_KEYS:
             known = get_checkpoint_metadata(config, metadata)
-        id = checkpoint["id"]
+        id, parent = checkpoint["id"], where.get("checkpoint_id")
         contents = checkpoint["channel_values"]
         versions, seen = checkpoint["channel_versions"], checkpoint["versions_seen"]
         # Of the seven keys of a checkpoint, all others are looked up in any case.
@@ -115,21 +115,20 @@ class InMemorySaver(BaseCheckpointSaver[int]):
         usual = usual and checkpoint["v"] == LATEST_VERSION
         with self._lock:
             line = self._line(thread_id, namespace)
-            for cell, version in new_versions.items():
-                if cell in contents:
-                    line.store(self.serde, cell, version, contents[cell])
-            frame: Frame | None = None
-            if is_wide(versions, seen):
-                frame, versions, seen = line.narrow(id, versions, seen)
-            body: list[Any]
+            _store_values(line, self.serde, contents, new_versions)
             if usual:
-                body = [versions, seen, checkpoint.get("updated_channels"), known]
+                about = (checkpoint.get("updated_channels"), known)
+                _store_checkpoint(
+                    line, self.serde, id, (versions, seen), about, parent, checkpoint["ts"]
+                )
             else:
+                frame: Frame | None = None
+                if is_wide(versions, seen):
+                    frame, versions, seen = line.narrow(id, versions, seen)
                 rest = dict(checkpoint, channel_values={})
                 rest.update(channel_versions=versions, versions_seen=seen)
-                body = [rest, known]
-            tag, raw = self.serde.dumps_typed(body)
-            line.add(id, (tag, raw, frame, where.get("checkpoint_id"), checkpoint["ts"]))
+                tag, raw = self.serde.dumps_typed([rest, known])
+                line.add(id, (frame, parent, checkpoint["ts"], tag, raw))
             if namespace and (parents := metadata.get("parents")):
                 line.root = max(line.root, parents.get("", ""))
             if self._retires:
@@ -149,7 +148,7 @@ class InMemorySaver(BaseCheckpointSaver[int]):
         id: str,
         parent: str | None,
         cells: Cells,
-        about: tuple[Sequence[str] | None, Any],
+        about: tuple[list[str] | None, Any],
         alone: Alone | None,
     ) -> None:
         """Store a superstep at once: its checkpoint, and what its only task wrote.
@@ -166,20 +165,10 @@ class InMemorySaver(BaseCheckpointSaver[int]):
             about: the checkpoint's updated channels and metadata.
             alone: the task and its writes, if the superstep had only one.
         """
-        versions, seen = cells.versions or {}, cells.seen
-        updated, metadata = about
-        serde = self.serde
         with self._lock:
             line = self._line(thread_id, namespace)
-            made = line.store_changes(serde, cells)
-            if alone is not None and parent is not None:
-                line.add_alone(serde, parent, alone, made)
-            frame: Frame | None = None
-            if is_wide(versions, seen):
-                frame, versions, seen = line.narrow(id, versions, seen)
-            tag, raw = serde.dumps_typed([versions, seen, updated, metadata])
-            line.add(id, (tag, raw, frame, parent, time.time_ns()))
-            if namespace and (parents := metadata.get("parents")):
+            _store_step(line, self.serde, cells, id, parent, about, alone)
+            if namespace and (parents := about[1].get("parents")):
                 line.root = max(line.root, parents.get("", ""))
             if self._retires:
                 self._retire(thread_id, line)
@@ -261,7 +250,7 @@ class InMemorySaver(BaseCheckpointSaver[int]):
             yield loaded
 
     def _load(self, thread_id: str, namespace: str, line: Line, id: str) -> CheckpointTuple:
-        parent = line.records[id][3]
+        parent = line.records[id][1]
         checkpoint, known = line.read(self.serde, id)
         contents = checkpoint["channel_values"]
         for key in checkpoint["channel_versions"].items():
