@@ -135,3 +135,60 @@ def test_a_cache_policy_in_a_subgraph_counts_with_the_cache_around_it() -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         assert outer.compile(cache=InMemoryCache()).invoke({"x": 1}) == {"x": 2}
+
+
+def test_an_unknown_option_of_a_node_names_the_right_one() -> None:
+    with pytest.raises(TypeError, match=r"StateGraph.add_node has no option 'retries'.*'retry_"):
+        builder().add_node("b", wait, retries=3)  # type: ignore[call-arg]
+
+
+def test_options_under_the_names_of_earlier_releases_count_and_are_warned_about() -> None:
+    tries: list[int] = []
+
+    def flaky(state: State) -> State:
+        tries.append(1)
+        if len(tries) < 3:
+            raise ConnectionError
+        return {"x": len(tries)}
+
+    twice = RetryPolicy(max_attempts=3, initial_interval=0)
+    with pytest.warns(DeprecationWarning, match="StateGraph: 'input' is called 'input_schema'"):
+        old = StateGraph(State, input=State)
+    with pytest.warns(DeprecationWarning, match="'config_schema' is called 'context_schema'"):
+        old = StateGraph(State, config_schema=State)
+    with pytest.warns(DeprecationWarning, match="'retry' is called 'retry_policy' today"):
+        old.add_node("flaky", flaky, retry=twice)
+    assert old.context_schema is State
+    assert old.add_edge(START, "flaky").compile().invoke({"x": 0}) == {"x": 3}
+
+    tries.clear()
+    with pytest.warns(DeprecationWarning, match="task: 'retry'"):
+        again = task(retry=twice)(flaky)
+    with pytest.warns(DeprecationWarning, match="entrypoint: 'config_schema'"):
+        flow = entrypoint(config_schema=State)(lambda state: again(state).result())
+    assert flow.invoke({"x": 0}) == {"x": 3}
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda: StateGraph("State"), "a state's schema is"),
+        (lambda: StateGraph({"x": int}), "a state's schema is"),
+        (lambda: StateGraph(None), "a state's schema is"),
+        (lambda: builder().add_node("b", wait, defer="yes"), "defer is True or False"),
+        (lambda: builder().add_node("b", wait, cache_policy=60), "cache_policy is a CachePolicy"),
+        (lambda: task(cache_policy=60), "cache_policy is a CachePolicy"),
+    ],
+)
+def test_a_value_of_the_wrong_type_is_refused_where_it_is_given(
+    call: Callable[[], Any], message: str
+) -> None:
+    with pytest.raises(TypeError, match=message):
+        call()
+
+
+@pytest.mark.parametrize("goto", [3, None, ["a", 3]])
+def test_a_command_that_goes_to_what_is_no_node_is_refused(goto: Any) -> None:
+    graph = StateGraph(State).add_node("a", lambda state: Command(goto=goto)).add_edge(START, "a")
+    with pytest.raises(TypeError, match="is a node's name, a Send, or several of these"):
+        graph.compile().invoke({"x": 1})

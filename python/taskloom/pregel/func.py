@@ -8,7 +8,7 @@ import typing
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Any, Generic, TypeVar, get_args, get_origin, overload
+from typing import Any, Generic, TypeVar, Unpack, get_args, get_origin, overload
 
 from taskloom.pregel.cached import NAMESPACE, identifier
 from taskloom.pregel.callee import answer_classes, callable_name, is_async
@@ -17,7 +17,8 @@ from taskloom.pregel.channels import EphemeralValue, LastValue
 from taskloom.pregel.checkpoint.serde.declared import allowing
 from taskloom.pregel.constants import END, PREVIOUS, START
 from taskloom.pregel.generic import ContextT, OfContext
-from taskloom.pregel.node import SYNC_TIMEOUT, PregelNode, as_policies
+from taskloom.pregel.node import SYNC_TIMEOUT, PregelNode, as_cache_policy, as_policies
+from taskloom.pregel.obsolete import OldEntrypointOptions, OldTaskOptions, renamed
 from taskloom.pregel.policy import CachePolicy, RetryPolicy, TimeoutPolicy
 from taskloom.pregel.pregel import Pregel
 from taskloom.pregel.write import ChannelWrite, ChannelWriteEntry
@@ -71,6 +72,7 @@ def task(
     retry_policy: RetryPolicy | Sequence[RetryPolicy] | None = None,
     cache_policy: CachePolicy[Any] | None = None,
     timeout: float | timedelta | TimeoutPolicy | None = None,
+    **obsolete: Unpack[OldTaskOptions],
 ) -> Callable[[Callable[..., Any]], TaskFunction]: ...
 
 
@@ -82,6 +84,7 @@ def task(
     retry_policy: RetryPolicy | Sequence[RetryPolicy] | None = None,
     cache_policy: CachePolicy[Any] | None = None,
     timeout: float | timedelta | TimeoutPolicy | None = None,
+    **obsolete: Unpack[OldTaskOptions],
 ) -> Any:
     """Make a function a task: called in an entrypoint or node, it runs beside it as a future.
 
@@ -99,6 +102,7 @@ def task(
 
     Raises:
         ValueError: a timeout for a sync function.
+        TypeError: an option is unknown, or of the wrong type.
 
     Example:
         >>> from taskloom.pregel import entrypoint, task
@@ -113,6 +117,9 @@ def task(
         >>> assert sum_of_squares.invoke([1, 2, 3]) == 14
     """
     policy = TimeoutPolicy.coerce(timeout)
+    if obsolete:
+        retry_policy = renamed(task, obsolete, OldTaskOptions)["retry_policy"]
+    as_cache_policy(cache_policy)
 
     def decorate(function: Callable[..., Any]) -> TaskFunction:
         if policy is not None and not is_async(function):
@@ -168,12 +175,17 @@ class entrypoint(OfContext[ContextT]):
         cache_policy: CachePolicy[Any] | None = None,
         retry_policy: RetryPolicy | Sequence[RetryPolicy] | None = None,
         timeout: float | timedelta | TimeoutPolicy | None = None,
+        **obsolete: Unpack[OldEntrypointOptions],
     ) -> None:
+        if obsolete:
+            found = renamed(entrypoint.__init__, obsolete, OldEntrypointOptions)
+            context_schema = found.get("context_schema", context_schema)
+            retry_policy = found.get("retry_policy", retry_policy)
         self.checkpointer = checkpointer
         self.store = store
         self.cache = cache
         self.context_schema = context_schema
-        self.cache_policy = cache_policy
+        self.cache_policy = as_cache_policy(cache_policy)
         self.retry_policy = retry_policy
         self.timeout = TimeoutPolicy.coerce(timeout)
 

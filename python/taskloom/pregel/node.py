@@ -33,6 +33,17 @@ def as_policies(policy: RetryPolicy | Sequence[RetryPolicy] | None) -> tuple[Ret
     return policies  # type: ignore[no-any-return]
 
 
+def as_cache_policy(policy: CachePolicy[Any] | None) -> CachePolicy[Any] | None:
+    """The policy as it is.
+
+    Raises:
+        TypeError: it is none.
+    """
+    if policy is None or isinstance(policy, CachePolicy):
+        return policy
+    raise TypeError(f"cache_policy is a CachePolicy, such as CachePolicy(ttl=60), not {policy!r}")
+
+
 class PregelNode:
     """A node of a `Pregel` graph.
 

@@ -140,10 +140,9 @@ class Runs(Stateful):
                 "Checkpointer requires one or more of the following 'configurable' keys: "
                 f"{THREAD_ID}, {CHECKPOINT_NS}, {CHECKPOINT_ID}"
             )
-        if stream_modes or own.get("callbacks") or (parent is not None and parent.traced):
-            loop.tracing = tracing_for(loop)
-        if own.get("callbacks") or (parent is not None and parent.loop.listeners is not None):
-            loop.listeners = listeners_of(loop)
+        heard = parent is not None and (parent.traced or parent.loop.listeners)
+        if heard or stream_modes or own.get("callbacks"):
+            loop.tracing, loop.listeners = tracing_for(loop), listeners_of(loop)
         return loop
 
     def _saver_for(self, configurable: Mapping[str, Any], parent: Any) -> Any:

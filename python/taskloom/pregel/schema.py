@@ -24,6 +24,22 @@ def is_pydantic(schema: Any) -> bool:
     return isclass(schema) and hasattr(schema, "model_fields") and hasattr(schema, "model_validate")
 
 
+def check_schema(schema: Any) -> None:
+    """See that a schema can be one.
+
+    Raises:
+        TypeError: it is neither a class nor an annotation.
+    """
+    marks = ("__annotations__", "__supertype__", "__value__")
+    if isinstance(schema, type) or get_args(schema) or any(hasattr(schema, m) for m in marks):
+        return
+    if schema is not Any:
+        raise TypeError(
+            "a state's schema is a TypedDict, a dataclass, a pydantic model or an annotated type, "
+            f"not {schema!r}"
+        )
+
+
 def cells_of(schema: Any) -> Specs:
     """The cells and managed values that a schema's keys ask for.
 

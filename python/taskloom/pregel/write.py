@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from taskloom.pregel.constants import BRANCH_TO, END, ROOT, TASKS
@@ -142,11 +142,18 @@ class StateWrite:
         return [*((key, None) for key, _ in self.edges), *self.ends]
 
 
+def _targets(goto: Any) -> Iterable[Any]:
+    if isinstance(goto, Send | str) or not isinstance(goto, Iterable):
+        return (goto,)
+    return goto
+
+
 def control_writes(value: Any) -> list[tuple[str, Any]]:
     """Where the sends and commands in what a node returned go on.
 
     Raises:
         ParentCommand: a command addresses the graph around this one.
+        TypeError: a command goes to something that is neither a node's name nor a `Send`.
     """
     if isinstance(value, Send):
         return [(TASKS, value)]
@@ -160,10 +167,13 @@ def control_writes(value: Any) -> list[tuple[str, Any]]:
     for command in commands:
         if command.graph == Command.PARENT:
             raise ParentCommand(command)
-        goto = command.goto
-        for target in [goto] if isinstance(goto, Send | str) else goto:
+        for target in _targets(command.goto):
             if isinstance(target, Send):
                 writes.append((TASKS, target))
-            elif isinstance(target, str) and target != END:
+            elif not isinstance(target, str):
+                raise TypeError(
+                    f"Command(goto=) is a node's name, a Send, or several of these, not {target!r}"
+                )
+            elif target != END:
                 writes.append((BRANCH_TO + target, None))
     return writes

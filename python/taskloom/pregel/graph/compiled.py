@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, final
 
 from taskloom.pregel.branch import Branch, BranchWriter
+from taskloom.pregel.callee import answer_classes
 from taskloom.pregel.channels import (
     BaseChannel,
     EphemeralValue,
@@ -47,6 +48,16 @@ class CompiledStateGraph(Pregel[StateT, ContextT, InputT, OutputT]):
         super().migrate_checkpoint(checkpoint)
         if checkpoint["channel_versions"] and checkpoint.get("v", 1) < 3:
             migrate(checkpoint, set(self.nodes), list(self.builder.edges))
+
+
+def kept_classes(builder: StateGraph) -> Iterator[Any]:
+    """Classes that the program says it keeps: in its states, and as the form of answers."""
+    yield from builder.schemas
+    for spec in builder.nodes.values():
+        yield from answer_classes(spec.runnable.source)
+        inner = getattr(spec.runnable.subgraph, "builder", None)
+        if inner is not None:
+            yield from kept_classes(inner)
 
 
 def _declared(ends: Ends) -> list[Declared]:

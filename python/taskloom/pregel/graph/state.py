@@ -4,19 +4,19 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from concurrent.futures import Executor
 from datetime import timedelta
-from typing import Any, Self, final
+from typing import Any, Self, Unpack, final
 
 from taskloom.pregel.branch import Branch
-from taskloom.pregel.callee import Callee, answer_classes, callable_name, coerce, is_runnable
+from taskloom.pregel.callee import Callee, callable_name, coerce, is_runnable
 from taskloom.pregel.channels import BaseChannel, LastValue
 from taskloom.pregel.checkpoint.serde.declared import allowing
 from taskloom.pregel.constants import END, NS_END, NS_SEP, START
 from taskloom.pregel.generic import ContextT, InputT, OfGraph, OutputT, StateT
 from taskloom.pregel.graph.compiled import CompiledStateGraph as CompiledStateGraph
-from taskloom.pregel.graph.compiled import assemble
+from taskloom.pregel.graph.compiled import assemble, kept_classes
 from taskloom.pregel.graph.spec import (
     Ends,
     StateNodeSpec,
@@ -25,11 +25,12 @@ from taskloom.pregel.graph.spec import (
     inferred_writes,
 )
 from taskloom.pregel.managed import ManagedValue, is_managed_value
-from taskloom.pregel.node import as_policies
+from taskloom.pregel.node import as_cache_policy, as_policies
+from taskloom.pregel.obsolete import OldGraphOptions, OldNodeOptions, renamed
 from taskloom.pregel.place import check_options
 from taskloom.pregel.policy import CachePolicy, RetryPolicy, TimeoutPolicy
 from taskloom.pregel.release import Schedule
-from taskloom.pregel.schema import Specs, cells_of
+from taskloom.pregel.schema import Specs, cells_of, check_schema
 from taskloom.pregel.types import All, Checkpointer
 
 logger = logging.getLogger("taskloom.pregel")
@@ -87,7 +88,15 @@ class StateGraph(OfGraph[StateT, ContextT, InputT, OutputT]):
         *,
         input_schema: Any = None,
         output_schema: Any = None,
+        **obsolete: Unpack[OldGraphOptions],
     ) -> None:
+        if obsolete:
+            found = renamed(StateGraph.__init__, obsolete, OldGraphOptions)
+            context_schema = found.get("context_schema", context_schema)
+            input_schema = found.get("input_schema", input_schema)
+            output_schema = found.get("output_schema", output_schema)
+        for schema in (state_schema, input_schema or state_schema, output_schema or state_schema):
+            check_schema(schema)
         self.nodes: dict[str, StateNodeSpec] = {}
         self.edges: dict[tuple[str, str], None] = {}
         self.waiting_edges: dict[tuple[tuple[str, ...], str], None] = {}
@@ -175,6 +184,7 @@ class StateGraph(OfGraph[StateT, ContextT, InputT, OutputT]):
         priority: int | None = None,
         resources: Any = None,
         place: str | None = None,
+        **obsolete: Unpack[OldNodeOptions],
     ) -> Self:
         """Add a node.
 
@@ -203,7 +213,14 @@ class StateGraph(OfGraph[StateT, ContextT, InputT, OutputT]):
 
         Raises:
             ValueError: the name is taken or reserved, or has a reserved character.
+            TypeError: an option is unknown, or of the wrong type.
         """
+        if obsolete:
+            found = renamed(StateGraph.add_node, obsolete, OldNodeOptions)
+            input_schema = found.get("input_schema", input_schema)
+            retry_policy = found.get("retry_policy", retry_policy)
+        if not isinstance(defer, bool):
+            raise TypeError(f"defer is True or False, not {defer!r}")
         if not isinstance(node, str):
             node, action = _name_of(node), node
         if action is None:
@@ -233,7 +250,7 @@ class StateGraph(OfGraph[StateT, ContextT, InputT, OutputT]):
             metadata,
             schema or self.state_schema,
             retry_policy=as_policies(retry_policy),
-            cache_policy=cache_policy,
+            cache_policy=as_cache_policy(cache_policy),
             error_handler_node=handler,
             ends=inferred_ends(source) if destinations is None else destinations,
             defer=defer,
@@ -402,15 +419,6 @@ class StateGraph(OfGraph[StateT, ContextT, InputT, OutputT]):
         self.compiled = True
         return self
 
-    def _kept(self) -> Iterator[Any]:
-        """Classes that the program says it keeps: in its states, and as the form of answers."""
-        yield from self.schemas
-        for spec in self.nodes.values():
-            yield from answer_classes(spec.runnable.source)
-            inner = getattr(spec.runnable.subgraph, "builder", None)
-            if isinstance(inner, StateGraph):
-                yield from inner._kept()
-
     def compile(
         self,
         checkpointer: Checkpointer = None,
@@ -456,7 +464,7 @@ class StateGraph(OfGraph[StateT, ContextT, InputT, OutputT]):
             raise ValueError("early_release has no supersteps to store or to stop at")
         graph = assemble(
             self,
-            checkpointer=allowing(checkpointer, self._kept()),
+            checkpointer=allowing(checkpointer, kept_classes(self)),
             cache=cache,
             store=store,
             interrupt_before_nodes=before,
