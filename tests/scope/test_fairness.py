@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 import taskloom
 from taskloom import CapacityLimiter, Condition, Executor, Lock, Scope, Semaphore, sleep
+from taskloom.scope.coroutines import run_seeded
 
 Run = Callable[..., Any]
 MAKERS = [Lock, lambda: Semaphore(1), lambda: CapacityLimiter(1), Condition]
@@ -104,3 +105,111 @@ def test_threads_and_coroutines_stand_in_one_line(make: Callable[[], Any]) -> No
             scope.spawn(spawned, str(place))  # type: ignore[arg-type]
             wait_for(place)
     assert order == ["1", "2", "3"]
+
+
+@pytest.mark.parametrize("make", MAKERS, ids=NAMES)
+def test_coroutines_that_take_it_in_a_loop_take_turns(make: Callable[[], Any]) -> None:
+    async def main() -> list[int]:
+        one, order = make(), list[int]()
+
+        async def use(n: int) -> None:
+            for _ in range(4):
+                async with one:
+                    order.append(n)
+
+        async with Scope() as scope:
+            for n in range(3):
+                scope.spawn(use, n)
+        return order
+
+    assert run_seeded(main) == [0, 1, 2] * 4
+
+
+@pytest.mark.parametrize("make", MAKERS, ids=NAMES)
+def test_who_takes_it_in_a_loop_lets_others_go_on(anywhere: Run, make: Callable[[], Any]) -> None:
+    async def main() -> bool:
+        one, came = make(), list[bool]()
+
+        async def other() -> None:
+            came.append(True)
+
+        async with Scope() as scope:
+            scope.spawn(other)
+            while not came:
+                async with one:
+                    pass
+        return True
+
+    assert anywhere(main)
+
+
+def test_who_waits_for_what_has_happened_in_a_loop_lets_others_go_on(anywhere: Run) -> None:
+    async def main() -> bool:
+        event, came = taskloom.Event(), list[bool]()
+        event.set()
+
+        async def other() -> None:
+            came.append(True)
+
+        async with Scope() as scope:
+            scope.spawn(other)
+            while not came:
+                await event.wait()
+        return True
+
+    assert anywhere(main)
+
+
+def test_who_sends_and_receives_in_a_loop_lets_others_go_on(anywhere: Run) -> None:
+    async def main() -> bool:
+        sender, receiver = taskloom.Channel[int](1).split()
+        came: list[bool] = []
+
+        async def other() -> None:
+            came.append(True)
+
+        async with Scope() as scope:
+            scope.spawn(other)
+            with sender, receiver:
+                while not came:
+                    await sender.send(1)
+                    await receiver.receive()
+        return True
+
+    assert anywhere(main)
+
+
+def test_who_asks_whether_to_give_way_lets_others_go_on(anywhere: Run) -> None:
+    async def main() -> bool:
+        came: list[bool] = []
+
+        async def other() -> None:
+            came.append(True)
+
+        async with Scope() as scope:
+            scope.spawn(other)
+            while not came:
+                await taskloom.maybe_yield(slice=0.001)
+        return True
+
+    assert anywhere(main)
+
+
+def test_a_wait_that_lets_others_go_first_is_cancelled_meanwhile(anywhere: Run) -> None:
+    async def main() -> tuple[bool, int]:
+        channel = taskloom.Channel[int](1)
+        sender, receiver = channel.split()
+
+        async def cancel(limit: taskloom.CancelScope) -> None:
+            limit.cancel()
+
+        with sender, receiver, taskloom.CancelScope() as limit:
+            async with Scope() as scope:
+                scope.spawn(cancel, limit)
+                while True:
+                    await sender.send(1)
+                    await receiver.receive()
+        stats = channel.stats()
+        return limit.cancelled_caught, stats.tasks_waiting_send + stats.tasks_waiting_receive
+
+    assert anywhere(main) == (True, 0)

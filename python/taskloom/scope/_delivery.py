@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from taskloom import _taskloom
 from taskloom._asynchrony import running_loop
+from taskloom.errors import Cancelled
 from taskloom.scope._hosts import runs_trio_of
 
 if TYPE_CHECKING:
@@ -55,18 +56,15 @@ class AsyncioDelivery:
             return
         if not self.token.cancelled:  # taken back by a shield that was raised
             return
-        # A task that runs, or is about to, comes to its next await by itself.
+        # One that is about to go on has been served, and comes to its next await by itself. One
+        # that waits for nothing has only given way, and may do so for ever.
         waiter = getattr(self.task, "_fut_waiter", None)
-        if waiter is not None and not waiter.done() and self.task.cancel():
+        if (waiter is None or not waiter.done()) and self.task.cancel():
             self.sent += 1
         self.loop.call_soon(self.deliver)
 
-    def stop(self) -> bool:
-        """Ends delivery and takes back what was sent.
-
-        True if a CancelledError that comes out is ours: this scope sent one, or one inside it that
-        was cancelled with it, and nobody else did.
-        """
+    def stop(self) -> None:
+        """Ends delivery and takes back what was sent."""
         self.active = False
         if self.around is None:
             _innermost.pop(self.task, None)
@@ -75,10 +73,30 @@ class AsyncioDelivery:
             self.around.start_if_cancelled()
         for _ in range(self.sent):
             self.task.uncancel()
-        ours = (self.sent > 0 or self.from_inside) and self.task.cancelling() <= self.before
-        if ours and self.around is not None:
+        if self.around is not None and self._has_sent() and not self.others_cancelled():
             self.around.from_inside = True
-        return ours
+
+    def _has_sent(self) -> bool:
+        return self.sent > 0 or self.from_inside
+
+    def others_cancelled(self) -> bool:
+        """Whether somebody else has cancelled the task, and the scope would catch that.
+
+        Where that is still to come, at the next await, what the scope catches is its own.
+        """
+        comes_yet = getattr(self.task, "_must_cancel", False)
+        return self.task.cancelling() > self.before and not comes_yet
+
+    def is_ours(self, error: BaseException) -> bool:
+        """Whether a CancelledError comes from this scope or one inside it, or stands for such."""
+        if self._has_sent():
+            return True
+        seen: BaseException | None = error
+        while isinstance(seen, sys.modules["asyncio"].CancelledError):
+            if isinstance(seen, Cancelled):
+                return True
+            seen = seen.__context__
+        return False
 
     def start_if_cancelled(self) -> None:
         if self.token.cancelled:

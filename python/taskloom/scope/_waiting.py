@@ -67,13 +67,18 @@ class Queue:
 
 
 class Fair:
-    """What can be taken if there is some left, and is handed on when it is given back."""
+    """What can be taken if there is some left, and is handed on when it is given back.
 
-    __slots__ = ("_guard", "_left", "_queue")
+    A coroutine that takes again what it was the last to take lets others have a turn first: so they
+    come to it, or line up, and those who take it in loops take turns.
+    """
+
+    __slots__ = ("_guard", "_last", "_left", "_queue")
 
     def __init__(self, left: int) -> None:
         self._guard = threading.Lock()
         self._left = left
+        self._last: int | None = None
         self._queue = Queue()
 
     def take_now(self) -> bool:
@@ -115,9 +120,14 @@ class Fair:
             self._queue.leave(wait)
             return wait.setter.is_set
 
-    async def take(self, of: object) -> None:
-        """Waits for one; `of` is what a watchdog says that it is waited for."""
-        _taskloom.checkpoint_if_cancelled()
+    async def take(self, of: object, who: object) -> None:
+        """Waits for one: `who`, the caller, for what a watchdog calls `of`."""
+        mark = hash(who)  # not itself: an event loop's task would be kept
+        if mark == self._last:
+            await _taskloom.yield_now()
+        else:
+            _taskloom.checkpoint_if_cancelled()
+        self._last = mark
         wait = self.take_or_join()
         if wait is None:
             return

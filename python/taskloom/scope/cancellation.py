@@ -264,22 +264,21 @@ class CancelScope:
         self._step_out()
         if self._timer is not None:
             self._timer.forget()
-        sent = False
         if self._registration is not None:
             self._registration.forget()
         if self._delivery is not None:
-            sent = self._delivery.stop()
+            self._delivery.stop()
         if self._trio is not None:
             rest = self._trio.stop(kind, error, traceback)
             if rest is not error:
                 self._caught = True
                 try:
-                    if rest is not None and not self._catch(rest, sent):
+                    if rest is not None and not self._catch(rest):
                         raise rest
                 finally:
                     del rest, error  # the traceback refers to this frame
                 return True
-        return error is not None and self._catch(error, sent)
+        return error is not None and self._catch(error)
 
     def _step_out(self) -> None:
         """Makes the scope around it the innermost one again, if this one is that."""
@@ -299,7 +298,7 @@ class CancelScope:
             )
         self._entered = False
 
-    def _catch(self, error: BaseException, sent: bool) -> bool:
+    def _catch(self, error: BaseException) -> bool:
         """Whether the error is this scope's own cancellation; raises what is left of a group."""
         if not self.token.asked:
             return False  # if it is cancelled, then from around
@@ -307,14 +306,24 @@ class CancelScope:
             around = _taskloom.current_token()
             if around is not None and around.cancelled:
                 return False
-        ours: tuple[type[BaseException], ...] = (Cancelled,)
-        if sent:
-            ours = (Cancelled, sys.modules["asyncio"].CancelledError)
-        if isinstance(error, ours):
+        delivery = self._delivery
+        if delivery is not None and delivery.others_cancelled():
+            return False
+
+        def is_ours(error: BaseException) -> bool:
+            if isinstance(error, Cancelled):
+                return True
+            return (
+                delivery is not None
+                and isinstance(error, sys.modules["asyncio"].CancelledError)
+                and delivery.is_ours(error)
+            )
+
+        if is_ours(error):
             self._caught = True
             return True
         if isinstance(error, BaseExceptionGroup):
-            matched, rest = error.split(ours)
+            matched, rest = error.split(is_ours)
             if matched is None:
                 return False
             self._caught = True
@@ -378,7 +387,10 @@ class _FailAfter:
     ) -> bool:
         caught = self._scope.__exit__(kind, error, traceback)
         if self._scope.cancelled_caught and _taskloom.clock() >= self._scope.deadline:
-            raise TimeoutError(f"took longer than {self._seconds} s")
+            try:
+                raise TimeoutError(f"took longer than {self._seconds} s") from error
+            finally:
+                del error  # whose traceback refers to this frame
         return caught
 
 

@@ -57,7 +57,7 @@ class Semaphore(Held):
 
     async def acquire(self) -> None:
         """Waits for its turn and takes one."""
-        await self._fair.take(self)
+        await self._fair.take(self, owner())
 
     def acquire_blocking(self, timeout: float | None = None) -> None:
         """As `acquire`, blocking this thread; TimeoutError after `timeout` seconds."""
@@ -148,7 +148,7 @@ class CapacityLimiter(Held):
         borrower = self._borrower(on_behalf_of)
         self._lining_up.add(borrower)
         try:
-            await self._fair.take(self)
+            await self._fair.take(self, owner())
             self._borrowers.add(borrower)
         finally:
             self._lining_up.discard(borrower)

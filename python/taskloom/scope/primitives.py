@@ -72,6 +72,7 @@ class Event:
         """Waits until it has happened."""
         wait = self._join()
         if wait is None:
+            await _taskloom.maybe_yield()  # or who asks in a loop would have the thread for itself
             return
         try:
             await awaited(wait, self)
@@ -116,7 +117,7 @@ class Lock(Held):
     async def acquire(self) -> None:
         """Waits for the lock and takes it. RuntimeError if the caller has it already."""
         caller = self._refuse_twice()
-        await self._fair.take(self)
+        await self._fair.take(self, caller)
         self._holder = caller
 
     def acquire_blocking(self, timeout: float | None = None) -> None:

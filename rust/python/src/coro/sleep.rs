@@ -229,7 +229,8 @@ pub fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
 
 /// As `yield_now`, but only if the coroutine has gone on for `slice` seconds without giving way.
 ///
-/// The time is counted from the first call after the coroutine was resumed.
+/// The time is counted from the first call after the coroutine was resumed; on an event loop that is
+/// not taskloom's, from when one of the loop's coroutines last gave way here.
 ///
 /// >>> import taskloom
 /// >>> async def main():
@@ -239,12 +240,10 @@ pub fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
 #[pyfunction]
 #[pyo3(signature = (*, slice = 0.01))]
 pub fn maybe_yield(py: Python<'_>, slice: f64) -> PyResult<Bound<'_, PyAny>> {
+    let slice = Duration::try_from_secs_f64(slice).unwrap_or(Duration::ZERO);
     let exceeded = match task::current() {
-        Some(task) => {
-            let slice = Duration::try_from_secs_f64(slice).unwrap_or(Duration::ZERO);
-            task.slice().elapsed() >= slice
-        }
-        None => false,
+        Some(task) => task.slice().elapsed() >= slice,
+        None => task::exceeded_elsewhere(slice),
     };
     let gave_way = !exceeded;
     awaitable::make(py, Yielding { gave_way })

@@ -7,7 +7,7 @@
 //! cancelled scope ends the wait: the operation is left, and `Cancelled` raised, unless it was
 //! already served; then it completes, and the next await raises.
 
-use super::task::{Current, TaskRef};
+use super::task::{self, Current, TaskRef};
 use super::token::{self, WakeOnCancel};
 use crate::future;
 use pyo3::exceptions::{PyRuntimeError, PyStopIteration};
@@ -127,6 +127,8 @@ enum Place {
 struct Foreign {
     iterator: Py<PyAny>,
     registered: Option<(Token, Registration)>,
+    /// It is only the others' turn, before the operation begins.
+    first: bool,
 }
 
 /// What an awaitable's step comes to.
@@ -279,17 +281,24 @@ impl<O: Operation> Suspended<O> {
             self.place = Place::Over;
             return Err(cancelled(py, token.reason()));
         }
+        if O::WAITS && task::spend_elsewhere() {
+            self.place = Place::Foreign(Box::new(Foreign {
+                iterator: others_turn(py)?,
+                registered: None,
+                first: true,
+            }));
+            return self.forward(py, None);
+        }
         if let Poll::Ready(result) = self.operation.poll_now(py) {
             self.place = Place::Over;
             return result.map(Step::Return);
         }
         if self.operation.only_gives_way() {
-            // By the loop's own means: a wake that comes before the wait would end it unawaited.
-            let iterator = hosts(py)?.call_method0("give_way")?.unbind();
             let nobody = Waker::nobody;
             self.place = Place::Foreign(Box::new(Foreign {
-                iterator,
+                iterator: others_turn(py)?,
                 registered: None,
+                first: false,
             }));
             if let Poll::Ready(result) = self.operation.poll(py, nobody) {
                 self.place = Place::Over;
@@ -326,6 +335,7 @@ impl<O: Operation> Suspended<O> {
         self.place = Place::Foreign(Box::new(Foreign {
             iterator,
             registered,
+            first: false,
         }));
     }
 
@@ -350,6 +360,10 @@ impl<O: Operation> Suspended<O> {
 
     /// The foreign loop's awaitable is done.
     fn woken(&mut self, py: Python<'_>) -> PyResult<Step> {
+        if matches!(&self.place, Place::Foreign(foreign) if foreign.first) {
+            self.place = Place::Fresh;
+            return self.begin_foreign(py);
+        }
         if let Place::Foreign(foreign) = &self.place
             && let Some((token, registration)) = &foreign.registered
         {
@@ -382,6 +396,7 @@ impl<O: Operation> Suspended<O> {
             Place::Task { .. } => {
                 let _ = self.operation.leave(py);
             }
+            Place::Foreign(foreign) if foreign.first => {}
             Place::Foreign(foreign) => {
                 if let Some((token, registration)) = foreign.registered {
                     token.forget(registration);
@@ -400,6 +415,12 @@ pub fn hosts(py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {
             .map(|hosts| hosts.into_any().unbind())
     })?;
     Ok(hosts.bind(py).clone())
+}
+
+/// Lets everything else on a foreign loop have its turn, by the loop's own means: a wake that comes before
+/// the wait would end it unawaited.
+fn others_turn(py: Python<'_>) -> PyResult<Py<PyAny>> {
+    Ok(hosts(py)?.call_method0("give_way")?.unbind())
 }
 
 fn park(py: Python<'_>) -> PyResult<(Py<PyAny>, Py<PyAny>)> {

@@ -26,8 +26,8 @@ mod waking;
 
 pub use apart::Apart;
 pub use current::{
-    Current, current, current_handle, current_task_id, in_coroutine, is_stepping, stepped_here,
-    with_last_value,
+    Current, current, current_handle, current_task_id, exceeded_elsewhere, in_coroutine,
+    is_stepping, spend_elsewhere, stepped_here, with_last_value,
 };
 pub use ending::register_tasks;
 pub use share::TaskRef;
@@ -341,8 +341,9 @@ impl Task {
         };
         let stepping = Stepping::enter(self);
         let started = clock::ticks();
-        let after = self.go_on(py, &stepping);
-        if clock::ticks().wrapping_sub(started) > too_long() {
+        let mut gave_way = false;
+        let after = self.go_on(py, &stepping, &mut gave_way);
+        if clock::ticks().wrapping_sub(started) > too_long() && !gave_way {
             self.report(py, clock::nanos(clock::ticks().wrapping_sub(started)));
         }
         // Left before anybody else may step the task, and before it lets go of its context.
@@ -365,8 +366,9 @@ impl Task {
         }
     }
 
-    /// Sends into the coroutine until it waits, gives way, or ends.
-    fn go_on(&self, py: Python<'_>, stepping: &Stepping) -> After {
+    /// Sends into the coroutine until it waits, gives way to somebody, or ends. `gave_way` says whether it
+    /// would have given way in between.
+    fn go_on(&self, py: Python<'_>, stepping: &Stepping, gave_way: &mut bool) -> After {
         let mut throw = None;
         loop {
             stepping.begin_slice();
@@ -400,6 +402,7 @@ impl Task {
                 drop_attached(py, value);
                 if self.home().is_idle() {
                     // Nobody else wants this turn.
+                    *gave_way = true;
                     continue;
                 }
                 return After::Queue;

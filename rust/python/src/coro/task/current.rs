@@ -5,7 +5,7 @@ use crate::coro::stop::LastValue;
 use crate::coro::suspend::Waker;
 use pyo3::prelude::*;
 use std::cell::Cell;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// How many of our awaits may complete at once in a step before a coroutine lets others go first.
 const BUDGET: u32 = 1_000;
@@ -29,6 +29,35 @@ thread_local! {
             last_value: LastValue::new(),
         }
     };
+}
+
+thread_local! {
+    /// The same for what is awaited on this thread on loops that taskloom does not drive, all together: how
+    /// many awaits are left, and when one of them last gave way.
+    static ELSEWHERE: (Cell<u32>, Cell<Option<Instant>>) =
+        const { (Cell::new(BUDGET), Cell::new(None)) };
+}
+
+/// Counts an await on a foreign loop; true if it should let others go first.
+pub fn spend_elsewhere() -> bool {
+    ELSEWHERE.with(|(budget, _)| {
+        let left = budget.get() - 1;
+        budget.set(if left == 0 { BUDGET } else { left });
+        left == 0
+    })
+}
+
+/// Whether nothing on this thread's foreign loop has asked this for so long; asked next, it is counted
+/// from now.
+pub fn exceeded_elsewhere(slice: Duration) -> bool {
+    ELSEWHERE.with(|(_, asked)| {
+        let now = Instant::now();
+        let exceeded = (asked.get()).is_some_and(|began| now.duration_since(began) >= slice);
+        if exceeded || asked.get().is_none() {
+            asked.set(Some(now));
+        }
+        exceeded
+    })
 }
 
 /// Calls `f` with what this thread's awaits end with.
