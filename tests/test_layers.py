@@ -30,6 +30,7 @@ PYTHON_LAYERS = (
     "_generators",
     "_workers",
     "_waits",
+    "_remote",
     "current",
     "_ambient",
     "retry",

@@ -5,11 +5,13 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from contextvars import copy_context
-from typing import TYPE_CHECKING, Any, Protocol, final
+from functools import partial
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, final
 
 from taskloom import _taskloom
 from taskloom._held import Launch
 from taskloom._taskloom import Future, TaskOptions
+from taskloom.current import note_progress, scope_here
 from taskloom.errors import DeadlineMissed
 from taskloom.flow import RetryTask
 from taskloom.retry import Retry, next_attempt
@@ -20,23 +22,30 @@ if TYPE_CHECKING:
 
     from taskloom._resolving import Call
     from taskloom._submission import Desk
+    from taskloom.places.process import ProcessPlace
 
-__all__ = ["AttemptsLaunch", "Threads"]
+__all__ = ["AttemptsLaunch", "Processes", "Threads"]
+
+
+class Attempt(NamedTuple):
+    """One attempt of a task, as the place needs to know it where it runs."""
+
+    number: int
+    """Which one this is, from 1."""
+    timeout: float | None
+    """Seconds that it may take."""
+    deadline: float | None
+    """Until when the task should be done, by the monotonic clock."""
+    last_error: BaseException | None
+    """How the one before ended."""
+    on_begin: Callable[[], object]
+    on_progress: Callable[[float, float | None], object]
 
 
 class Place(Protocol):
     """Where attempts of a task run, each with a future of its own."""
 
-    def submit(
-        self,
-        function: Callable[..., Any],
-        args: tuple[Any, ...],
-        kwargs: dict[str, Any],
-        *,
-        timeout: float | None,
-        name: str | None,
-        on_begin: Callable[[], object],
-    ) -> StandardFuture[Any]: ...
+    def submit(self, call: Call, name: str | None, attempt: Attempt) -> StandardFuture[Any]: ...
 
 
 @final
@@ -45,32 +54,45 @@ class Threads:
 
     def __init__(self, pool: _taskloom.Pool, chosen: TaskOptions) -> None:
         self._pool = pool
-        self._priority = chosen.given.get("priority", 0)
+        # The engine knows bands, of which the default's priority is 0.
+        self._priority = 4 - chosen.band
         self._context = copy_context()
-        self._attempts = 0
-        self.last_error: BaseException | None = None
 
-    def submit(
-        self,
-        function: Callable[..., Any],
-        args: tuple[Any, ...],
-        kwargs: dict[str, Any],
-        *,
-        timeout: float | None,
-        name: str | None,
-        on_begin: Callable[[], object],
-    ) -> Future[Any]:
-        on_begin()  # from here on the attempt is what counts as queued
-        chosen = TaskOptions(Options.EMPTY, priority=self._priority, timeout=timeout, name=name)
+    def submit(self, call: Call, name: str | None, attempt: Attempt) -> Future[Any]:
+        attempt.on_begin()  # from here on the attempt is what counts as queued
+        chosen = TaskOptions(
+            Options.EMPTY, priority=self._priority, timeout=attempt.timeout, name=name
+        )
         # A copy: an attempt that is out of time may still be in the one before.
         context = self._context.copy()
-        future: Future[Any] = context.run(
-            self._pool._prepare, chosen, function, args, kwargs, bounded=False
-        )
-        _taskloom._set_attempts(future, self._attempts, self.last_error)
-        self._attempts += 1
+        prepare = partial(self._pool._prepare, chosen, *call, bounded=False)
+        future: Future[Any] = context.run(prepare)
+        _taskloom._set_attempts(future, attempt.number - 1, attempt.last_error)
         self._pool._enqueue(future)
         return future
+
+
+@final
+class Processes:
+    """Worker processes, which find the context variables of the submit that were named."""
+
+    def __init__(self, place: ProcessPlace) -> None:
+        self._place = place
+        self._context = copy_context() if place.sends_context else None
+
+    def submit(self, call: Call, name: str | None, attempt: Attempt) -> StandardFuture[Any]:
+        submit = partial(
+            self._place.submit,
+            *call,
+            name=name,
+            timeout=attempt.timeout,
+            on_begin=attempt.on_begin,
+            on_progress=attempt.on_progress,
+            attempt=attempt.number,
+            deadline=attempt.deadline,
+            last_error=attempt.last_error,
+        )
+        return submit() if self._context is None else self._context.copy().run(submit)
 
 
 @final
@@ -97,8 +119,12 @@ class AttemptsLaunch(Launch):
         deadline: float | None = given.get("deadline")
         self._deadline = None if deadline is None else time.monotonic() + deadline
         self._retry: Retry | None = given.get("retry")
-        # The attempts that have failed: not those that asked for another.
+        # All attempts, and those that have failed: not those that asked for another.
+        self._begun_attempts = 0
         self._failed = 0
+        self._last_error: BaseException | None = None
+        scope = scope_here.get()
+        self._around: tuple[object, ...] = () if scope is None else (id(scope),)
         self._backing_off = False
         self._task: StandardFuture[Any] | None = None
         self._tried_at = 0.0
@@ -130,16 +156,12 @@ class AttemptsLaunch(Launch):
             if limit is None or left < limit:
                 limit, by_deadline = left, True
         self._tried_at = time.monotonic()
-        function, args, kwargs = self._call
+        self._begun_attempts += 1
+        attempt = Attempt(
+            self._begun_attempts, limit, self._deadline, self._last_error, self._begun, self._said
+        )
         try:
-            task = self._place.submit(
-                function,
-                args,
-                kwargs,
-                timeout=limit,
-                name=self._name,
-                on_begin=self._begun,
-            )
+            task = self._place.submit(self._call, self._name, attempt)
         except BaseException as error:
             self._end(None, error)
             return
@@ -151,6 +173,11 @@ class AttemptsLaunch(Launch):
         self._tried_at = time.monotonic()
         self.pool._let_go(self.future)
         _taskloom._note_begin(self.future)
+
+    def _said(self, done: float, total: float | None) -> None:
+        """The task has told from elsewhere how far it is."""
+        if not self.future.done():
+            note_progress(self.future, done, total, self._around)
 
     def _note(self, status: str) -> None:
         """Tells a recording that is on."""
@@ -195,8 +222,7 @@ class AttemptsLaunch(Launch):
             self._try()
 
     def _pass_on(self, error: BaseException) -> None:
-        if isinstance(self._place, Threads):
-            self._place.last_error = error
+        self._last_error = error
         if self._retry is not None and self._retry.pass_error is not None:
             function, args, kwargs = self._call
             self._call = function, args, {**kwargs, self._retry.pass_error: error}

@@ -36,6 +36,7 @@ class Desk:
         max_workers: int,
         config: ExecutorConfig,
         processors: Callable[[], int],
+        initialize: tuple[Callable[..., object] | None, tuple[Any, ...]] = (None, ()),
     ) -> None:
         self._timeout = config.default_timeout
         self.hard_deadlines = config.overdue == "skip"
@@ -44,6 +45,8 @@ class Desk:
         self._memory_limit = config.memory_limit
         self._exit_timeout = config.exit_timeout
         self._native_threads = config.native_threads
+        self._process_context = config.process_context
+        self._initialize = initialize
         self._processors = processors
         self._lock = threading.Lock()
         self._place: ProcessPlace | None = None
@@ -101,7 +104,7 @@ class Desk:
             future.add_done_callback(self._spawned_over)
             return future
         if given.get("place") == "process" or replaces_attempts(given, self._timeout):
-            from taskloom._attempts import AttemptsLaunch, Threads
+            from taskloom._attempts import AttemptsLaunch, Processes, Threads
 
             by_process = given.get("place") == "process"
             launch: Launch = AttemptsLaunch(
@@ -109,7 +112,7 @@ class Desk:
                 pool,
                 chosen,
                 call,
-                place=self.process_place() if by_process else Threads(pool, chosen),
+                place=Processes(self.process_place()) if by_process else Threads(pool, chosen),
                 timeout=given.get("timeout", self._timeout),
                 bounded=bounded,
             )
@@ -209,8 +212,12 @@ class Desk:
                 count = min(self._max_workers, processors)
                 share = max(1, processors // count)
                 threads = self._native_threads
+                initializer, initargs = self._initialize
                 self._place = ProcessPlace(
                     count,
+                    initializer=initializer,
+                    initargs=initargs,
+                    process_context=self._process_context,
                     exit_timeout=self._exit_timeout,
                     cpus=share,
                     native_threads=share if isinstance(threads, str) else threads,

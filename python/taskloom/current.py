@@ -84,7 +84,7 @@ class Apart:
     What stands for it has a `name`, and takes its `progress`; it may be a future of another kind.
     """
 
-    __slots__ = ("deadline", "future", "now", "task")
+    __slots__ = ("attempt", "deadline", "future", "last_error", "now", "task")
 
     def __init__(
         self,
@@ -93,9 +93,13 @@ class Apart:
         now: Callable[[], float] = time.monotonic,
         *,
         future: Any = None,
+        attempt: int = 1,
+        last_error: BaseException | None = None,
     ) -> None:
         self.task = task
         self.future = future
+        self.attempt = attempt
+        self.last_error = last_error
         self.deadline = deadline
         self.now = now
 
@@ -175,6 +179,8 @@ class CurrentTask:
         here = attempt_here.get()
         if here is not None and here[0] == self._task:
             return here[1]
+        if self._apart is not None:
+            return self._apart.attempt
         return max(1, _taskloom._attempts(self._task))
 
     @property
@@ -183,6 +189,8 @@ class CurrentTask:
         here = attempt_here.get()
         if here is not None and here[0] == self._task:
             return here[2]
+        if self._apart is not None:
+            return self._apart.last_error
         return _taskloom._last_error(self._task)
 
     @property
@@ -208,6 +216,9 @@ class CurrentTask:
     def token(self) -> Token:
         """Its cancel token, or that of the innermost scope that it has entered."""
         token = _taskloom.current_token()
+        if token is None and self._apart is not None and self._apart.future is None:
+            # In a worker process: to cancel a task there is to kill its process.
+            token = self._task.token = self._task.token or Token()
         if token is None:
             raise RuntimeError("the token is there for the task itself, while it runs")
         return token
@@ -232,14 +243,28 @@ class CurrentTask:
                 _reported_here.set(self._task)
                 reporting_nodes.add(self._task)
             return
-        _taskloom._set_progress(self._task, done, total)
-        if self._task not in reporting:
-            scope = scope_here.get()
-            reporting[self._task] = () if scope is None else (id(scope),)
-            self._task.add_done_callback(lambda future: reporting.pop(future, None))
+        scope = scope_here.get()
+        note_progress(self._task, done, total, () if scope is None else (id(scope),))
 
     def __repr__(self) -> str:
         return f"<taskloom task {self.name!r}, attempt {self.attempt}>"
+
+
+def note_progress(
+    future: Future[Any], done: float, total: float | None, around: tuple[object, ...]
+) -> None:
+    """Notes how far the task of a future is, which is a part of what is around it.
+
+    >>> from taskloom import Future
+    >>> future = Future()
+    >>> note_progress(future, 1, 2, ())
+    >>> future.progress
+    (1.0, 2.0)
+    """
+    _taskloom._set_progress(future, done, total)
+    if future not in reporting:
+        reporting[future] = around
+        future.add_done_callback(lambda future: reporting.pop(future, None))
 
 
 def current_task() -> CurrentTask | None:
@@ -257,5 +282,15 @@ def current_task() -> CurrentTask | None:
     future: Future[object] | None = _handle_here() or _on_loop.get()
     if future is not None:
         return CurrentTask(future)
-    apart = apart_here.get()
+    apart = apart_here.get() or _remote()
     return None if apart is None else CurrentTask(apart.future, apart)
+
+
+def _remote() -> Apart | None:
+    """The task of this worker process, if this is one."""
+    from taskloom._remote import remote_here
+
+    task = remote_here.get()
+    if task is None:
+        return None
+    return Apart(task, task.deadline, attempt=task.attempt, last_error=task.last_error)

@@ -70,8 +70,9 @@ class Executor(Observed, Running, _taskloom.Pool, ThreadPoolExecutor):
     config
         An `ExecutorConfig` with settings that are not given here.
     initializer, initargs
-        Called as `initializer(*initargs)` by each worker before its first task. If it raises, the
-        executor is broken: what is pending and what is submitted later fails with `BrokenExecutor`.
+        Called as `initializer(*initargs)` by each worker before its first task, in worker processes
+        as in threads. If it raises, the executor is broken: what is pending and what is submitted
+        later fails with `BrokenExecutor`; in a process that holds for tasks in processes.
     on_latency_change
         With `target_latency`: called as `on_latency_change(is_met)`, on a thread of its own, when
         the latency target is missed and when it is met again.
@@ -182,7 +183,7 @@ class Executor(Observed, Running, _taskloom.Pool, ThreadPoolExecutor):
         self._cache = {}
         self._config = config
         self._owed = []
-        self._desk = Desk(max_workers, config, processors)
+        self._desk = Desk(max_workers, config, processors, (initializer, initargs))
         self._base = Base(timing, config.cancel == "interrupt", config.default_timeout)
         self._born = time.monotonic()
         if self._base:

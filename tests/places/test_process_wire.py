@@ -24,8 +24,7 @@ def received(data: bytes, cuts: list[int]) -> list[wire.Message]:
             size = next(sizes, len(data))
             ours.sendall(data[:size])
             data = data[size:]
-            message = receiver.receive()
-            if message is not None:
+            while (message := receiver.receive()) is not None:
                 messages.append(message)
     return messages
 
@@ -42,6 +41,20 @@ def test_a_frame_is_put_together_from_any_pieces(cuts: list[int], lengths: list[
     assert message.kind == wire.VALUE
     for back, array in zip(message.load(), value, strict=True):
         assert np.array_equal(back, array)
+
+
+@settings(max_examples=50, deadline=None)
+@given(cuts=st.lists(st.integers(1, 40_000), max_size=20), length=st.sampled_from([0, 10, 50_000]))
+def test_frames_that_follow_each_other_are_told_apart(cuts: list[int], length: int) -> None:
+    frames = [
+        wire.encode(wire.PROGRESS, (1.0, None)),
+        wire.encode(wire.VALUE, np.arange(length, dtype=np.uint8)),
+        wire.encode(wire.PROGRESS, (2.0, None)),
+    ]
+    first, value, last = received(b"".join(piece for frame in frames for piece in frame), cuts)
+    assert (first.kind, first.load()) == (wire.PROGRESS, (1.0, None))
+    assert np.array_equal(value.load(), np.arange(length, dtype=np.uint8))
+    assert (last.kind, last.load()) == (wire.PROGRESS, (2.0, None))
 
 
 def test_a_large_array_is_referred_to_and_not_copied() -> None:

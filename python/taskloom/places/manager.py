@@ -260,12 +260,20 @@ class Manager:
             self._watch(child, selectors.EVENT_READ)
         if events & selectors.EVENT_READ:
             try:
-                message = child.receive()
+                self._read(child)
             except (EOFError, OSError):
                 self._bury(child)
-                return
-            if message is not None:
+
+    def _read(self, child: Child) -> None:
+        """Takes the message that is there, and what follows the progress of a task."""
+        while (message := child.receive()) is not None:
+            if message.kind != wire.PROGRESS:
                 self._take_message(child, message)
+                return
+            with self._lock:
+                task = child.task
+            if task is not None and task.on_progress is not None:
+                task.on_progress(*message.load())
 
     def _take_message(self, child: Child, message: wire.Message) -> None:
         if message.kind == wire.REFUSED:
@@ -292,9 +300,7 @@ class Manager:
             was_killed, child.killed = child.killed, True
         if child.task is not None:  # it may have sent its value before it ended
             with contextlib.suppress(EOFError, OSError):
-                message = child.receive()
-                if message is not None:
-                    self._take_message(child, message)
+                self._read(child)
         self._selector.unregister(child.connection)
         if child.death is not None:
             self._selector.unregister(child.death)

@@ -28,7 +28,7 @@ from collections.abc import Callable, Iterable, Mapping
 from types import TracebackType
 from typing import Any, Final, Self, final
 
-from taskloom.places import wire
+from taskloom.places import failure, wire
 from taskloom.places.manager import Manager
 from taskloom.places.process_task import ProcessTask
 from taskloom.scheduling.cpus import cpu_count
@@ -95,7 +95,11 @@ class ProcessPlace:
         wire.require_cloudpickle()
         self._variables = [_named_variable(item) for item in process_context or ()]
         self._exit_timeout = exit_timeout
-        setup = wire.encode(wire.SETUP, (initializer, tuple(initargs), cpus))
+        try:
+            setup = wire.encode(wire.SETUP, (initializer, tuple(initargs), cpus))
+        except Exception as error:
+            error.add_note("the initializer of the worker processes could not be sent to them")
+            raise
         self._manager = Manager(max_workers, setup, native_threads)
         _open[self._manager] = exit_timeout
         # A place that nobody holds finishes what it was given, then ends.
@@ -110,6 +114,10 @@ class ProcessPlace:
         timeout: float | None = None,
         name: str | None = None,
         on_begin: Callable[[], object] | None = None,
+        on_progress: Callable[[float, float | None], object] | None = None,
+        attempt: int = 1,
+        deadline: float | None = None,
+        last_error: BaseException | None = None,
     ) -> ProcessTask:
         """Run `function(*args, **kwargs)` in a worker process.
 
@@ -122,6 +130,11 @@ class ProcessPlace:
                 ends with `TimeoutError`; no limit if None.
             name: what errors call the task; the function's name if None.
             on_begin: called when a process takes the task, with locks held: it must return at once.
+            on_progress: called as `on_progress(done, total)`, on a thread of the place, when the
+                task says how far it is.
+            attempt: which attempt this is, for the task to ask.
+            deadline: until when the task should be done by `time.monotonic()`, for it to ask.
+            last_error: how the attempt before ended, for the task to ask.
 
         Returns:
             A `concurrent.futures.Future` whose `cancel()` also kills a task that is running. If the
@@ -142,14 +155,17 @@ class ProcessPlace:
         if timeout is not None and not timeout > 0:
             raise ValueError(f"timeout must be more than 0 seconds, not {timeout}")
         name = str(name or getattr(function, "__qualname__", None) or repr(function))
-        task = ProcessTask(name, timeout, self._manager.withdraw, on_begin)
+        task = ProcessTask(name, timeout, self._manager.withdraw, on_begin, on_progress)
         values = [
             (address, value)
             for address, variable in self._variables
             if (value := variable.get(_UNSET)) is not _UNSET
         ]
+        before = None if last_error is None else failure.pack(last_error)
+        about = (name, attempt, deadline, before)
         try:
-            frame = wire.encode(wire.TASK, (function, tuple(args), dict(kwargs or {}), values))
+            call = (function, tuple(args), dict(kwargs or {}))
+            frame = wire.encode(wire.TASK, (*call, values, about))
         except Exception as error:
             error.add_note(f"task {name!r} could not be sent to a process")
             task.begin()
@@ -178,6 +194,11 @@ class ProcessPlace:
         self._manager.shutdown(cancel=cancel, kill=kill)
         if wait:
             self._manager.join()
+
+    @property
+    def sends_context(self) -> bool:
+        """Whether context variables travel with tasks."""
+        return bool(self._variables)
 
     @property
     def pids(self) -> tuple[int, ...]:

@@ -38,12 +38,14 @@ class ProcessTask(Future[Any]):
         timeout: float | None,
         withdraw: Callable[[ProcessTask], None],
         on_begin: Callable[[], object] | None = None,
+        on_progress: Callable[[float, float | None], object] | None = None,
     ) -> None:
         super().__init__()
         self.name = name
         self.timeout = timeout
         self._withdraw = withdraw
         self._on_begin = on_begin
+        self.on_progress = on_progress
         self.frame = ()
         self.child = None
         self.deadline = None

@@ -9,7 +9,8 @@ of 1, 16 and 100 MiB took 1.8, 87 and 1014 ms; frames took 0.8, 15 and 186 ms. A
 memory, filled by write and passed as a descriptor, took 1.2, 15 and 134 ms: a gain only for the
 largest, and for Linux only, so the simpler road was taken; the other stays open.
 
-Each side has at most one frame on the way, so a frame is never followed by the next one's bytes.
+A worker's progress may go ahead of its value, so that one frame's bytes may be followed by the next
+one's; a parent has at most one frame on the way.
 """
 
 from __future__ import annotations
@@ -27,10 +28,11 @@ if TYPE_CHECKING:
 
 HELLO: Final = 0  # worker: ready for tasks
 SETUP: Final = 1  # parent: the initializer, its arguments, and a share of the processors
-TASK: Final = 2  # parent: function, arguments, context variables
+TASK: Final = 2  # parent: function, arguments, context variables, what the task may ask
 VALUE: Final = 3  # worker: what the task returned
 ERROR: Final = 4  # worker: what the task raised
 REFUSED: Final = 5  # worker: the initializer failed
+PROGRESS: Final = 6  # worker: how far the task is
 
 _HEADER: Final = struct.Struct("<BIQ")  # kind, number of buffers, bytes of the pickle
 _FIRST_READ: Final = 1 << 16
@@ -142,12 +144,11 @@ class Receiver:
         """
         budget = _MOST_PER_CALL
         try:
-            while self._message is None:
+            while not self._open_frame():
                 data = self._socket.recv(_FIRST_READ)
                 if not data:
                     raise EOFError
                 self._head += data
-                self._open_frame()
             while self._missing and budget > 0:
                 count = self._socket.recv_into(self._missing[0][:budget])
                 if not count:
@@ -161,25 +162,29 @@ class Receiver:
         message, self._message = self._message, None
         return message
 
-    def _open_frame(self) -> None:
+    def _open_frame(self) -> bool:
+        """Whether a frame is open, begun here if its head has come; what follows it is kept."""
+        if self._message is not None:
+            return True
         head = self._head
         if len(head) < _HEADER.size:
-            return
+            return False
         kind, count, size = _HEADER.unpack_from(head)
         start = _HEADER.size + 8 * count
         if len(head) < start:
-            return
+            return False
         lengths = struct.unpack_from(f"<{count}Q", head, _HEADER.size)
         self._message = Message(kind, bytearray(size), [bytearray(length) for length in lengths])
         pieces = (self._message.body, *self._message.buffers)
         self._missing = [memoryview(piece) for piece in pieces if piece]
         rest = memoryview(head)[start:]
-        while rest:
+        while rest and self._missing:
             part = rest[: self._missing[0].nbytes]
             self._missing[0][: part.nbytes] = part
             rest = rest[part.nbytes :]
             self._filled(part.nbytes)
-        self._head = bytearray()
+        self._head = bytearray(rest)
+        return True
 
     def _filled(self, count: int) -> None:
         """Note that so many bytes of the first missing piece have come."""

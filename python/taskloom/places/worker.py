@@ -18,9 +18,12 @@ import threading
 import time
 from typing import Any, Final
 
+from taskloom._remote import RemoteTask, remote_here
 from taskloom.places import failure, wire
 
 _GRACE: Final = 5.0  # seconds that an orphan may take to end by itself
+
+_TELL_EVERY: Final = 0.05  # seconds between two reports of progress; the last one always goes
 
 _HIDDEN: Final = frozenset({__file__, wire.__file__})
 
@@ -47,6 +50,11 @@ class _Worker:
         self.receiver = wire.Receiver(connection)
         self.busy = True  # until the initializer is through
         self.variables: dict[str, contextvars.ContextVar[Any]] = {}
+        # Guards what follows: threads of a task may report, too.
+        self.telling = threading.Lock()
+        self.task: RemoteTask | None = None
+        self.told_at = 0.0
+        self.untold: tuple[float, float | None] | None = None
 
     def serve(self) -> None:
         try:
@@ -75,8 +83,9 @@ class _Worker:
     def run(self, message: wire.Message) -> None:
         self.busy = True
         try:
-            function, args, kwargs, values = message.load()
-            del message
+            function, args, kwargs, values, about = message.load()
+            task = self.begin(*about)
+            del message, about
         except BaseException as error:
             error.add_note("the task could not be loaded in its process")
             self.send(wire.ERROR, failure.pack(error, hidden=_HIDDEN))
@@ -84,17 +93,49 @@ class _Worker:
         try:
             # A context of its own, so that no task sees what the one before it has set.
             context = contextvars.copy_context()
+            context.run(remote_here.set, task)
             for address, value in values:
                 context.run(self.variable(address).set, value)
             value = context.run(function, *args, **kwargs)
             del function, args, kwargs
         except BaseException as error:
             self.flush()
+            self.end()
             self.send(wire.ERROR, failure.pack(error, hidden=_HIDDEN))
             error.__traceback__ = None  # its frames hold the task's variables
             return
         self.flush()
+        self.end()
         self.send(wire.VALUE, value)
+
+    def begin(
+        self, name: str, attempt: int, deadline: float | None, before: failure.Failure | None
+    ) -> RemoteTask:
+        """What the task that begins may ask."""
+        error = None if before is None else failure.unpack(before, origin="the attempt before")
+        task = RemoteTask(name, attempt, deadline, error, lambda said: self.tell(task, said))
+        with self.telling:
+            self.task, self.told_at, self.untold = task, 0.0, None
+        return task
+
+    def tell(self, task: RemoteTask, said: tuple[float, float | None]) -> None:
+        """Tells the parent how far the task is, unless it was told just now."""
+        with self.telling:
+            if task is not self.task:
+                return  # a thread that the task has left behind
+            now = time.monotonic()
+            if now - self.told_at < _TELL_EVERY:
+                self.untold = said
+                return
+            self.told_at, self.untold = now, None
+            self.send(wire.PROGRESS, said)
+
+    def end(self) -> None:
+        """The task has ended: nothing more is told of it than what it said last."""
+        with self.telling:
+            self.task = None
+            if self.untold is not None:
+                self.send(wire.PROGRESS, self.untold)
 
     def variable(self, address: str) -> contextvars.ContextVar[Any]:
         known = self.variables.get(address)

@@ -7,6 +7,7 @@ and where the value came from.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from contextvars import ContextVar
 from types import MappingProxyType
 
 from taskloom._typing import TYPE_CHECKING
@@ -144,6 +145,23 @@ def memory(value: object) -> int | float:
     if amount < 1:
         raise refuse(expected)
     return amount
+
+
+def variables(value: object) -> tuple[Any, ...]:
+    """Context variables, or where they are; in the environment: module:NAME,module:NAME."""
+    found = value.split(",") if isinstance(value, str) else value
+    if isinstance(found, (list, tuple, set, frozenset)):
+        names = tuple(item.strip() if isinstance(item, str) else item for item in found)
+        if all(_is_address(item) for item in names):
+            return names
+    raise refuse('context variables, or where they are, as "package.module:NAME"')
+
+
+def _is_address(item: object) -> bool:
+    if not isinstance(item, str):
+        return isinstance(item, ContextVar)
+    module, colon, name = item.partition(":")
+    return bool(module and colon) and all(part.isidentifier() for part in name.split("."))
 
 
 def amounts(value: object) -> Mapping[str, float]:

@@ -16,6 +16,7 @@ from taskloom.scheduling import _checks as checks
 from taskloom.task import _nearest as nearest
 
 if TYPE_CHECKING:
+    from contextvars import ContextVar
     from typing import Any, Literal, TypedDict, Unpack
 
     from taskloom.scheduling.affinity import Realtime
@@ -47,6 +48,7 @@ if TYPE_CHECKING:
         cpu_target: float
         memory_limit: int | float | str | None
         resources: Mapping[str, float]
+        process_context: Iterable[ContextVar[Any] | str] | str
         exit_timeout: float | None
         causality: int | None
         watchdog: float | None
@@ -246,6 +248,10 @@ class ExecutorConfig:
     resources: Mapping[str, float] = _setting(MappingProxyType({}), checks.amounts)
     """Amounts of resources that tasks may need beyond cpu, memory and io, as {"gpu": 2}; or other
     amounts of those three."""
+
+    process_context: tuple[ContextVar[Any] | str, ...] = _setting((), checks.variables)
+    """The context variables whose values, as of the submit, tasks find in worker processes:
+    variables of an imported module, or where they are, as "package.module:NAME"."""
 
     exit_timeout: float | None = _setting(None, checks.or_none(checks.number(float, 0)))
     """Seconds that the interpreter's exit waits for running tasks; None until they are done."""
