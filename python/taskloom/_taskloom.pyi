@@ -550,18 +550,15 @@ def _store_step(
     about: tuple[list[str] | None, Any],
     alone: tuple[tuple[Any, ...], Iterable[tuple[str, Any]]] | None,
 ) -> None: ...
-def _store_checkpoint(
+def _store_put(
     line: Any,
     serde: Any,
-    id: str,
-    maps: tuple[dict[str, Any], dict[str, Any]],
-    about: tuple[list[str] | None, Any],
+    checkpoint: Any,
+    latest: int,
+    metadata: Any,
+    versions: Mapping[str, Any],
     parent: str | None,
-    stamp: str | int,
-) -> None: ...
-def _store_values(
-    line: Any, serde: Any, contents: dict[str, Any], versions: Mapping[str, Any]
-) -> None: ...
+) -> bool: ...
 def _none_to(writes: Iterable[tuple[str, Any]], cells: frozenset[str]) -> bool: ...
 
 @final

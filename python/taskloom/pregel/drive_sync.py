@@ -48,7 +48,8 @@ def drive(loop: Loop) -> Iterator[None]:
                 if effect is RUN:
                     checkpoint_if_cancelled()
                     tasks = loop.tasks
-                    if len(tasks) == 1 and not loop.threaded and loop.plain_step:
+                    plain = loop.cache is None and loop.release is None
+                    if plain and len(tasks) == 1 and not loop.threaded:
                         if not tasks[0].writes:
                             _inline(loop, tasks[0], context, lane)
                     else:
@@ -116,7 +117,13 @@ def answer(saver: Any, steps: Generator[Effect, Any, Result]) -> Result:
 def _inline(loop: Loop, task: Any, context: Context, lane: Lane) -> None:
     lane.task = task
     try:
-        run_task(task, context)
+        if task.timeout is None and loop.tracing is None:
+            try:
+                context.run(task.node.attempt, task)
+            except BaseException as failed:
+                run_task(task, context, failed)
+        else:
+            run_task(task, context)
     except Exception as exc:
         loop.commit(task, exc)
         handler = loop.handler_for(task, exc)

@@ -37,12 +37,13 @@ class Loop(Ledger):
             begin(self)
             if self.listeners is not None and self.resumed:
                 yield self.listeners.resumed(self)
-            if self.persistence is not None and self.durability == "sync":
+            drains = self.persistence is not None and self.durability == "sync"
+            if drains:
                 yield DRAIN
             while self.tick():
                 yield RUN
                 self.after()
-                if self.persistence is not None and self.durability == "sync":
+                if drains:
                     yield DRAIN
         except BaseException as exc:
             error = exc
@@ -137,14 +138,15 @@ class Loop(Ledger):
                     self.timed = True
                 tasks.append(task)
             self.ordered = len(tasks)
-        for node in self._due(updated):
+        due = program.known_due.get(tuple(updated)) if updated and not self.verify else None
+        for node in self._due(updated) if due is None else due:
             try:
-                value = node.input(self)
+                value = cells.values.copy() if node.reads_only_all else node.input(self)
             except Exception as exc:
                 exc.add_note(f"Before task with name '{node.name}' in superstep {self.step}")
                 raise
             if value is not MISSING:
-                tasks.append(Task(self, node, value))
+                tasks.append(Task(self, node, value, -1))
                 self.ordered = 1
         if program.has_timeouts:
             for task in tasks:
@@ -203,9 +205,10 @@ class Loop(Ledger):
         if self.calls:
             self.calls = {}
         self.replaying = False
-        if self.persistence is not None:
+        if self.persistence is None:
+            self._checkpoint_id = None
+        else:
             self.persistence.put_step({"source": "loop"})
-        self._checkpoint_id = None if self.persistence is None else self._checkpoint_id
         self.step += 1
         if self.interrupt_after and self._interrupted(self.interrupt_after):
             self.status = "interrupt_after"

@@ -268,7 +268,7 @@ class Persistence:
             alone: Alone | None = None
             if held is not None:
                 task, writes = held
-                alone = (task.names if loop.checkpoint_id == before else task.names_by_id, writes)
+                alone = (task.names if loop._checkpoint_id == before else task.names_by_id, writes)
             self.step(self.thread_id, self.ns, id, before, cells, about, alone)
         else:
             self._put(id, before, metadata)

@@ -102,6 +102,7 @@ class CompiledNode:
         "priority",
         "reads",
         "reads_all",
+        "reads_only_all",
         "retry",
         "subgraphs",
         "tags",
@@ -127,6 +128,7 @@ class CompiledNode:
         self.reads = node.channels if isinstance(node.channels, str) else tuple(node.channels)
         self.reads_all = not isinstance(self.reads, str) and program.reads_all(self.reads)
         self.mapper = node.mapper
+        self.reads_only_all = self.reads_all and node.mapper is None
         self.writers = tuple(node.writers)
         self.retry = node.retry_policy
         self.timeout = node.timeout
@@ -228,6 +230,7 @@ class Program:
         volatile: the object cells that change in a superstep without a write to them.
         consuming: the cells that change when a node that they trigger has run.
         finishing: the cells that change when the run is about to end.
+        known_due: the nodes that are due after sets of cells have changed, see `due_after`.
         untracked: the cells that are never stored.
         batch_reduced: the cells that LangGraph stores as writes to be replayed.
         executor: where nodes with a place or resources run.
@@ -279,19 +282,19 @@ class Program:
                 subscribers.setdefault(trigger, []).append(compiled)
         self.subscribers = {key: tuple(found) for key, found in subscribers.items()}
         self.triggers = frozenset(subscribers)
-        self._due: dict[tuple[str, ...], tuple[CompiledNode, ...]] = {}
+        self.known_due: dict[tuple[str, ...], tuple[CompiledNode, ...]] = {}
 
     def due_after(self, updated: tuple[str, ...]) -> tuple[CompiledNode, ...]:
         """The nodes that a superstep makes due which changed these cells, by name.
 
         A loop goes through few such sets, again and again.
         """
-        found = self._due.get(updated)
+        found = self.known_due.get(updated)
         if found is None:
             due = {node for key in updated for node in self.subscribers.get(key, ())}
             found = tuple(sorted(due, key=lambda node: node.name))
-            if len(self._due) < _REMEMBERED:
-                self._due[updated] = found
+            if len(self.known_due) < _REMEMBERED:
+                self.known_due[updated] = found
         return found
 
     def reads_all(self, keys: Sequence[str]) -> bool:

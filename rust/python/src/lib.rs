@@ -51,7 +51,7 @@ mod _taskloom {
     };
 
     #[pymodule_export]
-    use crate::stored::{_none_to, _store_checkpoint, _store_step, _store_values};
+    use crate::stored::{_none_to, _store_put, _store_step};
     #[pymodule_export]
     use crate::superstep::{
         _absorb_writes, _apply_step, _bump, _checkpoint_id, _know_node, _next_version, _note_seen,

@@ -6,8 +6,10 @@
 
 use crate::record::{is_unchanging, record_of};
 use crate::superstep::{GUARDED_SIGNAL, LAST, REDUCE, SIGNAL};
+use pyo3::exceptions::PyTypeError;
 use pyo3::intern;
 use pyo3::prelude::*;
+use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyDict, PyInt, PyList, PySet, PyString, PyTuple};
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -58,13 +60,55 @@ pub fn _store_step<'py>(
         Err(_) => (updated, metadata),
     };
     let stamp = PyInt::new(py, now);
-    _store_checkpoint(line, serde, id, maps, about, parent, &stamp)
+    store_checkpoint(line, serde, id, maps, about, parent, &stamp)
+}
+
+/// Stores a checkpoint, with the values that cells have in new versions. Returns false, having stored
+/// only values, if it has other parts than a checkpoint of the latest format.
+#[pyfunction]
+pub fn _store_put<'py>(
+    line: &Bound<'py, PyAny>,
+    serde: &Bound<'py, PyAny>,
+    checkpoint: &Bound<'py, PyDict>,
+    latest: i64,
+    metadata: Bound<'py, PyAny>,
+    versions: &Bound<'py, PyDict>,
+    parent: &Bound<'py, PyAny>,
+) -> PyResult<bool> {
+    let py = line.py();
+    if let Some(contents) = checkpoint.get_item(intern!(py, "channel_values"))? {
+        store_values(line, serde, contents.cast()?, versions)?;
+    }
+    let (Some(format), Some(id), Some(stamp), Some(maps), Some(seen), Some(updated)) = (
+        checkpoint.get_item(intern!(py, "v"))?,
+        checkpoint.get_item(intern!(py, "id"))?,
+        checkpoint.get_item(intern!(py, "ts"))?,
+        checkpoint.get_item(intern!(py, "channel_versions"))?,
+        checkpoint.get_item(intern!(py, "versions_seen"))?,
+        checkpoint.get_item(intern!(py, "updated_channels"))?,
+    ) else {
+        return Ok(false);
+    };
+    // The seventh are the values.
+    if checkpoint.len() != 7 || !format.eq(latest)? {
+        return Ok(false);
+    }
+    let maps = (maps.cast_into()?, seen.cast_into()?);
+    store_checkpoint(
+        line,
+        serde,
+        id.cast()?,
+        maps,
+        (updated, metadata),
+        parent,
+        &stamp,
+    )?;
+    Ok(true)
 }
 
 /// Stores a checkpoint without the values of its cells: its versions and what nodes have seen, the
 /// names of updated cells and the metadata, the checkpoint before it, its time stamp.
-#[pyfunction]
-pub fn _store_checkpoint<'py>(
+fn store_checkpoint<'py>(
     line: &Bound<'py, PyAny>,
     serde: &Bound<'py, PyAny>,
     id: &Bound<'py, PyString>,
@@ -100,8 +144,7 @@ pub fn _store_checkpoint<'py>(
 }
 
 /// Stores the values that cells have in new versions.
-#[pyfunction]
-pub fn _store_values<'py>(
+fn store_values<'py>(
     line: &Bound<'py, PyAny>,
     serde: &Bound<'py, PyAny>,
     contents: &Bound<'py, PyDict>,
@@ -122,10 +165,87 @@ pub fn _store_values<'py>(
                 into.set_item(key, value)?;
             }
         } else {
-            line.call_method1(intern!(py, "store"), (serde, cell, version, value))?;
+            store_changing(line, serde, into, (&cell, version, &value))?;
         }
     }
     Ok(())
+}
+
+/// Bytes; a value that takes more is stored as what differs from its last version. As in
+/// `taskloom.pregel.checkpoint.memory.line`.
+const PATCHED_FROM: usize = 256;
+
+/// Stores a value that may change. Returns its stored form, and whether the line says what was added.
+fn store_changing<'py>(
+    line: &Bound<'py, PyAny>,
+    serde: &Bound<'py, PyAny>,
+    into: &Bound<'py, PyDict>,
+    (cell, version, value): (&Bound<'py, PyAny>, Bound<'py, PyAny>, &Bound<'py, PyAny>),
+) -> PyResult<(Bound<'py, PyAny>, bool)> {
+    let py = line.py();
+    let chains = line.getattr(intern!(py, "chains"))?;
+    if !chains.cast::<PyDict>()?.contains(cell)? {
+        let key = (cell, &version).into_pyobject(py)?;
+        if let Some(held) = into.get_item(&key)? {
+            return Ok((held, false));
+        }
+        if let Some(raw) = packed(serde, value)?
+            && raw.len()? < PATCHED_FROM
+        {
+            let stored = (intern!(py, "msgpack"), raw).into_pyobject(py)?;
+            into.set_item(key, &stored)?;
+            return Ok((stored.into_any(), false));
+        }
+    }
+    let stored = line.call_method1(intern!(py, "store"), (serde, cell, version, value))?;
+    Ok((stored, true))
+}
+
+/// A value's stored form.
+///
+/// Errors: it has none; a note says at which position, of which cell, it was.
+fn dumps<'py>(
+    line: &Bound<'py, PyAny>,
+    serde: &Bound<'py, PyAny>,
+    value: &Bound<'py, PyAny>,
+    (position, cell): (&Bound<'py, PyString>, &Bound<'py, PyAny>),
+) -> PyResult<Bound<'py, PyAny>> {
+    let py = line.py();
+    if let Some(raw) = packed(serde, value)? {
+        let stored = (intern!(py, "msgpack"), raw).into_pyobject(py)?;
+        return Ok(stored.into_any());
+    }
+    line.call_method1(intern!(py, "dumps"), (serde, value, position, cell))
+}
+
+/// What the package's own serializer packs values with: its class, the function and its options.
+static PACKING: PyOnceLock<(Py<PyAny>, Py<PyAny>, Py<PyAny>)> = PyOnceLock::new();
+
+/// The bytes of a value, if they are to be had from the packer at once: the serializer is the package's
+/// own, and the value has no parts that it must walk through. Else it is asked, in its usual way.
+fn packed<'py>(
+    serde: &Bound<'py, PyAny>,
+    value: &Bound<'py, PyAny>,
+) -> PyResult<Option<Bound<'py, PyAny>>> {
+    let py = serde.py();
+    let (class, pack, options) = PACKING.get_or_try_init(py, || {
+        let module = py.import("taskloom.pregel.checkpoint.serde.jsonplus")?;
+        let named = |name| Ok::<_, PyErr>(module.getattr(name)?.unbind());
+        Ok::<_, PyErr>((
+            named("JsonPlusSerializer")?,
+            named("_packb")?,
+            named("_OPTIONS")?,
+        ))
+    })?;
+    if !serde.get_type().is(class) {
+        return Ok(None);
+    }
+    let default = serde.getattr(intern!(py, "_default"))?;
+    match pack.bind(py).call1((value, default, options)) {
+        Ok(raw) => Ok(Some(raw)),
+        Err(error) if error.is_instance_of::<PyTypeError>(py) => Ok(None),
+        Err(error) => Err(error),
+    }
 }
 
 /// Takes the names of the changed cells out of the cells' `bumped`, and stores the values that they
@@ -170,10 +290,13 @@ fn store_changes<'py>(
             continue;
         }
         let made = made.get_or_insert_with(|| PyDict::new(py));
-        let stored = line.call_method1(intern!(py, "store"), (serde, &cell, version, &value))?;
-        let (added, form) = line
-            .getattr(intern!(py, "added"))?
-            .extract::<(Bound<'_, PyAny>, Bound<'_, PyAny>)>()?;
+        let (stored, tells) = store_changing(line, serde, into, (&cell, version, &value))?;
+        let none = || py.None().into_bound(py);
+        let (added, form) = if tells {
+            line.getattr(intern!(py, "added"))?.extract()?
+        } else {
+            (none(), none())
+        };
         made.set_item(cell, (value, stored, added, form))?;
     }
     bumped.clear();
@@ -210,10 +333,12 @@ fn row_of<'py>(
             };
             match shared {
                 Some(stored) => stored,
-                None => {
-                    let dumped = (serde, value, intern!(py, "written to the cell"), &cell);
-                    line.call_method1(intern!(py, "dumps"), dumped)?
-                }
+                None => dumps(
+                    line,
+                    serde,
+                    &value,
+                    (intern!(py, "written to the cell"), &cell),
+                )?,
             }
         };
         row.push(cell);

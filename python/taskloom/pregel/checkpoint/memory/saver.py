@@ -12,9 +12,8 @@ from operator import itemgetter
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
-from taskloom._taskloom import _store_checkpoint, _store_step, _store_values
+from taskloom._taskloom import _store_put, _store_step
 from taskloom.pregel.checkpoint.base import (
-    EXCLUDED_METADATA_KEYS,
     LATEST_VERSION,
     WRITES_IDX_MAP,
     BaseCheckpointSaver,
@@ -104,24 +103,17 @@ class InMemorySaver(BaseCheckpointSaver[int]):
         """Store a checkpoint; see `BaseCheckpointSaver.put`."""
         where = config["configurable"]
         thread_id, namespace = where["thread_id"], where.get("checkpoint_ns", "")
-        known = metadata
-        if config.get("metadata") or not where.keys() <= EXCLUDED_METADATA_KEYS:
+        known, parent = metadata, where.get("checkpoint_id")
+        usual = 1 + ("checkpoint_ns" in where) + ("checkpoint_id" in where)
+        if len(where) != usual or config.get("metadata"):
             known = get_checkpoint_metadata(config, metadata)
-        id, parent = checkpoint["id"], where.get("checkpoint_id")
-        contents = checkpoint["channel_values"]
-        versions, seen = checkpoint["channel_versions"], checkpoint["versions_seen"]
-        # Of the seven keys of a checkpoint, all others are looked up in any case.
-        usual = len(checkpoint) == 7 and "updated_channels" in checkpoint
-        usual = usual and checkpoint["v"] == LATEST_VERSION
+        id = checkpoint["id"]
         with self._lock:
             line = self._line(thread_id, namespace)
-            _store_values(line, self.serde, contents, new_versions)
-            if usual:
-                about = (checkpoint.get("updated_channels"), known)
-                _store_checkpoint(
-                    line, self.serde, id, (versions, seen), about, parent, checkpoint["ts"]
-                )
-            else:
+            if not _store_put(
+                line, self.serde, checkpoint, LATEST_VERSION, known, new_versions, parent
+            ):
+                versions, seen = checkpoint["channel_versions"], checkpoint["versions_seen"]
                 frame: Frame | None = None
                 if is_wide(versions, seen):
                     frame, versions, seen = line.narrow(id, versions, seen)
@@ -166,7 +158,10 @@ class InMemorySaver(BaseCheckpointSaver[int]):
             alone: the task and its writes, if the superstep had only one.
         """
         with self._lock:
-            line = self._line(thread_id, namespace)
+            lines = self._threads.get(thread_id)
+            line = None if lines is None else lines.get(namespace)
+            if line is None:
+                line = self._line(thread_id, namespace)
             _store_step(line, self.serde, cells, id, parent, about, alone)
             if namespace and (parents := about[1].get("parents")):
                 line.root = max(line.root, parents.get("", ""))
