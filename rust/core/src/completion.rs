@@ -16,7 +16,7 @@
 //!   state that is over. There is no third order.
 
 use crate::latch::{Deadline, spin_until};
-use crate::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, SeqCst};
+use crate::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release, SeqCst};
 use crate::sync::{Futex, Wait};
 use std::time::Duration;
 
@@ -153,6 +153,31 @@ impl Completion {
         false
     }
 
+    /// As `claim`, for who knows that nobody else can come by the word meanwhile.
+    #[inline]
+    #[must_use]
+    pub fn claim_alone(&self) -> bool {
+        let word = self.state.word.load(Relaxed);
+        let claims = State::of(word) == State::Pending;
+        if claims {
+            let word = word & !STATE | State::Running as u32;
+            self.state.word.store(word, Relaxed);
+        }
+        claims
+    }
+
+    /// Ends what runs, for who knows that nobody else can come by the word meanwhile, unless it is
+    /// observed; false if nothing was done.
+    #[inline]
+    #[must_use]
+    pub fn end_alone(&self, end: State) -> bool {
+        let ends = self.state.word.load(Relaxed) == State::Running as u32;
+        if ends {
+            self.state.word.store(end as u32, Release);
+        }
+        ends
+    }
+
     /// Ends it whether observed or not.
     pub fn publish_observed(&self, end: State) {
         if self.state.word.swap(end as u32 | OBSERVED, SeqCst) & AWAITED != 0 {
@@ -201,6 +226,26 @@ mod tests {
         assert!(!completion.claim_to_settle());
         assert!(completion.try_publish(State::Done));
         assert_eq!(completion.state(), State::Done);
+    }
+
+    #[test]
+    fn who_is_alone_with_it_claims_and_ends_it_once() {
+        let completion = Completion::new();
+        assert!(!completion.end_alone(State::Done));
+        assert!(completion.claim_alone());
+        assert!(!completion.claim_alone() && !completion.claim());
+        assert!(completion.end_alone(State::Failed));
+        assert!(!completion.end_alone(State::Done));
+        assert_eq!(completion.state(), State::Failed);
+    }
+
+    #[test]
+    fn who_is_alone_with_an_observed_one_leaves_its_end_to_the_observers() {
+        let completion = Completion::new();
+        assert!(completion.claim_alone());
+        assert_eq!(completion.observe(), State::Running);
+        assert!(!completion.end_alone(State::Done));
+        assert_eq!(completion.state(), State::Running);
     }
 
     #[test]

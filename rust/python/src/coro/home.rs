@@ -78,7 +78,7 @@ unsafe fn execute(data: *const (), worker: &Worker) {
     task.set_worker(worker.index());
     worker.expect_job();
     if !worker.pool().switch().is_on() {
-        return task.step(py);
+        return task.step(py, Some(worker));
     }
     if !task.take_up(py) {
         return;
@@ -86,7 +86,7 @@ unsafe fn execute(data: *const (), worker: &Worker) {
     let named_by = task.named_by(py);
     // SAFETY: attached; `named_by` is held until the call returns.
     unsafe { tracing::started(worker, std::ptr::from_ref(&*task).cast(), named_by.as_ptr()) };
-    task.proceed(py, |after| {
+    task.proceed(py, Some(worker), |after| {
         tracing::ended(worker, std::ptr::from_ref(&*task).cast(), after.event(py));
     });
 }
@@ -231,7 +231,7 @@ impl LocalLoop {
         loop {
             local.woken.reset();
             while let Some(task) = local.next() {
-                task.step(py);
+                task.step(py, None);
             }
             let live = local.state.lock().live;
             if live == 0 {
@@ -264,7 +264,7 @@ impl LocalLoop {
     /// Steps one of those that can go on, on this thread.
     fn step(&self, py: Python<'_>, index: usize) {
         if let Some(task) = self.0.take(index) {
-            task.step(py);
+            task.step(py, None);
         }
     }
 

@@ -49,6 +49,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, AtomicU16, AtomicU32, Ordering};
 use taskloom_core::cancel::{Registration, Token};
 use taskloom_core::clock;
+use taskloom_core::pool::Worker;
 use taskloom_core::trace::EventKind;
 use waking::ASKED;
 
@@ -121,6 +122,15 @@ pub enum After {
 }
 
 impl After {
+    /// Whether nobody's code runs when the task is disposed of, such as an outcome's destructor.
+    fn takes_no_time(&self, py: Python<'_>) -> bool {
+        match self {
+            After::Wait | After::Queue => true,
+            After::End(Ok(value)) => value.is_none(py),
+            After::End(Err(_)) => false,
+        }
+    }
+
     /// What a recording calls it.
     #[cold]
     pub fn event(&self, py: Python<'_>) -> EventKind {
@@ -306,10 +316,10 @@ impl Task {
     }
 
     /// Goes on with the task until it suspends or ends. Called by its home, attached, with a task
-    /// out of its queue.
-    pub fn step(&self, py: Python<'_>) {
+    /// out of its queue; on a pool by a worker.
+    pub fn step(&self, py: Python<'_>, worker: Option<&Worker>) {
         if self.take_up(py) {
-            self.proceed(py, |_| ());
+            self.proceed(py, worker, |_| ());
         }
     }
 
@@ -325,7 +335,7 @@ impl Task {
         }
         // SAFETY: the state is RUNNING by our hand; the reference is gone at once.
         let begins = !std::mem::replace(&mut unsafe { self.inner() }.begun, true);
-        if begins && !self.handle(py).is_none_or(FutureObject::begin) {
+        if begins && !self.handle(py).is_none_or(|future| future.begin_here(py)) {
             self.end(py, Err(never_started(py)));
             return false;
         }
@@ -333,18 +343,25 @@ impl Task {
     }
 
     /// The rest of a step, after `take_up`. `tell` hears how it went before anybody else can know.
-    pub fn proceed(&self, py: Python<'_>, tell: impl FnOnce(&After)) {
+    pub fn proceed(&self, py: Python<'_>, worker: Option<&Worker>, tell: impl FnOnce(&After)) {
         let Some(entered) = self.enter_context(py) else {
             let outcome = After::End(Err(PyErr::fetch(py)));
             tell(&outcome);
             return self.dispose(py, outcome);
         };
         let stepping = Stepping::enter(self);
-        let started = clock::ticks();
+        let began = worker.map(Worker::began);
         let mut gave_way = false;
         let after = self.go_on(py, &stepping, &mut gave_way);
-        if clock::ticks().wrapping_sub(started) > too_long() && !gave_way {
-            self.report(py, clock::nanos(clock::ticks().wrapping_sub(started)));
+        if let (Some(worker), Some(began)) = (worker, began) {
+            let held = worker.ends().saturating_sub(began);
+            if held > too_long() && !gave_way {
+                self.report(py, clock::nanos(held));
+            }
+            if !after.takes_no_time(py) {
+                // That is no part of the next step.
+                worker.interrupted();
+            }
         }
         // Left before anybody else may step the task, and before it lets go of its context.
         drop(stepping);
@@ -465,7 +482,7 @@ impl Task {
     }
 }
 
-/// Drops what a coroutine yields. By hand: PyO3's looks whether the thread is attached, at every turn.
+/// Drops what a coroutine yields, or itself. By hand: PyO3's looks whether the thread is attached, at every turn.
 #[inline]
 fn drop_attached(_py: Python<'_>, value: Py<PyAny>) {
     // SAFETY: attached; the reference is given up.

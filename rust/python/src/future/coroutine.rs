@@ -5,7 +5,7 @@
 //! registers when it first waits, and takes itself out when it ends. Before, a wish to cancel is
 //! noted there, and handed to the task when that registers.
 
-use super::execute::vectorcall;
+use super::execute::{keep_outcome, settle_elsewhere, vectorcall};
 use super::shape::{COROUTINE, KEYWORDS, MANAGED, Shape};
 use super::{FutureObject, Management, Object, Origin, clear};
 use parking_lot::Mutex;
@@ -15,6 +15,7 @@ use std::ptr::{null, null_mut};
 use std::sync::OnceLock;
 use std::sync::atomic::AtomicPtr;
 use std::sync::atomic::Ordering::Relaxed;
+use taskloom_core::completion::State;
 
 /// What a future does with the task that runs its coroutine, of which it knows only the address:
 /// tasks are built on futures.
@@ -133,6 +134,46 @@ impl FutureObject {
     fn asked(&self) -> Option<&Asked> {
         // SAFETY: of a coroutine, and written before the object was shared.
         (self.shape.has(COROUTINE)).then(|| unsafe { &*asked(std::ptr::from_ref(self).cast_mut()) })
+    }
+
+    /// Takes the right to run it, for the task that runs it, which has a reference to it.
+    #[inline]
+    pub fn begin_here(&self, py: Python<'_>) -> bool {
+        if self.is_sole(py) {
+            self.completion.claim_alone()
+        } else {
+            self.completion.claim()
+        }
+    }
+
+    /// Whether the caller has the only reference, and nobody can come by another one while the caller
+    /// stays attached: with a GIL, unless a timer knows the future.
+    #[inline]
+    fn is_sole(&self, _py: Python<'_>) -> bool {
+        let this = std::ptr::from_ref(self).cast_mut();
+        // SAFETY: a live object.
+        let is_last = || unsafe { ffi::Py_REFCNT(this.cast()) == 1 };
+        cfg!(not(Py_GIL_DISABLED)) && !self.shape.has(MANAGED) && is_last()
+    }
+
+    /// Ends it, for the task that runs it, which has a reference to it; false if it is over.
+    #[inline]
+    pub fn settle_here(&self, end: State, outcome: Option<Py<PyAny>>, py: Python<'_>) -> bool {
+        if !(self.is_sole(py) && self.completion.end_alone(end)) {
+            return settle_elsewhere(self, end, outcome, py);
+        }
+        let this = std::ptr::from_ref(self).cast_mut();
+        // SAFETY: attached; it was running, so who runs it has the call and the outcome, and nobody else
+        // can come by the future before this thread lets another one attach. What is dropped may do that:
+        // then the future is over, and the outcome stored.
+        unsafe {
+            if let Some(outcome) = outcome {
+                keep_outcome(this, outcome.into_ptr());
+            }
+            self.shape.set_end(end);
+            FutureObject::clear_call(this);
+        }
+        true
     }
 
     /// Calls what makes the coroutine, and lets go of its inputs. For who has begun it.

@@ -240,10 +240,7 @@ unsafe fn settle(this: *mut FutureObject, result: Object) -> State {
         if (*this).completion.state() != State::Running {
             return ended_meanwhile(this, result);
         }
-        (*this).outcome = result;
-        if ffi::PyObject_IS_GC(result) != 0 && ffi::PyObject_GC_IsTracked(result) != 0 {
-            FutureObject::track(this);
-        }
+        keep_outcome(this, result);
         State::Done
     }
 }
@@ -423,11 +420,25 @@ pub fn end_with(future: &FutureObject, end: State, outcome: Option<Py<PyAny>>, p
     // SAFETY: as in `finish`.
     unsafe {
         if let Some(outcome) = outcome {
-            (*this).outcome = outcome.into_ptr();
-            FutureObject::track(this);
+            keep_outcome(this, outcome.into_ptr());
         }
         future.shape.set_end(end);
         publish(this, py);
+    }
+}
+
+/// Stores an outcome, which the collector has to see if it can be part of a cycle.
+///
+/// # Safety
+/// Attached, and the caller has claimed the future; `outcome` is a reference to give up.
+#[inline]
+pub(super) unsafe fn keep_outcome(this: *mut FutureObject, outcome: Object) {
+    // SAFETY: as the caller promises; a live object.
+    unsafe {
+        (*this).outcome = outcome;
+        if ffi::PyObject_IS_GC(outcome) != 0 && ffi::PyObject_GC_IsTracked(outcome) != 0 {
+            FutureObject::track(this);
+        }
     }
 }
 

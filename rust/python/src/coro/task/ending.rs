@@ -2,7 +2,7 @@
 
 use super::send::Sent;
 use super::waking::{ASKED, DOOMED};
-use super::{DONE, Owner, Task, TaskRef};
+use super::{DONE, Owner, Task, TaskRef, drop_attached};
 use crate::coro::nursery::{Shared, is_cancelled_error};
 use crate::coro::suspend;
 use crate::future::{self, FutureObject, Tasks};
@@ -195,7 +195,9 @@ impl Task {
         }
         // Nothing comes after it: who would wake the task either sees this, or is too late anyhow.
         self.state.store(DONE, Ordering::Release);
-        drop(coroutine);
+        if let Some(coroutine) = coroutine {
+            drop_attached(py, coroutine);
+        }
         if let Err(error) = &outcome {
             suspend::explain(py, error);
         }
@@ -245,7 +247,7 @@ impl Task {
             }
         };
         if let Some(future) = self.native(py) {
-            future::settle(future, end, outcome, py);
+            future.settle_here(end, outcome, py);
             // SAFETY: as in `step`.
             if unsafe { self.inner() }.listens {
                 // It refers to the task, and the task to the future.
