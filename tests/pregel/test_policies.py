@@ -187,3 +187,13 @@ def test_a_node_with_the_name_of_the_default_error_handler_is_refused() -> None:
     builder.add_edge(START, "__default_error_handler__")
     with pytest.raises(ValueError, match="__default_error_handler__"):
         builder.compile()
+
+
+@pytest.mark.parametrize("timeout", [None, 5])
+def test_a_heartbeat_where_nothing_waits_for_it_does_nothing(timeout: float | None) -> None:
+    async def beat(state: State, runtime: Runtime[Any]) -> State:
+        runtime.heartbeat()
+        return {"x": 1}
+
+    builder = StateGraph(State).add_node("beat", beat, timeout=timeout).add_edge(START, "beat")
+    assert asyncio.run(builder.compile().ainvoke({"x": 0})) == {"x": 1}

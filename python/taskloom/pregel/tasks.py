@@ -70,7 +70,7 @@ class Task:
     stream_guard: Any = None
     traced: Any = None  # the attempt, as LangChain's callbacks see it
     progress: Callable[[], None] | None = None  # told of writes, calls and nested streams
-    heartbeat: Any = no_heartbeat
+    heartbeat: Any = staticmethod(no_heartbeat)
     _id: str | None = None
     _ns: str | None = None
     _config: RunnableConfig | None = None
