@@ -289,6 +289,14 @@ def test_a_listing_filters_by_metadata(saver: Saver) -> None:
     assert steps(saver, where(), filter={"missing": 1}) == []
 
 
+def test_a_listing_filters_by_what_is_within_metadata(saver: Saver) -> None:
+    writer = Writer(saver)
+    writer.put(a=1, metadata={"user": {"access-level": "public", "1st": True}, "a.b": 1})
+    assert steps(saver, where(), filter={"user.access-level": "public", "a.b": 1}) == [-1]
+    assert steps(saver, where(), filter={"user.1st": False}) == []
+    assert steps(saver, where(), filter={"a.b.c": 1}) == []
+
+
 def test_a_listing_without_thread_covers_all(saver: Saver) -> None:
     Writer(saver, "one").put(a=1)
     Writer(saver, "two", "sub").put(a=1)

@@ -456,6 +456,18 @@ def get_checkpoint_metadata(config: Config, metadata: CheckpointMetadata) -> Che
     return extra  # type: ignore[return-value]
 
 
+def passes(metadata: Any, filter: dict[str, Any]) -> bool:
+    """Whether metadata have what a filter asks for: values by key, or by keys with dots between
+    for what is one within the other."""
+    for key, wanted in filter.items():
+        found = metadata
+        for part in (key,) if key in metadata else key.split("."):
+            found = found.get(part) if isinstance(found, dict) else None
+        if found != wanted:
+            return False
+    return True
+
+
 def copy_checkpoint(checkpoint: Checkpoint) -> Checkpoint:
     """Return a copy whose maps may be changed without changing the original; values are shared."""
     copied = checkpoint.copy()

@@ -24,6 +24,7 @@ from taskloom.pregel.checkpoint.base import (
     Config,
     get_checkpoint_id,
     get_checkpoint_metadata,
+    passes,
 )
 from taskloom.pregel.checkpoint.frame import Frame, is_wide
 from taskloom.pregel.checkpoint.memory.line import Alone, Line, Write, dumps, loads
@@ -238,7 +239,7 @@ class InMemorySaver(BaseCheckpointSaver[int]):
                     continue  # dropped since
                 if filter:
                     known = line.read(self.serde, id)[1]
-                    if any(known.get(key) != value for key, value in filter.items()):
+                    if not passes(known, filter):
                         continue
                 loaded = self._load(thread_id, namespace, line, id)
             left -= 1

@@ -25,6 +25,7 @@ from taskloom.pregel.checkpoint.base import (
     Config,
     get_checkpoint_id,
     get_checkpoint_metadata,
+    passes,
 )
 from taskloom.pregel.checkpoint.frame import Frame, difference, is_wide, new_frame
 from taskloom.pregel.checkpoint.patch import Chain
@@ -349,7 +350,7 @@ class SqliteSaver(BaseCheckpointSaver[int]):
             return None
         parent, frame_id, tag, body = row
         checkpoint, known = self.serde.loads_typed((tag, body))
-        if filter and any(known.get(key) != value for key, value in filter.items()):
+        if filter and not passes(known, filter):
             return None
         if frame_id is not None:
             frame = self._frame(connection, number, frame_id)
