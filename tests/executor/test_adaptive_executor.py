@@ -151,3 +151,8 @@ def test_governed_executor_works_on_in_a_forked_child() -> None:
             good &= executor.stats().active_workers < 16
             os._exit(0 if good else 1)
         assert os.waitpid(child, 0)[1] == 0
+
+
+def test_more_workers_than_there_may_be_are_refused_as_the_fewest() -> None:
+    with pytest.raises(ValueError, match=r"min_workers=5000 is more than the \d+ that max_workers"):
+        Executor(adaptive=True, min_workers=5000)

@@ -212,6 +212,19 @@ def test_a_task_whose_thread_does_not_leave_is_reported_with_its_stack(held: Hel
     assert "in __call__" in str(hung[0])
 
 
+def test_a_hung_task_alone_is_no_deadlock(held: Held) -> None:
+    clock = Clock()
+    with taskloom.Executor(1) as executor:
+        watchdog = Watchdog(executor, seconds=3600.0, clock=clock)
+        late = executor.options(name="late", timeout=0.001).submit(held)
+        with pytest.raises(TimeoutError):
+            late.result()
+        until(executor._hung)
+        wait_for_blocked(executor, 1)
+        assert after(watchdog, clock, 3600.0) is None
+        held.go_on.set()
+
+
 def test_a_hung_task_that_leaves_is_forgotten(held: Held) -> None:
     with taskloom.Executor(1) as executor:
         late = executor.options(timeout=0.001).submit(held)

@@ -188,3 +188,10 @@ def test_the_settings_page_lists_every_setting() -> None:
     table = [line for line in page.splitlines() if line.startswith("| `")]
     listed = [line.split("`")[1] for line in table]
     assert listed == list(ExecutorConfig().as_dict())
+
+
+def test_a_missing_file_of_settings_is_told_with_the_variable_that_names_it(tmp_path: Path) -> None:
+    path = str(tmp_path / "none.toml")
+    with pytest.raises(FileNotFoundError) as caught:
+        ExecutorConfig.load({"TASKLOOM_CONFIG": path})
+    assert "TASKLOOM_CONFIG" in caught.value.__notes__[0]

@@ -259,7 +259,8 @@ def _look(executor: Any) -> _State:
         at_work=max(threads - parked - executor._idle() - blocked, 0)
         + stats.in_processes
         + callers,
-        waiting=blocked,
+        # A worker that is stuck in a task whose time is up does not wait for anything: it is hung.
+        waiting=max(blocked - len(executor._hung()), 0),
         runs=len(live),
         timed=executor._desk.waits_for_time,
     )

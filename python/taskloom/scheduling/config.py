@@ -404,7 +404,11 @@ def _from_outside(environ: Mapping[str, str]) -> dict[str, Any]:
     if not variables:
         return {}
     path = variables.pop(_CONFIG_FILE, "")
-    found = _table_of(path) if path else {}
+    try:
+        found = _table_of(path) if path else {}
+    except OSError as error:
+        error.add_note(f"environment: {_CONFIG_FILE}={path!r} names the file with the settings")
+        raise
     names = {_ENVIRONMENT + name.upper(): name for name in SETTINGS} | _ALIASES
     for variable, text in variables.items():
         if variable not in names:

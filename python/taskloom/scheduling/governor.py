@@ -305,7 +305,7 @@ def govern(
 ) -> Governor:
     """A governor for what the settings ask for, already at work.
 
-    Raises `OptionError` for a callback without a target.
+    Raises `OptionError` for a callback without a target, `ValueError` for too few workers.
     """
     law = monitor = target = None
     if config.adaptive:
@@ -313,9 +313,15 @@ def govern(
         from taskloom.scheduling.monitor import ResourceMonitor
 
         given = config.memory_limit is not None
+        most = config.worker_count()
+        if config.min_workers > most:
+            raise ValueError(
+                f"min_workers={config.min_workers} is more than the {most} that max_workers=None "
+                "comes to on this machine: name max_workers, too"
+            )
         law = AdaptiveConcurrency(
             config.min_workers,
-            config.worker_count(),
+            most,
             start=cpu_count(),
             cpu_target=config.cpu_target,
             # A limit that was given is what the memory share is taken of.
