@@ -213,3 +213,76 @@ fn work_for_one_worker_wakes_that_one_beside_another() {
         assert!(second.join().is_ok());
     });
 }
+
+/// A worker that may be dismissed at any moment; it leaves then, as a spare does.
+struct Spare {
+    work: Arc<Work>,
+    dismissed: AtomicBool,
+}
+
+impl Seek for Spare {
+    fn has_work(&self) -> bool {
+        self.work.has_work()
+    }
+    fn closed(&self) -> bool {
+        self.work.closed()
+    }
+    fn dismissed(&self) -> bool {
+        self.dismissed.load(SeqCst)
+    }
+    fn before_sleep(&self) {}
+}
+
+/// The wake-up for a job may go to a worker that is dismissed in that moment: the other gets the job, and
+/// hears of the closing.
+#[test]
+fn a_dismissed_worker_leaves_no_wake_up_behind() {
+    let mut builder = loom::model::Builder::new();
+    builder.preemption_bound = Some(2);
+    builder.check(|| {
+        let work = Work::new(false, 2);
+        let spare = Arc::new(Spare {
+            work: Arc::clone(&work),
+            dismissed: AtomicBool::new(false),
+        });
+        let first = {
+            let (work, spare) = (Arc::clone(&work), Arc::clone(&spare));
+            thread::spawn(move || match work.sleep.search(&*spare) {
+                Found::Dismissed => {
+                    if work.sleep.end_search() && work.has_work() {
+                        let _ = work.sleep.notify();
+                    }
+                }
+                Found::Work => {
+                    while work.take() {
+                        work.done.fetch_add(1, SeqCst);
+                    }
+                    let _ = work.sleep.end_search();
+                    work.close();
+                }
+                found => assert_eq!(found, Found::Closed),
+            })
+        };
+        let second = {
+            let work = Arc::clone(&work);
+            thread::spawn(move || {
+                while work.done.load(SeqCst) == 0 {
+                    match work.sleep.search(&*work) {
+                        Found::Work => {
+                            while work.take() {
+                                work.done.fetch_add(1, SeqCst);
+                            }
+                        }
+                        found => assert_eq!(found, Found::Closed),
+                    }
+                }
+            })
+        };
+        spare.dismissed.store(true, SeqCst);
+        work.submit();
+        assert!(second.join().is_ok());
+        work.close();
+        assert!(first.join().is_ok());
+        assert_eq!(work.done.load(SeqCst), 1);
+    });
+}

@@ -278,25 +278,27 @@ impl Sleep {
 
     /// Sleeps until a waker grants a permit; the waker has counted us as searching.
     ///
-    /// Permits are anybody's. A sleeper that is woken for a reason of its own (its own work, or that it
-    /// is dismissed) may find its permit taken by another that was woken with it and has gone back to
-    /// sleep; then it retracts instead. The word is read before the reason is looked at, so a grant in
-    /// between keeps it from sleeping.
+    /// Permits are anybody's, and one that is there is taken before all else: its wake-up may have been
+    /// ours, and nobody else would hear of it. A sleeper that is woken for a reason of its own (its own
+    /// work, or that it is dismissed) may find that there is none, or that another took it; then it
+    /// retracts. The word is read before the reason is looked at, so a grant in between keeps it from
+    /// sleeping.
     fn take_permit(&self, seek: &impl Seek) {
         loop {
             let word = self.permits.word.load(SeqCst);
-            if (seek.has_own() || seek.dismissed()) && self.retract() {
+            if !word.is_multiple_of(GRANT) {
+                if self
+                    .permits
+                    .word
+                    .compare_exchange(word, word - 1, SeqCst, Relaxed)
+                    .is_ok()
+                {
+                    return;
+                }
+            } else if (seek.has_own() || seek.dismissed()) && self.retract() {
                 return;
-            }
-            if word.is_multiple_of(GRANT) {
+            } else {
                 let _ = self.permits.wait_as(seek.number(), word, None);
-            } else if self
-                .permits
-                .word
-                .compare_exchange(word, word - 1, SeqCst, Relaxed)
-                .is_ok()
-            {
-                return;
             }
         }
     }

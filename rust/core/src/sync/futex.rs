@@ -26,7 +26,7 @@ pub struct Futex {
     /// The word; every atomic operation on it is allowed.
     pub word: AtomicU32,
     #[cfg(loom)]
-    lock: loom::sync::Mutex<()>,
+    lock: loom::sync::Mutex<[u32; GROUPS]>,
     /// Who waits as one of two groups.
     #[cfg(loom)]
     condvars: [loom::sync::Condvar; GROUPS],
@@ -186,7 +186,7 @@ impl Futex {
     pub fn new(value: u32) -> Self {
         Futex {
             word: AtomicU32::new(value),
-            lock: loom::sync::Mutex::new(()),
+            lock: loom::sync::Mutex::new([0; GROUPS]),
             condvars: std::array::from_fn(|_| loom::sync::Condvar::new()),
         }
     }
@@ -198,28 +198,37 @@ impl Futex {
 
     /// As `wait`, by a member of a group, which `wake_group` may wake.
     pub fn wait_as(&self, member: usize, expected: u32, _timeout: Option<Duration>) -> Wait {
-        let Ok(guard) = self.lock.lock() else {
+        let Ok(mut asleep) = self.lock.lock() else {
             return Wait::Woken;
         };
         if self.word.load(super::atomic::Ordering::SeqCst) == expected {
-            drop(self.condvars[member % GROUPS].wait(guard));
+            asleep[member % GROUPS] += 1;
+            drop(self.condvars[member % GROUPS].wait(asleep));
         }
         Wait::Woken
     }
 
     /// Wakes all sleepers of one member's group, and none of another.
     pub fn wake_group(&self, member: usize) {
-        let guard = self.lock.lock();
+        let Ok(mut asleep) = self.lock.lock() else {
+            return;
+        };
+        asleep[member % GROUPS] = 0;
         self.condvars[member % GROUPS].notify_all();
-        drop(guard);
     }
 
-    /// Wakes sleepers: all of them, which a futex may do as well (waits can be spurious).
-    pub fn wake(&self, _count: u32) {
-        let guard = self.lock.lock();
-        for condvar in &self.condvars {
-            condvar.notify_all();
+    /// Wakes as many sleepers as it has to, and no more: whoever leans on a spurious wake-up is found out.
+    pub fn wake(&self, count: u32) {
+        let Ok(mut asleep) = self.lock.lock() else {
+            return;
+        };
+        let mut left = count;
+        for (group, condvar) in self.condvars.iter().enumerate() {
+            while left > 0 && asleep[group] > 0 {
+                asleep[group] -= 1;
+                left -= 1;
+                condvar.notify_one();
+            }
         }
-        drop(guard);
     }
 }
