@@ -96,13 +96,7 @@ class Desk:
         if needs is not None:
             self.admission.check(needs)
         if given.get("place") == "loop":
-            pool._refuse_if_closed()
-            with self._lock:
-                self._accepted += 1
-                self._coroutines += 1
-            future = self.spawn(pool, chosen, call)
-            future.add_done_callback(self._spawned_over)
-            return future
+            return self._submit_to_loop(pool, chosen, call)
         if given.get("place") == "process" or replaces_attempts(given, self._timeout):
             from taskloom._attempts import AttemptsLaunch, Processes, Threads
 
@@ -127,6 +121,24 @@ class Desk:
                 self._accepted += 1
         launch.begin(given.get("after", ()))
         return launch.future
+
+    def _submit_to_loop(self, pool: _taskloom.Pool, chosen: TaskOptions, call: Call) -> Future[Any]:
+        pool._retain()
+        try:
+            with self._lock:
+                self._accepted += 1
+                self._coroutines += 1
+            try:
+                future = self.spawn(pool, chosen, call)
+            except BaseException:
+                with self._lock:
+                    self._accepted -= 1
+                    self._coroutines -= 1
+                raise
+            future.add_done_callback(self._spawned_over)
+        finally:
+            pool._release()
+        return future
 
     def spawn(
         self,
@@ -184,6 +196,8 @@ class Desk:
                 launch.handed = False
                 self._handed_over -= 1
                 self._ends[_end_of(launch.future)] += 1
+                # Who ended it may be about to have it forgotten, and counts it no more.
+                self._launches.discard(launch)
 
     def cancel_held(self) -> int:
         """Cancels what waits for prerequisites or resources; says how many tasks that were."""

@@ -93,12 +93,13 @@ impl Injector {
         Ok(ready.len())
     }
 
-    /// Queues a job that is nobody's task, and never refused; returns the length with it.
+    /// Queues a job that is nobody's task or was counted before, and is never refused; returns the length
+    /// with it.
     #[inline]
-    pub fn push_ticket(&self, job: Job, band: usize) -> usize {
+    pub fn push_ticket(&self, job: Job, band: usize, deadline: Option<u64>) -> usize {
         let mut ready = self.ready.lock();
         self.tickets.add(1);
-        ready.push(job, band, None);
+        ready.push(job, band, deadline);
         self.publish(&ready);
         ready.len()
     }

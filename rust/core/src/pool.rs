@@ -153,14 +153,19 @@ impl Pool {
         if band == DEFAULT_BAND && self.push_local(job, false) {
             self.announce(1);
         } else {
-            let len = self.injector.push_ticket(job, band);
-            self.announce(len);
+            self.submit_until(job, band, None);
         }
+    }
+
+    /// As `submit`, with a deadline in ticks; goes to the shared queue always. Attached.
+    pub fn submit_until(self: &Arc<Self>, job: Job, band: usize, deadline: Option<u64>) {
+        let len = self.injector.push_ticket(job, band, deadline);
+        self.announce(len);
     }
 
     /// Puts a drained job back without waking or starting anybody for it.
     pub fn requeue(&self, job: Job) {
-        self.injector.push_ticket(job, DEFAULT_BAND);
+        self.injector.push_ticket(job, DEFAULT_BAND, None);
     }
 
     /// How long the shared queue may be now.
@@ -271,7 +276,7 @@ impl Pool {
         let jobs = self.inboxes[index].close();
         let any = !jobs.is_empty();
         for job in jobs {
-            self.injector.push_ticket(job, DEFAULT_BAND);
+            self.injector.push_ticket(job, DEFAULT_BAND, None);
         }
         any
     }

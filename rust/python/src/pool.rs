@@ -197,31 +197,13 @@ impl Pool {
         kwargs: &Bound<'py, PyDict>,
         bounded: bool,
     ) -> PyResult<Bound<'py, PyAny>> {
-        // What belongs to a run is still taken when that goes on after the closing.
-        match self.shared().flags.load(Relaxed) {
-            0 => {}
-            flags if !bounded && flags & BROKEN == 0 => {}
-            flags => return Err(self.refusal(py, flags)),
-        }
-        let accepted = self.hold(py, options.band, bounded)?;
-        let future = self.prepare(py, options, function, args, kwargs);
-        match (&future, accepted) {
-            (Ok(future), true) => {
-                if let Some(record) = future::native(future).and_then(future::record_of) {
-                    record.held.store(true, SeqCst);
-                    record.kept.store(!bounded, Relaxed);
-                }
-                if self.core().switch().is_on() {
-                    tracing::submitted(self.core(), future.as_ptr().cast_const().cast());
-                }
-            }
-            (Ok(future), false) => {
-                self.core().arrivals().submitted.add(1);
-                self.core().arrivals().dropped.add(1);
-                self._refuse(future, self.no_room(py));
-            }
-            (Err(_), true) => self.core().let_go(),
-            (Err(_), false) => {}
+        // Before the closing is looked at: one that comes now finds workers that stay.
+        let core = Arc::clone(self.core());
+        core.retain();
+        let future = self.accept(py, options, function, args, kwargs, bounded);
+        match &future {
+            Ok(_) => core.ensure_worker(),
+            Err(_) => core.release(),
         }
         future
     }
@@ -378,6 +360,25 @@ impl Pool {
         let fresh = Pool::make(self.settings.clone(), self.start_thread.clone_ref(py));
         self.shared.swap(fresh, AcqRel);
         self.shared().flags.store(flags & CLOSED, Relaxed);
+    }
+
+    /// Keeps the workers until `_release`, or raises what a submit would raise now.
+    fn _retain(&self, py: Python<'_>) -> PyResult<()> {
+        let core = self.core();
+        // Before the closing is looked at: one that comes now finds workers that stay.
+        core.retain();
+        match self.shared().flags.load(SeqCst) {
+            0 => Ok(()),
+            flags => {
+                core.release();
+                Err(self.refusal(py, flags))
+            }
+        }
+    }
+
+    /// See `_retain`.
+    fn _release(&self) {
+        self.core().release();
     }
 
     /// Raises what a submit would raise now.

@@ -59,8 +59,7 @@ impl OnPool {
     pub fn queue_first(&self, task: TaskRef, band: usize, deadline: Option<u64>) {
         match deadline {
             None => self.core.submit(job_of(task), band),
-            // Never refused: coroutines do not count against the bound.
-            deadline => self.core.submit_accepted(job_of(task), band, deadline),
+            deadline => self.core.submit_until(job_of(task), band, deadline),
         }
     }
 }

@@ -43,9 +43,14 @@ pub unsafe fn execute(data: *const (), worker: &Worker) {
                 Some(end) => end,
                 None => {
                     worker.replace_current(null());
-                    counts.timed_out.add(1);
+                    let end = ended_elsewhere(&*future, worker);
+                    match end {
+                        State::Cancelled => counts.cancelled.add(1),
+                        State::Done => counts.done.add(1),
+                        _ => counts.timed_out.add(1),
+                    }
                     if traced {
-                        tracing::ended(worker, data, EventKind::Fail);
+                        tracing::ended(worker, data, event_of(end));
                     }
                     ffi::Py_DECREF(future.cast());
                     return;
@@ -84,6 +89,23 @@ pub unsafe fn execute(data: *const (), worker: &Worker) {
             worker.set_late(Job::new(data, publish_late));
         }
     }
+}
+
+/// How a future ended that somebody else has settled while its call ran.
+///
+/// Waits for that to be so: where the workers have left, all that they ran is over.
+#[cold]
+fn ended_elsewhere(future: &FutureObject, worker: &Worker) -> State {
+    // SAFETY: workers execute attached.
+    let py = unsafe { Python::assume_attached() };
+    let completion = &future.completion;
+    if !completion.state().is_over() {
+        // Workers get no signals, so that nothing is raised here.
+        worker.blocked(|| {
+            let _ = call::wait_detached(py, None, |slice| completion.wait(slice));
+        });
+    }
+    completion.state()
 }
 
 fn event_of(end: State) -> EventKind {

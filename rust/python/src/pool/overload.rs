@@ -119,7 +119,7 @@ impl Pool {
             match record_of_job(ticket) {
                 Some(record) => {
                     self.core()
-                        .submit_accepted(ticket, usize::from(record.band), record.deadline())
+                        .submit_until(ticket, usize::from(record.band), record.deadline())
                 }
                 None => self.core().submit(ticket, DEFAULT_BAND),
             }

@@ -1,7 +1,7 @@
 //! The way in: a call with its arguments becomes a future in the queue.
 
-use super::Pool;
 use super::overload::WhenFull;
+use super::{BROKEN, Pool};
 use crate::context;
 use crate::future::{self, Call, FutureObject, Management, Object, Origin, Record};
 use crate::options::TaskOptions;
@@ -12,7 +12,7 @@ use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyTuple, PyType};
 use std::ptr::null_mut;
 use std::sync::atomic::AtomicPtr;
-use std::sync::atomic::Ordering::Relaxed;
+use std::sync::atomic::Ordering::{Relaxed, SeqCst};
 use taskloom_core::job::Job;
 use taskloom_core::ready::DEFAULT_BAND;
 
@@ -107,8 +107,47 @@ impl Pool {
         }
     }
 
-    /// Makes a future that is not queued yet, and keeps the workers for it.
-    pub(super) fn prepare<'py>(
+    /// Makes a future that is not queued yet but counted, unless there is no room for it or the pool is
+    /// closed: what belongs to a run is still taken when that goes on after the closing.
+    pub(super) fn accept<'py>(
+        &self,
+        py: Python<'py>,
+        options: &TaskOptions,
+        function: &Bound<'py, PyAny>,
+        args: &Bound<'py, PyTuple>,
+        kwargs: &Bound<'py, PyDict>,
+        bounded: bool,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        match self.shared().flags.load(SeqCst) {
+            0 => {}
+            flags if !bounded && flags & BROKEN == 0 => {}
+            flags => return Err(self.refusal(py, flags)),
+        }
+        let accepted = self.hold(py, options.band, bounded)?;
+        let future = self.prepare(py, options, function, args, kwargs);
+        match (&future, accepted) {
+            (Ok(future), true) => {
+                if let Some(record) = future::native(future).and_then(future::record_of) {
+                    record.held.store(true, SeqCst);
+                    record.kept.store(!bounded, Relaxed);
+                }
+                if self.core().switch().is_on() {
+                    tracing::submitted(self.core(), future.as_ptr().cast_const().cast());
+                }
+            }
+            (Ok(future), false) => {
+                self.core().arrivals().submitted.add(1);
+                self.core().arrivals().dropped.add(1);
+                self._refuse(future, self.no_room(py));
+            }
+            (Err(_), true) => self.core().let_go(),
+            (Err(_), false) => {}
+        }
+        future
+    }
+
+    /// Makes a future that is not queued yet.
+    fn prepare<'py>(
         &self,
         py: Python<'py>,
         options: &TaskOptions,
@@ -131,10 +170,6 @@ impl Pool {
         unsafe {
             let managed = Some(self.management(options));
             let future = self.new_future(pointers.as_ptr(), count, kwnames, managed);
-            if !future.is_null() {
-                self.core().retain();
-                self.core().ensure_worker();
-            }
             Bound::from_owned_ptr_or_err(py, future.cast())
         }
     }
