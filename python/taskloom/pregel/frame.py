@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from taskloom.pregel.stream import Stream
     from taskloom.pregel.tasks import Task
 
-_LIVE = frozenset(("custom", "messages"))
+_LIVE = frozenset(("custom", "messages", "tools"))
 
 # Held while what all tasks of a run share is made, by the first that asks for it.
 _making = lock_across_forks()

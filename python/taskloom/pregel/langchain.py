@@ -22,8 +22,8 @@ from functools import cache
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from taskloom.pregel.config import checkpoint_metadata_of
-from taskloom.pregel.constants import NS_SEP, TAG_NOSTREAM
 from taskloom.pregel.context import ambient_task
+from taskloom.pregel.langchain_tools import shown_at, tool_handler_class
 from taskloom.pregel.stream import SHOWN_BY, message_id
 
 if TYPE_CHECKING:
@@ -41,15 +41,12 @@ def tracing_for(loop: Loop) -> Tracing | None:
     Raises:
         ModuleNotFoundError: the config has callbacks, but LangChain is not installed.
     """
-    stream = loop.stream
-    tokens = (
-        stream is not None
-        and "messages" in stream.own
-        and "langchain_core.callbacks" in sys.modules
-    )
-    if not tokens and not _hears_of_chains(loop.config.get("callbacks")):
+    shown: frozenset[str] = frozenset()
+    if loop.stream is not None and "langchain_core.callbacks" in sys.modules:
+        shown = loop.stream.own & {"messages", "tools"}
+    if not shown and not _hears_of_chains(loop.config.get("callbacks")):
         return None
-    return Tracing(loop, tokens=tokens)
+    return Tracing(loop, shown)
 
 
 def listeners_of(loop: Loop) -> Listeners | None:
@@ -77,10 +74,10 @@ class Tracing:
 
     Args:
         loop: the run.
-        tokens: show what models say in the run's `messages` stream.
+        shown: "messages" to show what models say in the run's stream, "tools" what tools do.
     """
 
-    def __init__(self, loop: Loop, *, tokens: bool) -> None:
+    def __init__(self, loop: Loop, shown: frozenset[str]) -> None:
         manager_class = importlib.import_module("langchain_core.callbacks").CallbackManager
         config = loop.config
         manager = manager_class.configure(
@@ -88,8 +85,10 @@ class Tracing:
             inheritable_tags=config.get("tags"),
             inheritable_metadata={**SHOWN_BY, **checkpoint_metadata_of(config)},
         )
-        if tokens:
+        if "messages" in shown:
             manager.add_handler(_handler_class()(loop), True)
+        if "tools" in shown:
+            manager.add_handler(tool_handler_class()(loop), True)
         self.loop = loop
         self.run: Any = manager.on_chain_start(
             None,
@@ -190,17 +189,12 @@ class _Tokens:
         **more: Any,
     ) -> None:
         """A model begins; find out for whom."""
-        if not metadata or TAG_NOSTREAM in (tags or ()):
-            return
-        ns = tuple(str(metadata.get("langgraph_checkpoint_ns", "")).split(NS_SEP)[:-1])
-        own = tuple(self.loop.ns.split(NS_SEP)) if self.loop.ns else ()
-        task = ambient_task()
-        mine = ns == own or (task is not None and task.loop is self.loop)
-        if not mine and not (self.loop.stream is not None and self.loop.stream.subgraphs):
+        ns = shown_at(self.loop, metadata or {}, tags)
+        if ns is None or metadata is None:
             return
         said_by_user = [tag for tag in tags or () if not tag.startswith(_INTERNAL_TAG)]
         shown = {**metadata, "tags": said_by_user} if said_by_user else metadata
-        self.speaking[run_id] = (ns, shown, task)
+        self.speaking[run_id] = (ns, shown, ambient_task())
 
     def on_llm_new_token(self, token: Any, *, run_id: Any, chunk: Any = None, **more: Any) -> None:
         """A piece of what a model says."""

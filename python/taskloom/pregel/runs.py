@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from taskloom.pregel.config import merge_configs
 from taskloom.pregel.constants import (
@@ -46,7 +46,7 @@ from taskloom.pregel.validate import (
 
 Modes = StreamMode | Sequence[StreamMode]
 Version = Literal["v1", "v2"]
-_MODES = frozenset(("values", "updates", "checkpoints", "tasks", "debug", "messages", "custom"))
+_MODES = frozenset(get_args(StreamMode))
 
 
 class Runs(Stateful):
@@ -378,7 +378,8 @@ class Runs(Stateful):
             stream_mode: one mode, for its chunks as they are, or several, for pairs of mode and
                 chunk: "values" (the output cells after each superstep), "updates" (what each node
                 wrote), "custom" (what nodes emit), "messages" (chat messages as they are
-                written), "tasks", "checkpoints", "debug" (both of these).
+                written), "tasks", "checkpoints", "debug" (both of these), "tools" (what
+                LangChain's tools do).
             subgraphs: show what subgraphs do too; chunks then begin with a namespace.
             version: "v2" makes every chunk a dict with type, ns and data.
 

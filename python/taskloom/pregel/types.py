@@ -35,7 +35,7 @@ Durability: TypeAlias = Literal["sync", "async", "exit"]
 """When checkpoints are written: before the next superstep, beside it, or once at the end."""
 All: TypeAlias = Literal["*"]
 StreamMode: TypeAlias = Literal[
-    "values", "updates", "checkpoints", "tasks", "debug", "messages", "custom"
+    "values", "updates", "checkpoints", "tasks", "debug", "messages", "custom", "tools"
 ]
 StreamWriter: TypeAlias = Callable[[Any], None]
 Checkpointer: TypeAlias = Any
@@ -162,6 +162,14 @@ class CustomStreamPart(TypedDict):
     data: Any
 
 
+class ToolsStreamPart(TypedDict):
+    """The beginning or the end of a tool, or what it says meanwhile."""
+
+    type: Literal["tools"]
+    ns: tuple[str, ...]
+    data: dict[str, Any]
+
+
 class CheckpointStreamPart(TypedDict):
     """A checkpoint."""
 
@@ -191,6 +199,7 @@ StreamPart: TypeAlias = (
     | UpdatesStreamPart
     | MessagesStreamPart
     | CustomStreamPart
+    | ToolsStreamPart
     | CheckpointStreamPart
     | TasksStreamPart
     | DebugStreamPart
