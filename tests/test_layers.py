@@ -111,9 +111,11 @@ RUST_LAYERS = {
         "superstep",
         "attempt",
         "record",
-        "stored",
+        "packing",
         "patch",
         "outline",
+        "chain",
+        "stored",
         "ids",
     ),
 }

@@ -5,6 +5,7 @@ use pyo3::prelude::*;
 mod attempt;
 mod call;
 mod cells;
+mod chain;
 mod context;
 mod coro;
 mod errors;
@@ -14,6 +15,7 @@ mod ids;
 mod method;
 mod options;
 mod outline;
+mod packing;
 mod patch;
 mod plan;
 mod pool;
@@ -39,7 +41,7 @@ mod _taskloom {
     #[pymodule_export]
     use crate::outline::_Outline;
     #[pymodule_export]
-    use crate::patch::{_diff, _extended};
+    use crate::patch::_diff;
     #[pymodule_export]
     use crate::plan::{_moves_into, Callee, Copies, GraphBuilder, Inferred, Node, Pack, Plan, Use};
     #[pymodule_export]

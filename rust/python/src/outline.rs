@@ -49,7 +49,7 @@ impl _Outline {
 
     /// Compares a list with what it was, and takes down what it is: the number of items that are as
     /// they were, if these are all that there were, else 0.
-    fn grown(&mut self, value: &Bound<'_, PyList>) -> usize {
+    pub fn grown(&mut self, value: &Bound<'_, PyList>) -> usize {
         let known = std::mem::take(&mut self.items);
         if known > 0 && known <= value.len() {
             match self.walk(value, 0, known) {

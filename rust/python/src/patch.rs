@@ -8,7 +8,7 @@ const SMALLEST: usize = 256;
 
 /// What stands in place of the old head; the length of that; how many bytes after it are kept; what
 /// comes then; how many bytes at the end are kept.
-type Patch<'py> = (
+pub type Patch<'py> = (
     Bound<'py, PyBytes>,
     usize,
     usize,
@@ -88,14 +88,14 @@ fn array_head(items: u32) -> ([u8; 5], usize) {
 
 /// A patch from a list of `items` items, of so many bytes, to the list that has `added` more, of which
 /// `raw` are the bytes; and how long the bytes of the whole list are then. None if it is too long.
-#[pyfunction]
-pub fn _extended<'py>(
+pub fn extended<'py>(
     py: Python<'py>,
-    items: u32,
+    items: usize,
     size: usize,
-    added: u32,
+    added: usize,
     raw: &[u8],
 ) -> Option<(Patch<'py>, usize)> {
+    let (items, added) = (u32::try_from(items).ok()?, u32::try_from(added).ok()?);
     let (head, length) = array_head(items.checked_add(added)?);
     let head = head.get(..length)?;
     let old_head = array_head(items).1;

@@ -4,12 +4,12 @@
 //!
 //! The forms are those of `taskloom.pregel.checkpoint.memory.line`.
 
+use crate::chain::lengthened;
+use crate::packing::packed;
 use crate::record::{is_unchanging, record_of};
 use crate::superstep::{GUARDED_SIGNAL, LAST, REDUCE, SIGNAL};
-use pyo3::exceptions::PyTypeError;
 use pyo3::intern;
 use pyo3::prelude::*;
-use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyDict, PyInt, PyList, PySet, PyString, PyTuple};
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -183,14 +183,22 @@ fn store_changing<'py>(
     (cell, version, value): (&Bound<'py, PyAny>, Bound<'py, PyAny>, &Bound<'py, PyAny>),
 ) -> PyResult<(Bound<'py, PyAny>, bool)> {
     let py = line.py();
+    let key = (cell, &version).into_pyobject(py)?;
+    if let Some(held) = into.get_item(&key)? {
+        return Ok((held, false));
+    }
     let chains = line.getattr(intern!(py, "chains"))?;
-    if !chains.cast::<PyDict>()?.contains(cell)? {
-        let key = (cell, &version).into_pyobject(py)?;
-        if let Some(held) = into.get_item(&key)? {
-            return Ok((held, false));
+    if let Some(chain) = chains.cast::<PyDict>()?.get_item(cell)? {
+        if let Ok(list) = value.cast_exact::<PyList>()
+            && let Some((stored, added)) = lengthened(serde, into, &chain, (cell, &version, list))?
+        {
+            into.set_item(key, &stored)?;
+            line.setattr(intern!(py, "added"), added)?;
+            return Ok((stored, true));
         }
+    } else {
         if let Some(raw) = packed(serde, value)?
-            && raw.len()? < PATCHED_FROM
+            && raw.as_bytes().len() < PATCHED_FROM
         {
             let stored = (intern!(py, "msgpack"), raw).into_pyobject(py)?;
             into.set_item(key, &stored)?;
@@ -216,36 +224,6 @@ fn dumps<'py>(
         return Ok(stored.into_any());
     }
     line.call_method1(intern!(py, "dumps"), (serde, value, position, cell))
-}
-
-/// What the package's own serializer packs values with: its class, the function and its options.
-static PACKING: PyOnceLock<(Py<PyAny>, Py<PyAny>, Py<PyAny>)> = PyOnceLock::new();
-
-/// The bytes of a value, if they are to be had from the packer at once: the serializer is the package's
-/// own, and the value has no parts that it must walk through. Else it is asked, in its usual way.
-fn packed<'py>(
-    serde: &Bound<'py, PyAny>,
-    value: &Bound<'py, PyAny>,
-) -> PyResult<Option<Bound<'py, PyAny>>> {
-    let py = serde.py();
-    let (class, pack, options) = PACKING.get_or_try_init(py, || {
-        let module = py.import("taskloom.pregel.checkpoint.serde.jsonplus")?;
-        let named = |name| Ok::<_, PyErr>(module.getattr(name)?.unbind());
-        Ok::<_, PyErr>((
-            named("JsonPlusSerializer")?,
-            named("_packb")?,
-            named("_OPTIONS")?,
-        ))
-    })?;
-    if !serde.get_type().is(class) {
-        return Ok(None);
-    }
-    let default = serde.getattr(intern!(py, "_default"))?;
-    match pack.bind(py).call1((value, default, options)) {
-        Ok(raw) => Ok(Some(raw)),
-        Err(error) if error.is_instance_of::<PyTypeError>(py) => Ok(None),
-        Err(error) => Err(error),
-    }
 }
 
 /// Takes the names of the changed cells out of the cells' `bumped`, and stores the values that they

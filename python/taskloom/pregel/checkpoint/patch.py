@@ -16,7 +16,7 @@ import struct
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-from taskloom._taskloom import _diff, _extended, _Outline
+from taskloom._taskloom import _diff, _Outline
 
 _LONGEST = 256  # links of a chain
 _LAYOUT = struct.Struct("<BBQQ")
@@ -101,24 +101,3 @@ class Chain:
                 return patch
         self.restart(version, tag, raw)
         return None
-
-    def extend(
-        self, version: str | int | float, items: int, added: int, raw: bytes
-    ) -> tuple[bytes, int, int, bytes, int] | None:
-        """Return what makes the patch to store a list as that was so many items long and had
-        some added; `raw` is a list of these.
-
-        Returns:
-            `None` if it has to be stored whole; nothing has changed then.
-        """
-        made = _extended(items, self.size, added, raw)
-        patched = self.patched + len(raw) + 31
-        if made is None or patched * 4 > made[1] or self.links >= _LONGEST:
-            return None
-        patch, self.size = made
-        self.version = version
-        self.raw = None
-        self.links += 1
-        self.patched = patched
-        self.items = items + added
-        return patch

@@ -175,46 +175,21 @@ class Line:
         self.added = NOTHING_ADDED
         chain = self.chains.get(cell)
         base = None if chain is None else self.values.get((cell, chain.version))
-        stored: Stored = None
-        lengthens = False
-        if chain is not None and base is not None and value.__class__ is list:
-            lengthens = serde.__class__ is JsonPlusSerializer
-            if lengthens:
-                stored = self._lengthened(serde, chain, base, version, value)
-        if stored is None:
-            stored = dumps(serde, value, "the value of the cell", cell)
-            if type(stored) is tuple and len(stored[1]) >= _PATCHED_FROM:
-                stored = self._patched(cell, version, stored, base)
-                if lengthens and stored[0] == "msgpack":
-                    self.chains[cell].items = len(value)
+        lengthens = base is not None and value.__class__ is list
+        lengthens = lengthens and serde.__class__ is JsonPlusSerializer
+        if chain is not None and lengthens:
+            # The next version may be stored as what was added to this one, by the engine.
+            chain.items = 0
+            if chain.outline is None:
+                chain.outline = _Outline()
+            chain.outline.grown(value)
+        stored = dumps(serde, value, "the value of the cell", cell)
+        if type(stored) is tuple and len(stored[1]) >= _PATCHED_FROM:
+            stored = self._patched(cell, version, stored, base)
+            if lengthens and stored[0] == "msgpack":
+                self.chains[cell].items = len(value)
         self.values[key] = stored
         return stored
-
-    def _lengthened(
-        self, serde: SerializerProtocol, chain: Chain, base: Stored, version: Any, value: list[Any]
-    ) -> Stored:
-        """A list that has only grown, stored as what was added to its last version; else None."""
-        items, chain.items = chain.items, 0  # not known while this may fail
-        if chain.outline is None:
-            chain.outline = _Outline()
-        known = chain.outline.grown(value)
-        if known == 0 or known != items:
-            return None
-        new = value[known:]
-        try:
-            tag, raw = serde.dumps_typed(new)
-        except SerializationError:
-            return None  # storing the whole says where in it the trouble is
-        if tag != "msgpack":
-            return None
-        patch = chain.extend(version, items, len(new), raw)
-        if patch is None:  # patches enough: the next ones are upon the whole
-            tag, raw = serde.dumps_typed(value)
-            chain.restart(version, tag, raw)
-            chain.items = len(value) if tag == "msgpack" else 0
-            return tag, raw
-        self.added = (new, (tag, raw))
-        return (tag, base, *patch)
 
     def _patched(self, cell: str, version: Any, stored: tuple[str, bytes], base: Stored) -> Stored:
         tag, raw = stored

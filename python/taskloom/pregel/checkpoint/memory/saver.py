@@ -7,6 +7,7 @@ leave the process: every class that holds plain data is allowed, there is nobody
 from __future__ import annotations
 
 import threading
+from collections import defaultdict
 from collections.abc import AsyncIterator, Iterator, Sequence
 from operator import itemgetter
 from types import TracebackType
@@ -34,6 +35,10 @@ from taskloom.pregel.checkpoint.serde.jsonplus import JsonPlusSerializer
 
 if TYPE_CHECKING:
     from taskloom.pregel.cells import Cells
+
+
+def _lines() -> dict[str, Line]:
+    return defaultdict(Line)
 
 
 class InMemorySaver(BaseCheckpointSaver[int]):
@@ -67,7 +72,7 @@ class InMemorySaver(BaseCheckpointSaver[int]):
         super().__init__(serde=serde or JsonPlusSerializer(allowed_msgpack_modules=True))
         self._retention = Retention(keep_last=keep_last, max_age=max_age)
         self._retires = bool(self._retention)
-        self._threads: dict[str, dict[str, Line]] = {}
+        self._threads: dict[str, dict[str, Line]] = defaultdict(_lines)
         self._lock = threading.RLock()
 
     def __enter__(self) -> InMemorySaver:
@@ -105,12 +110,12 @@ class InMemorySaver(BaseCheckpointSaver[int]):
         where = config["configurable"]
         thread_id, namespace = where["thread_id"], where.get("checkpoint_ns", "")
         known, parent = metadata, where.get("checkpoint_id")
-        usual = 1 + ("checkpoint_ns" in where) + ("checkpoint_id" in where)
-        if len(where) != usual or config.get("metadata"):
+        bare = len(where) == 3 and "checkpoint_id" in where and "checkpoint_ns" in where
+        if not bare or config.get("metadata"):
             known = get_checkpoint_metadata(config, metadata)
         id = checkpoint["id"]
         with self._lock:
-            line = self._line(thread_id, namespace)
+            line = self._threads[thread_id][namespace]
             if not _store_put(
                 line, self.serde, checkpoint, LATEST_VERSION, known, new_versions, parent
             ):
@@ -159,22 +164,12 @@ class InMemorySaver(BaseCheckpointSaver[int]):
             alone: the task and its writes, if the superstep had only one.
         """
         with self._lock:
-            lines = self._threads.get(thread_id)
-            line = None if lines is None else lines.get(namespace)
-            if line is None:
-                line = self._line(thread_id, namespace)
+            line = self._threads[thread_id][namespace]
             _store_step(line, self.serde, cells, id, parent, about, alone)
             if namespace and (parents := about[1].get("parents")):
                 line.root = max(line.root, parents.get("", ""))
             if self._retires:
                 self._retire(thread_id, line)
-
-    def _line(self, thread_id: str, namespace: str) -> Line:
-        try:
-            return self._threads[thread_id][namespace]
-        except KeyError:
-            lines = self._threads.setdefault(thread_id, {})
-            return lines.setdefault(namespace, Line())
 
     def put_writes(
         self,
@@ -190,7 +185,7 @@ class InMemorySaver(BaseCheckpointSaver[int]):
             stored = dumps(self.serde, value, f"written by the task {task_id} to the cell", cell)
             rows.append((task_path, task_id, WRITES_IDX_MAP.get(cell, index), cell, stored))
         with self._lock:
-            line = self._line(where["thread_id"], where.get("checkpoint_ns", ""))
+            line = self._threads[where["thread_id"]][where.get("checkpoint_ns", "")]
             line.add_writes(where["checkpoint_id"], task_id, rows)
 
     # -- reading ------------------------------------------------------------------------------
@@ -320,7 +315,7 @@ class InMemorySaver(BaseCheckpointSaver[int]):
             if source is None or source_thread_id == target_thread_id:
                 return
             copies = {namespace: line.copy() for namespace, line in source.items()}
-            self._threads[target_thread_id] = copies
+            self._threads[target_thread_id] = defaultdict(Line, copies)
 
     def prune(self, thread_ids: Sequence[str], *, strategy: str = "keep_latest") -> None:
         """Forget old checkpoints; see `BaseCheckpointSaver.prune`."""
