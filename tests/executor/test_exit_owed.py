@@ -10,6 +10,7 @@ import taskloom
 from probe import passes, run
 
 PROGRAMME = """
+import atexit
 import threading
 import taskloom
 
@@ -47,7 +48,9 @@ def start_and_wait():
 
 exiting = threading.Event()
 threading._register_atexit(exiting.set)
-threading.Thread(target=start_and_wait, daemon=True).start()
+thread = threading.Thread(target=start_and_wait, daemon=True)
+thread.start()
+atexit.register(thread.join)  # exit waits for the run, and for what comes after only so
 while not executor._owed:
     pass
 """

@@ -71,6 +71,8 @@ def test_those_who_share_a_channel_are_one_at_least(run: Run, method: str) -> No
                 getattr(scope, method)(Channel[int](1), nothing, 0)
             with pytest.raises(TypeError, match="a Channel, not 5"):
                 getattr(scope, method)(5, nothing)
+            with pytest.raises(TypeError, match="fn must be callable, not 5"):
+                getattr(scope, method)(Channel[int](1), 5)
 
     run(main)
 
@@ -107,3 +109,24 @@ def test_the_deadline_and_shield_of_a_scope_may_be_changed(run: Run) -> None:
         return taskloom.current_time(), shielded, scope.shield
 
     assert run(main) == (5, True, False)
+
+
+def test_only_what_gives_a_coroutine_can_be_run_as_one() -> None:
+    with pytest.raises(TypeError, match="a function that gives one, not 5"):
+        run_coroutine(5)  # type: ignore[call-overload]
+    with pytest.raises(TypeError, match=r"<built-in function len> returned int, not a coroutine"):
+        run_coroutine(len, "abc")  # type: ignore[arg-type]
+
+
+def test_a_scope_is_left_once(run: Run) -> None:
+    async def main() -> None:
+        async with Scope() as scope:
+            pass
+        with pytest.raises(RuntimeError, match="has been left"):
+            await scope.__aexit__(None, None, None)
+        with pytest.raises(RuntimeError, match="was not entered"):
+            await Scope().__aexit__(None, None, None)
+
+    run(main)
+    with pytest.raises(RuntimeError, match="was not entered"):
+        Scope().__exit__(None, None, None)

@@ -14,6 +14,7 @@ from taskloom.current import attempt_here, current_task
 from taskloom.errors import Cancelled
 from taskloom.flow import RetryTask
 from taskloom.retry import Retry, next_attempt
+from taskloom.scope._frames import between
 from taskloom.scope._left import to_its_end
 from taskloom.scope.cancellation import move_on_after
 
@@ -25,6 +26,7 @@ Call = Callable[..., Any]
 FOR_COROUTINES = ("name", "retry", "retry_safe", "timeout")
 
 
+@between
 async def attempts(
     fn: Call,
     retry: Retry | None,
@@ -74,6 +76,7 @@ async def attempts(
         del task  # an error's traceback refers to this frame, and its future to the error
 
 
+@between
 async def _once(
     fn: Call, timeout: float | None, args: tuple[Any, ...], kwargs: Mapping[str, Any]
 ) -> Any:

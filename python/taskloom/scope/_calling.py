@@ -7,6 +7,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from taskloom.scope._child import Child, run_function
+from taskloom.scope._frames import between
 from taskloom.scope.cancellation import CancelScope
 
 if TYPE_CHECKING:
@@ -28,6 +29,7 @@ def call_plainly(  # noqa: PLR0917 (called for each plain child)
     host = scope._host
     if not scope._has_threads() and host is not None:
 
+        @between
         async def call() -> Any:
             return fn(*args, **kwargs)
 

@@ -13,6 +13,7 @@ from taskloom._taskloom import Future
 from taskloom.current import child_here
 from taskloom.errors import Cancelled
 from taskloom.flow import RetryTask
+from taskloom.scope._frames import between, from_the_call
 from taskloom.scope._left import to_its_end_blocking
 from taskloom.scope.cancellation import CancelScope
 
@@ -74,7 +75,7 @@ class Child:
                 registration.forget()
             error = None if future.cancelled() else future.exception()
             if error is not None and not isinstance(error, Cancelled):
-                self.scope._child_failed(error)
+                self.scope._child_failed(from_the_call(error))
             if not self.abandoned:
                 self.scope._child_over()
 
@@ -84,6 +85,8 @@ class Child:
         """The call is over; called once, on whatever thread it ran."""
         self.over = True
         self.handle = None
+        if error is not None:
+            error = from_the_call(error)
         if error is None:
             _taskloom._settle(self.future, "done", value)
         elif isinstance(error, Cancelled):
@@ -107,6 +110,7 @@ def _cancel(child: weakref.ref[Child]) -> bool:
     return waited
 
 
+@between
 def in_scope(child: Child, fn: Call, /, *args: Any, **kwargs: Any) -> Any:
     """A plain function that the executor runs with options, inside its scope.
 
@@ -131,6 +135,7 @@ def in_scope(child: Child, fn: Call, /, *args: Any, **kwargs: Any) -> Any:
             scope._child_over()
 
 
+@between
 def _call_while_asked(call: Callable[[], Any], own: _taskloom.Token) -> Any:
     while True:
         try:
@@ -140,6 +145,7 @@ def _call_while_asked(call: Callable[[], Any], own: _taskloom.Token) -> Any:
         _taskloom.sleep_blocking(delay)  # raises if the scope is cancelled
 
 
+@between
 def run_function(
     child: Child,
     own: CancelScope,

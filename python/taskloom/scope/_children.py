@@ -16,6 +16,7 @@ from taskloom import _taskloom
 from taskloom._asynchrony import running_loop
 from taskloom.current import child_here
 from taskloom.errors import Cancelled
+from taskloom.scope._frames import between
 from taskloom.scope._hosts import running_task, running_trio, runs_trio_of
 from taskloom.scope._left import to_its_end
 from taskloom.scope.cancellation import CancelScope
@@ -85,6 +86,7 @@ class AsyncioHost:
         else:
             self.loop.call_soon_threadsafe(start)
 
+    @between
     async def _run(
         self,
         child: Child,
@@ -159,6 +161,7 @@ class TrioHost:
         else:
             self.token.run_sync_soon(start)
 
+    @between
     async def _run(
         self,
         child: Child,

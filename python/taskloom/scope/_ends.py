@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from taskloom._asynchrony import is_coroutine_function
 from taskloom._taskloom import Channel, Future, Receiver, Sender
+from taskloom.scope._frames import between
 
 if TYPE_CHECKING:
     from taskloom.scope.scope import Scope
@@ -30,6 +31,8 @@ def spawn_at_ends(
     if n < 1:
         method = _method(open_end)
         raise ValueError(f"{method}(channel, fn, n={n!r}): at least 1, or the others wait for ever")
+    if not callable(fn):
+        raise TypeError(f"{_method(open_end)}(channel, fn, n): fn must be callable, not {fn!r}")
     ends = [open_end(channel) for _ in range(n)]
     return [_spawn(scope, fn, end) for end in ends]
 
@@ -48,11 +51,13 @@ def _spawn(scope: Scope, fn: Call, end: End) -> Future[Any]:
         raise
 
 
+@between
 async def _with_end_async(fn: Call, end: End) -> Any:
     with end:
         return await fn(end)
 
 
+@between
 def _with_end(fn: Call, end: End) -> Any:
     with end:
         return fn(end)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from taskloom import _taskloom
 from taskloom.current import scope_here
+from taskloom.scope._frames import between
 
 if TYPE_CHECKING:
     from taskloom.scope.scope import Scope
@@ -24,6 +25,7 @@ _MISTAKE = (
 )
 
 
+@between
 async def to_its_end(
     base: _taskloom.Token, fn: Callable[..., Any], args: tuple[Any, ...], kwargs: Mapping[str, Any]
 ) -> Any:
@@ -44,6 +46,7 @@ async def to_its_end(
         del ended  # its traceback refers to this frame
 
 
+@between
 def to_its_end_blocking(base: _taskloom.Token, call: Callable[[], Any]) -> Any:
     """As `to_its_end`, for a plain function on a thread."""
     try:

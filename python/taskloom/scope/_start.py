@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar, final
 from taskloom import _taskloom
 from taskloom.errors import Cancelled
 from taskloom.scope._child import Child
+from taskloom.scope._frames import between, from_the_call
 from taskloom.scope.cancellation import shield
 from taskloom.scope.primitives import Event
 
@@ -136,12 +137,13 @@ class _StartingChild(Child):
         if moved:
             super().ended(value, error)
             return
-        self.error = error
+        self.error = None if error is None else from_the_call(error)
         _taskloom._settle(self.future, "cancelled", None)
         self.scope._child_over()
         self.said.set()
 
 
+@between
 async def _call(fn: Call, args: tuple[Any, ...], kwargs: dict[str, Any], status: Any) -> Any:
     returned = fn(*args, **kwargs, task_status=status)
     if not inspect.isawaitable(returned):

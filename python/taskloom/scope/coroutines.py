@@ -99,6 +99,10 @@ def _start(
     refuse_to_block()
     if isinstance(fn, Coroutine):
         fn, args = _just, (fn,)
+    elif not callable(fn):
+        raise TypeError(
+            f"run_coroutine(fn, *args): a coroutine, or a function that gives one, not {fn!r}"
+        )
     context = contextvars.copy_context()
     return home.spawn(fn, args, kwargs or None, token, context, ended, None)
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, final
 from taskloom import _taskloom
 from taskloom._asynchrony import is_coroutine_function
 from taskloom._taskloom import Channel, Receiver, Sender
+from taskloom.scope._frames import between
 
 if TYPE_CHECKING:
     from taskloom.scope.scope import Scope
@@ -116,34 +117,41 @@ def _feed_blocking(source: Iterable[Any], sender: Sender[Any]) -> None:
             sender.send_blocking(item)
 
 
+def _way(scope: Scope, part: Stage, ways: tuple[Any, Any, Any]) -> Any:
+    """What works a stage: for a coroutine function, for a plain one on a thread, or without any."""
+    if is_coroutine_function(part.fn):
+        return ways[0]
+    return ways[1] if scope._has_threads() else ways[2]
+
+
 def _start_stage(scope: Scope, part: Stage, receiver: Receiver[Any]) -> Receiver[Any]:
     sender, results = Channel[Any](part.capacity).split()
     if part.ordered and part.workers > 1:
         _start_ordered(scope, part, receiver, sender)
         return results
+    work = _way(scope, part, (_work_async, _work_blocking, _work))
     with sender, receiver:
         for _ in range(part.workers):
-            if is_coroutine_function(part.fn):
-                scope.spawn(_work_async, part.fn, receiver.clone(), sender.clone())
-            elif scope._has_threads():
-                scope.spawn(_work_blocking, part.fn, receiver.clone(), sender.clone())
-            else:
-                scope.spawn(_work, part.fn, receiver.clone(), sender.clone())
+            args = (part.fn, receiver.clone(), sender.clone())
+            scope._spawn(work, args, {}, named=part.fn)
     return results
 
 
+@between
 async def _work_async(fn: Any, receiver: Receiver[Any], sender: Sender[Any]) -> None:
     with receiver, sender:
         async for item in receiver:
             await sender.send(await fn(item))
 
 
+@between
 async def _work(fn: Any, receiver: Receiver[Any], sender: Sender[Any]) -> None:
     with receiver, sender:
         async for item in receiver:
             await sender.send(fn(item))
 
 
+@between
 def _work_blocking(fn: Any, receiver: Receiver[Any], sender: Sender[Any]) -> None:
     with receiver, sender:
         for item in receiver:
@@ -166,14 +174,10 @@ def _start_ordered(scope: Scope, part: Stage, receiver: Receiver[Any], sender: S
     # bounds how far a quick worker may run ahead of a slow one.
     to_line, line = Channel[_Slot](part.workers).split()
     to_work, work = Channel[_Slot](part.workers).split()
+    fill = _way(scope, part, (_fill_async, _fill_blocking, _fill))
     with work:
         for _ in range(part.workers):
-            if is_coroutine_function(part.fn):
-                scope.spawn(_fill_async, part.fn, work.clone())
-            elif scope._has_threads():
-                scope.spawn(_fill_blocking, part.fn, work.clone())
-            else:
-                scope.spawn(_fill, part.fn, work.clone())
+            scope._spawn(fill, (part.fn, work.clone()), {}, named=part.fn)
     if scope._has_threads() and not scope._has_coroutines():
         scope.spawn(_line_up_blocking, receiver, to_line, to_work)
         scope.spawn(_emit_blocking, line, sender)
@@ -182,18 +186,21 @@ def _start_ordered(scope: Scope, part: Stage, receiver: Receiver[Any], sender: S
         scope.spawn(_emit, line, sender)
 
 
+@between
 async def _fill_async(fn: Any, work: Receiver[_Slot]) -> None:
     with work:
         async for slot in work:
             slot.setter.set(await fn(slot.item))
 
 
+@between
 async def _fill(fn: Any, work: Receiver[_Slot]) -> None:
     with work:
         async for slot in work:
             slot.setter.set(fn(slot.item))
 
 
+@between
 def _fill_blocking(fn: Any, work: Receiver[_Slot]) -> None:
     with work:
         for slot in work:

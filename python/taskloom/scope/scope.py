@@ -368,6 +368,8 @@ class Scope(_taskloom.Nursery):
 
     def _body_ended(self, error: BaseException | None) -> None:
         """Notes what the body raised, if that is for the group; its error cancels the rest."""
+        if not self._is_open:
+            raise RuntimeError("this Scope was not entered, or has been left")
         if error is None:
             return
         if not isinstance(error, cancellations_of(self._host)):

@@ -164,6 +164,7 @@ impl Task {
             Owner::Scope(_) => None,
             Owner::Nobody(apart) => apart.call.lock().take(),
         };
+        let function = call.as_ref().map(|(function, ..)| function.clone_ref(py));
         let made = match (&call, self.native(py)) {
             (Some((function, arguments, keywords)), _) => {
                 let keywords = keywords.as_ref().map(|keywords| keywords.bind(py));
@@ -180,7 +181,10 @@ impl Task {
             return Err(PyTypeError::new_err(format!(
                 "{} returned {}, not a coroutine: spawn a plain function as such, or write \
                  `async def`",
-                self.named_by(py).bind(py).repr()?,
+                function
+                    .unwrap_or_else(|| self.named_by(py))
+                    .bind(py)
+                    .repr()?,
                 made.get_type().name()?,
             )));
         }
