@@ -8,7 +8,10 @@
 use std::ptr::NonNull;
 
 #[cfg(not(Py_GIL_DISABLED))]
-pub use own::{after_fork, give, take};
+pub use own::{after_fork, take};
+
+#[cfg(all(Py_3_12, not(Py_GIL_DISABLED)))]
+pub use own::give;
 
 /// In a forked child.
 #[cfg(Py_GIL_DISABLED)]
