@@ -12,11 +12,13 @@ from taskloom.pregel import (
     MessagesState,
     RetryPolicy,
     StateGraph,
+    TimeoutPolicy,
     entrypoint,
     interrupt,
     task,
 )
 from taskloom.pregel.checkpoint.memory import InMemorySaver
+from taskloom.pregel.context import current_task
 
 
 class State(TypedDict, total=False):
@@ -192,3 +194,19 @@ def test_a_tag_of_the_model_is_in_the_metadata_of_what_it_says() -> None:
     graph = answers(says("yes", tags=["brief"])).compile()
     ((_, metadata),) = graph.stream({"messages": "hi"}, stream_mode="messages")
     assert metadata["tags"] == ["brief"]
+
+
+def test_what_a_model_says_puts_an_idle_timeout_off() -> None:
+    models = pytest.importorskip("langchain_core.language_models")
+    told: list[str] = []
+
+    async def node(state: State) -> State:
+        current_task("the test").progress = lambda: told.append("progress")
+        await models.FakeListChatModel(responses=["one two"]).ainvoke("hi")
+        return {"seen": len(told)}
+
+    limited = one_node(node, timeout=TimeoutPolicy(idle_timeout=60)).compile()
+    assert asyncio.run(limited.ainvoke({}))["seen"] > 0
+    told.clear()
+    capped = one_node(node, timeout=TimeoutPolicy(run_timeout=60)).compile()
+    assert asyncio.run(capped.ainvoke({}))["seen"] == 0

@@ -42,11 +42,16 @@ def tracing_for(loop: Loop) -> Tracing | None:
         ModuleNotFoundError: the config has callbacks, but LangChain is not installed.
     """
     shown: frozenset[str] = frozenset()
-    if loop.stream is not None and "langchain_core.callbacks" in sys.modules:
-        shown = loop.stream.own & {"messages", "tools"}
-    if not shown and not _hears_of_chains(loop.config.get("callbacks")):
+    progress = False
+    if "langchain_core.callbacks" in sys.modules:
+        shown = frozenset() if loop.stream is None else loop.stream.own & {"messages", "tools"}
+        progress = loop.program.has_timeouts and any(
+            node.timeout is not None and node.timeout.idle_timeout is not None
+            for node in loop.program.nodes.values()
+        )
+    if not shown and not progress and not _hears_of_chains(loop.config.get("callbacks")):
         return None
-    return Tracing(loop, shown)
+    return Tracing(loop, shown, progress=progress)
 
 
 def listeners_of(loop: Loop) -> Listeners | None:
@@ -75,9 +80,10 @@ class Tracing:
     Args:
         loop: the run.
         shown: "messages" to show what models say in the run's stream, "tools" what tools do.
+        progress: nodes have idle timeouts: all that is heard of within one puts its off.
     """
 
-    def __init__(self, loop: Loop, shown: frozenset[str]) -> None:
+    def __init__(self, loop: Loop, shown: frozenset[str], *, progress: bool) -> None:
         manager_class = importlib.import_module("langchain_core.callbacks").CallbackManager
         config = loop.config
         manager = manager_class.configure(
@@ -89,6 +95,8 @@ class Tracing:
             manager.add_handler(_handler_class()(loop), True)
         if "tools" in shown:
             manager.add_handler(tool_handler_class()(loop), True)
+        if progress:
+            manager.add_handler(_progress_class()(), True)
         self.loop = loop
         self.run: Any = manager.on_chain_start(
             None,
@@ -249,3 +257,17 @@ def _handler_class() -> Any:
     streaming = importlib.import_module("langchain_core.tracers._streaming")
     marker = streaming._StreamingCallbackHandler
     return types.new_class("Tokens", (_Tokens, base, marker))
+
+
+def _put_off(self: Any, *event: Any, **more: Any) -> None:
+    task = ambient_task()
+    if task is not None and task.progress is not None:
+        task.progress()
+
+
+@cache
+def _progress_class() -> Any:
+    """The class of a handler to which all that happens within a node is progress."""
+    base = importlib.import_module("langchain_core.callbacks").BaseCallbackHandler
+    heard = {name: _put_off for name in dir(base) if name.startswith("on_")}
+    return types.new_class("Progress", (base,), {}, lambda ns: ns.update(heard, run_inline=True))

@@ -109,8 +109,8 @@ class TimeoutPolicy:
     Attributes:
         run_timeout: seconds (or a timedelta) for the whole attempt.
         idle_timeout: seconds (or a timedelta) that may pass without progress.
-        refresh_on: "auto" counts writes, stream output and `runtime.heartbeat()` as progress,
-            "heartbeat" only the last.
+        refresh_on: "auto" counts writes, stream output, what LangChain's callbacks hear of and
+            `runtime.heartbeat()` as progress, "heartbeat" only the last.
 
     Example:
         >>> from taskloom.pregel import TimeoutPolicy

@@ -141,7 +141,7 @@ class Runs(Stateful):
                 f"{THREAD_ID}, {CHECKPOINT_NS}, {CHECKPOINT_ID}"
             )
         heard = parent is not None and (parent.traced or parent.loop.listeners)
-        if heard or stream_modes or own.get("callbacks"):
+        if heard or stream_modes or own.get("callbacks") or loop.program.has_timeouts:
             loop.tracing, loop.listeners = tracing_for(loop), listeners_of(loop)
         return loop
 
