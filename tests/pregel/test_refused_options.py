@@ -192,3 +192,9 @@ def test_a_command_that_goes_to_what_is_no_node_is_refused(goto: Any) -> None:
     graph = StateGraph(State).add_node("a", lambda state: Command(goto=goto)).add_edge(START, "a")
     with pytest.raises(TypeError, match="is a node's name, a Send, or several of these"):
         graph.compile().invoke({"x": 1})
+
+
+@pytest.mark.parametrize("config", ["thread 1", [], 3])
+def test_a_config_that_is_no_dict_is_refused(config: Any) -> None:
+    with pytest.raises(TypeError, match="a config is a dict"):
+        graph().invoke({"x": 1}, config)

@@ -67,11 +67,15 @@ def merge_configs(*configs: Mapping[str, Any] | None) -> RunnableConfig:
 
     Raises:
         ValueError: a config has an unknown key.
-        TypeError: a part of it is no dict.
+        TypeError: it, or a part of it, is no dict.
     """
     merged: dict[str, Any] = {}
     for config in configs:
-        for key, value in (config or {}).items():
+        if config is None:
+            continue
+        if not isinstance(config, dict | Mapping):
+            raise TypeError(f"a config is a dict, such as {{'configurable': {{}}}}, not {config!r}")
+        for key, value in config.items():
             if key not in KNOWN_KEYS:
                 _refuse(key, value)
             if value is None:
