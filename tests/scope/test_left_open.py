@@ -150,3 +150,21 @@ def test_a_function_that_ends_inside_of_a_scope_leaves_it() -> None:
     with pytest.RaisesGroup(pytest.RaisesExc(RuntimeError, match=MISTAKE)):
         main()
     assert log in ([], ["grandchild over"])  # cancelled before it began, or joined
+
+
+def test_who_was_told_of_leaving_scopes_in_the_wrong_order_is_not_told_again(run: Run) -> None:
+    async def child() -> str:
+        outer, inner = CancelScope(), CancelScope()
+        outer.__enter__()
+        inner.__enter__()
+        with pytest.raises(RuntimeError, match="reverse order"):
+            outer.__exit__(None, None, None)
+        inner.__exit__(None, None, None)
+        return "value"
+
+    async def main() -> str:
+        async with Scope() as scope:
+            future = scope.spawn(child)
+        return future.result()
+
+    assert run(main) == "value"

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 from taskloom import _taskloom
 from taskloom.current import scope_here
 from taskloom.scope._frames import between
+from taskloom.scope.cancellation import was_refused
 
 if TYPE_CHECKING:
     from taskloom.scope.scope import Scope
@@ -41,7 +42,7 @@ async def to_its_end(
             return value
         ended = None
     try:
-        await leave_all(base, ended)
+        return await leave_all(base, ended)
     finally:
         del ended  # its traceback refers to this frame
 
@@ -85,10 +86,15 @@ def _come_to(token: _taskloom.Token) -> None:
         _taskloom.token_variable.set(token)
 
 
-async def leave_all(base: _taskloom.Token, error: BaseException | None) -> NoReturn:
-    """Leaves the scopes that the calling task is inside of; raises its error, or that it is one."""
+async def leave_all(base: _taskloom.Token, error: BaseException | None, value: Any = None) -> Any:
+    """Leaves the scopes that the calling task is inside of; raises its error, or that it is one.
+
+    Returns its value if it was told of the mistake before: it has left scopes in the wrong order.
+    """
     try:
+        known = was_refused.get()
         for scope in _entered(base):
+            known = False
             _come_to(scope.token)
             scope.cancel(_MISTAKE)
             try:
@@ -96,6 +102,8 @@ async def leave_all(base: _taskloom.Token, error: BaseException | None) -> NoRet
             except BaseException as raised:
                 error = raised
         _come_to(base)
+        if known and error is None:
+            return value
         raise _noted(error)
     finally:
         del error  # its traceback refers to this frame

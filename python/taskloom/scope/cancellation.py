@@ -14,6 +14,7 @@ from __future__ import annotations
 import atexit
 import math
 import sys
+from contextvars import ContextVar
 from contextvars import Token as VariableToken
 from types import TracebackType
 from typing import TYPE_CHECKING, Self, final
@@ -42,6 +43,10 @@ __all__ = [
 # After the executors have been joined, which `threading` does before: until then their coroutines
 # may need to be woken. Before the interpreter goes, since the timer's thread calls into it.
 atexit.register(_taskloom.stop_timer)
+
+
+#: Whether leaving a scope was refused here: whoever tried knows of the mistake.
+was_refused: ContextVar[bool] = ContextVar("taskloom_was_refused", default=False)
 
 
 def current_time() -> float:
@@ -292,6 +297,7 @@ class CancelScope:
             if innermost and previous is not None:
                 _taskloom.token_variable.reset(previous)
         if not innermost:
+            was_refused.set(True)
             raise RuntimeError(
                 "this CancelScope is not the innermost one here: leave scopes in the reverse order "
                 "of entering them, in the task that entered them"

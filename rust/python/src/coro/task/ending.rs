@@ -163,13 +163,13 @@ impl Task {
     #[cold]
     pub(super) fn leave_scopes(&self, py: Python<'_>, ended: Sent) -> PyResult<()> {
         let base = (self.own.lock().token.clone()).unwrap_or_else(|| self.first_token().clone());
-        let error = match ended {
-            Sent::Raised(error) => Some(error.into_value(py)),
-            Sent::Returned(_) | Sent::Yielded(_) => None,
+        let (error, value) = match ended {
+            Sent::Raised(error) => (Some(error.into_value(py)), None),
+            Sent::Returned(value) | Sent::Yielded(value) => (None, Some(value)),
         };
         let left = py.import("taskloom.scope._left").and_then(|left| {
             let base = Bound::new(py, crate::coro::token::Token(base.clone()))?;
-            left.call_method1("leave_all", (base, error))
+            left.call_method1("leave_all", (base, error, value))
         });
         let left = match left {
             Ok(left) => left.unbind(),
