@@ -78,36 +78,57 @@ def spawn(
 class Turn:
     """A coroutine in the line of those who need resources."""
 
-    __slots__ = ("_admitted", "_wait", "band", "future", "needs")
+    __slots__ = (
+        "_admitted",
+        "_desk",
+        "_given_up",
+        "_lock",
+        "_setter",
+        "_wait",
+        "band",
+        "future",
+        "needs",
+    )
 
     def __init__(self, band: int, future: StandardFuture[Any]) -> None:
         self.band = band
         self.future = future
         self.needs: Resources | None = None
+        self._desk: Desk | None = None
         self._wait = _taskloom.Wait()
         # Set by another thread: not asked of the wait, which the coroutine is in by then.
-        self._admitted = self._wait.setter
+        self._setter = self._wait.setter
+        # Who admits it and who gives up waiting may meet: the later one gives back what was taken.
+        self._lock = threading.Lock()
+        self._admitted = False
+        self._given_up = False
 
     def start(self) -> None:
         """It has been admitted."""
-        self._admitted.set()
+        with self._lock:
+            self._admitted = True
+            comes_late = self._given_up
+        if not comes_late:
+            self._setter.set()
+        elif self._desk is not None and self.needs is not None:
+            self._desk.release(self.needs)
 
     async def come(self, desk: Desk, needs: Resources) -> None:
         """Waits until it is admitted."""
+        self._desk, self.needs = desk, needs
         if desk.admit(self, needs):
             return
-        wait = self._wait
-        self.needs = needs
         desk.hold(self)
         try:
-            await wait
+            await self._wait
         except BaseException:
-            if self._admitted.is_set:
+            with self._lock:
+                self._given_up = True
+                admitted = self._admitted
+            if admitted:
                 desk.release(needs)
             else:
                 desk.withdraw(self, needs)
-                if self._admitted.is_set:  # admitted in between
-                    desk.release(needs)
             raise
         finally:
             desk.let_go(self)

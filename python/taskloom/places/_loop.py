@@ -160,6 +160,7 @@ class LoopCall:
         except BaseException:
             if not end.is_set:
                 await self._cancelled()
+            self._forget_error()
             raise
         finally:
             _unplace(self)
@@ -198,8 +199,10 @@ class LoopCall:
             return  # closed: nothing runs there
         if not self._left:
             await shielded(stopped)
+
+    def _forget_error(self) -> None:
+        """Keeps asyncio from reporting it as never retrieved: the caller has its own."""
         if self._task is not None and self._task.done() and not self._task.cancelled():
-            # Retrieved, so that asyncio does not report it as forgotten: the caller has its own.
             self._task.exception()
 
 
