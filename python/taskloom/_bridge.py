@@ -23,6 +23,7 @@ def await_future(future: Future[R]) -> Generator[Any, Any, R]:
     a coroutine of taskloom's, and under trio, it does not: there the future's own scope decides.
     """
     try:
+        _taskloom.checkpoint_if_cancelled()
         if future.done():
             return future.result()
         if not _taskloom.in_coroutine():
@@ -35,6 +36,8 @@ def await_future(future: Future[R]) -> Generator[Any, Any, R]:
         end = wait.setter
         future.add_done_callback(end.set)
         yield from wait.__await__()
+        if future.cancelled():  # with whoever awaits it, perhaps
+            _taskloom.checkpoint_if_cancelled()
         return future.result()
     finally:
         del future  # an error's traceback refers to this frame, and the future to the error
