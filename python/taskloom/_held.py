@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 import threading
+from concurrent.futures import Future as StandardFuture
+from concurrent.futures import InvalidStateError
 
 from taskloom import _taskloom
 from taskloom._taskloom import Future, TaskOptions
-from taskloom._typing import TYPE_CHECKING
+from taskloom._typing import TYPE_CHECKING, final
 
 if TYPE_CHECKING:
-    from concurrent.futures import Future as StandardFuture
     from typing import Any
 
     from taskloom._resolving import Call
     from taskloom._submission import Desk
     from taskloom.scheduling.resources import Resources
 
-__all__ = ["Launch"]
+__all__ = ["HoldingLaunch", "Launch", "UntilLeft"]
 
 
 class Launch:
@@ -118,3 +119,59 @@ class Launch:
             self.pool._enqueue(future)  # over: this only lets the workers go
         elif _taskloom._attempts(future) == 0:
             self.left()
+
+
+@final
+class UntilLeft(StandardFuture):  # type: ignore[type-arg]
+    """The future of a task that ends when its thread has left the call, as the task's own ended.
+
+    That is later if the task's time was up: what the call has for itself is its own until then.
+    """
+
+    def __init__(self, inner: Future[Any]) -> None:
+        super().__init__()
+        self._inner = inner
+
+    def cancel(self) -> bool:
+        """Cancels the task, or asks it to stop and returns False."""
+        return self._inner.cancel()
+
+    def release(self) -> None:
+        """The thread has left, or never came."""
+        self._inner.add_done_callback(self._settle)
+
+    def _settle(self, inner: Future[Any]) -> None:
+        try:
+            if inner.cancelled():
+                if super().cancel():
+                    self.set_running_or_notify_cancel()
+            elif (error := inner.exception()) is not None:
+                self.set_exception(error)
+            else:
+                self.set_result(inner.result())
+        except InvalidStateError:
+            pass  # told twice
+
+
+@final
+class HoldingLaunch(Launch):
+    """A task that keeps what it was given for itself until its thread has left the call."""
+
+    def __init__(self, desk: Desk, pool: _taskloom.Pool, chosen: TaskOptions, call: Call) -> None:
+        super().__init__(desk, pool, chosen, call, bounded=False)
+        self.until_left = UntilLeft(self.future)
+
+    def launch(self) -> None:
+        """Hands the task over."""
+        _taskloom._set_on_left(self.future, self.left)
+        super().launch()
+
+    def left(self) -> None:
+        """The thread has left."""
+        super().left()
+        self.until_left.release()
+
+    def _over(self, future: Future[Any]) -> None:
+        super()._over(future)
+        if _taskloom._attempts(future) == 0:
+            self.until_left.release()

@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Callable
 
 from taskloom import _taskloom
-from taskloom._held import Launch
+from taskloom._held import HoldingLaunch, Launch, UntilLeft
 from taskloom._resolving import replaces_attempts
 from taskloom._taskloom import Future, TaskOptions
 from taskloom._typing import TYPE_CHECKING, final
@@ -114,13 +114,25 @@ class Desk:
             launch = Launch(self, pool, chosen, call, bounded=bounded)
         for prerequisite in given.get("after", ()):
             pool._comes_after(prerequisite)
+        self._bring(launch, given.get("after", ()))
+        return launch.future
+
+    def submit_holding(self, pool: _taskloom.Pool, chosen: TaskOptions, call: Call) -> UntilLeft:
+        """Brings a node on its way that has something for itself as long as it is in its call."""
+        needs: Resources | None = chosen.given.get("resources")
+        if needs is not None:
+            self.admission.check(needs)
+        launch = HoldingLaunch(self, pool, chosen, call)
+        self._bring(launch, ())
+        return launch.until_left
+
+    def _bring(self, launch: Launch, prerequisites: tuple[StandardFuture[Any], ...]) -> None:
         with self._lock:
             # One for which there was no room is over, and counted by the pool.
             if not launch.future.done():
                 self._launches.add(launch)
                 self._accepted += 1
-        launch.begin(given.get("after", ()))
-        return launch.future
+        launch.begin(prerequisites)
 
     def _submit_to_loop(self, pool: _taskloom.Pool, chosen: TaskOptions, call: Call) -> Future[Any]:
         pool._retain()

@@ -166,8 +166,9 @@ def check_uses(node: Node[Any], uses: tuple[Usage, ...], options: Options) -> No
             raise GraphError(
                 f"{what}, but a process gets a copy of it: return the changed value instead"
             )
-        if options.get("timeout") is not None or options.get("deadline") is not None:
+        limited = options.get("timeout") is not None or options.get("deadline") is not None
+        if limited and retry is not None and retry.tries_again:
             raise GraphError(
-                f"{what}, and has a limit of time: its thread might still be at the value when "
-                "later users get it; use copy(...), or leave the limit out"
+                f"{what}, and is tried again when its time is up: the thread of the attempt before "
+                "might still be at the value; use copy(...), or leave the limit or the retry out"
             )

@@ -15,6 +15,7 @@ from taskloom.task import Options, Task
 if TYPE_CHECKING:
     from typing import Any, ParamSpec, Self, TypeVar
 
+    from taskloom._held import UntilLeft
     from taskloom.access import Context
     from taskloom.executor import Executor
     from taskloom.graph import Graph
@@ -212,6 +213,13 @@ class ExecutorView(_taskloom.Submitter):
         future = executor._prepare(self.chosen, fn, args, kwargs, bounded=False)
         executor._enqueue(future)
         return future
+
+    def _submit_holding(
+        self, fn: Callable[..., R], args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> UntilLeft:
+        """As `_submit_node`; the future ends when the thread has left the call."""
+        executor = self._executor
+        return executor._desk.submit_holding(executor, self.chosen, (fn, args, kwargs))
 
     def __repr__(self) -> str:
         given = ", ".join(f"{name}={value!r}" for name, value in self._given.as_dict().items())

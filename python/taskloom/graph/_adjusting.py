@@ -8,7 +8,7 @@ from types import BuiltinFunctionType, FunctionType, MethodDescriptorType, Metho
 from typing import Any, Literal, TypeAlias, cast
 
 from taskloom._taskloom import Copies, Node, Pack, _moves_into
-from taskloom.access import copying, forwarding, taking
+from taskloom.access import EXCLUSIVE, copying, forwarding, taking
 from taskloom.graph._place import (
     DEFERRED,
     JOIN,
@@ -57,6 +57,7 @@ def adjusted_nodes(
     """
     adjusted: dict[int, Adjusted] = {}
     ways: dict[int, Way] = {}
+    changed = changed_values(facts)
     for index, own in optioned.items():
         options = own.over(defaults)
         function = nodes[index].function
@@ -92,7 +93,8 @@ def adjusted_nodes(
         if stepping and kind != JOIN:
             function, kind = stepping(nodes[index], function, given, deferred), DEFERRED
         elif deferred:
-            function = submitting(function, given, nodes[index], asynchronous, takes)
+            holds = uses_any(nodes[index], changed)
+            function = submitting(function, given, nodes[index], asynchronous, takes, holds=holds)
         elif takes:
             plainly = kind == ORDINARY and watch is None and index not in windowed
             way = way_to_take(function, nodes[index]) if plainly else "boxed"
@@ -103,9 +105,28 @@ def adjusted_nodes(
                 ways[index] = way
         if function is not copied:
             copies = None  # What is around it calls it with the originals.
-        priority = max(-MOST_URGENT, min(MOST_URGENT, options.get("priority", 0)))
-        adjusted[index] = function, policy, kind, priority, forwarded, copies
+        adjusted[index] = function, policy, kind, urgency(options), forwarded, copies
     return adjusted, ways
+
+
+def urgency(options: Options) -> int:
+    """The priority of a node, within what the engine counts with."""
+    priority: int = options.get("priority", 0)
+    return max(-MOST_URGENT, min(MOST_URGENT, priority))
+
+
+def changed_values(facts: Facts) -> set[int]:
+    """The nodes whose values others change: who uses one keeps it until its thread has left.
+
+    When the time of a node is up, its thread may still be at such a value.
+    """
+    uses = (use for found in facts.uses.values() for use in found if use.mode in EXCLUSIVE)
+    return {use.source for use in uses if use.source is not None}
+
+
+def uses_any(node: Node[Any], values: set[int]) -> bool:
+    """Whether a node is given the value of one of these."""
+    return bool(values) and not values.isdisjoint(parent.index for parent in node.parents)
 
 
 def with_copies(

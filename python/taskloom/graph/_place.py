@@ -82,11 +82,14 @@ def submitting(
     node: Node[Any],
     asynchronous: bool = False,
     takes: bool = False,
+    *,
+    holds: bool = False,
 ) -> Callable[..., Any]:
     """What a deferred node calls: submits `function` to the executor, which comes first.
 
     A node that takes a value is given its arguments in a list instead, last first, if it
-    `calls_once`: whoever holds that holds none of them once they have been popped.
+    `calls_once`: whoever holds that holds none of them once they have been popped. The future of
+    one that `holds` values for itself ends when its thread has left the call.
 
     >>> import taskloom
     >>> from taskloom.graph._place import Options, submitting
@@ -103,6 +106,9 @@ def submitting(
 
     def submit(executor: Any, /, *args: Any, **kwargs: Any) -> Any:
         return executor.options(**given)._submit_node(function, args, kwargs)
+
+    def submit_holding(executor: Any, /, *args: Any, **kwargs: Any) -> Any:
+        return executor.options(**given)._submit_holding(function, args, kwargs)
 
     def spawn(executor: Any, /, *args: Any, **kwargs: Any) -> Any:
         chosen = executor.options(**asked).chosen
@@ -127,7 +133,7 @@ def submitting(
         return _taskloom._spawn(pool, call, args, kwargs or None, token=token, named=named)
 
     if not asynchronous:
-        return submit
+        return submit_holding if holds else submit
     return spawn if asked else spawn_plainly
 
 

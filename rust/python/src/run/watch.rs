@@ -222,7 +222,9 @@ impl Execution {
         let span = &watch.spans[node as usize];
         let mut place = ELSEWHERE;
         let mut end = clock::ticks();
-        if let Some(record) = future::native(task).and_then(future::record_of) {
+        // One that ends when its thread has left the call stands before the task's own.
+        let own = task.getattr("_inner").unwrap_or_else(|_| task.clone());
+        if let Some(record) = future::native(&own).and_then(future::record_of) {
             let (began, ended) = (record.started.load(Relaxed), record.finished.load(Relaxed));
             if let Some(index) = record.worker.load(Relaxed).checked_sub(1) {
                 place = index + 1;
