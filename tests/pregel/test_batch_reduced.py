@@ -10,6 +10,7 @@ import pytest
 from taskloom.pregel import START, InvalidUpdateError, Overwrite, RemoveMessage, StateGraph
 from taskloom.pregel.channels import DeltaChannel
 from taskloom.pregel.checkpoint.memory import InMemorySaver
+from taskloom.pregel.checkpoint.serde.types import DeltaSnapshot
 from taskloom.pregel.graph.message import messages_delta_reducer
 from taskloom.pregel.missing import MISSING
 
@@ -127,8 +128,10 @@ def test_it_has_no_checkpoint_of_its_own_but_is_stored() -> None:
     assert cell.stored() == {"a": 1}
 
 
-def test_a_value_that_langgraph_has_wrapped_is_unwrapped() -> None:
-    class _DeltaSnapshot:
-        value = (1, 2)
+class _DeltaSnapshot:  # LangGraph's has this name
+    value = (1, 2)
 
-    assert DeltaChannel(merged).from_checkpoint(_DeltaSnapshot()).get() == (1, 2)
+
+@pytest.mark.parametrize("wrapped", [_DeltaSnapshot(), DeltaSnapshot((1, 2))])
+def test_a_value_that_langgraph_has_wrapped_is_unwrapped(wrapped: Any) -> None:
+    assert DeltaChannel(merged).from_checkpoint(wrapped).get() == (1, 2)

@@ -15,6 +15,7 @@ from taskloom.pregel.channels.binop import (
     same_operator,
     unwrap_overwrite,
 )
+from taskloom.pregel.checkpoint.serde.types import DeltaSnapshot
 from taskloom.pregel.errors import InvalidUpdateError
 from taskloom.pregel.missing import MISSING
 
@@ -23,7 +24,9 @@ _ROLES = frozenset(("user", "human", "assistant", "ai", "system", "developer", "
 
 def unwrapped(stored: Any) -> Any:
     """The value that LangGraph has put into a wrapper, to tell it from what is to be replayed."""
-    return stored.value if type(stored).__name__ == "_DeltaSnapshot" else stored
+    if isinstance(stored, DeltaSnapshot) or type(stored).__name__ == "_DeltaSnapshot":
+        return stored.value
+    return stored
 
 
 def _named(langchain: Any, item: Any, *, spell_out: bool) -> Any:

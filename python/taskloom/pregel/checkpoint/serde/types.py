@@ -3,6 +3,9 @@
 They are LangGraph's own, because its savers treat writes under these names specially.
 """
 
+from dataclasses import dataclass
+from typing import Any
+
 ERROR = "__error__"
 """A task's failure, as text."""
 SCHEDULED = "__scheduled__"
@@ -13,3 +16,13 @@ RESUME = "__resume__"
 """The answer to an interrupt."""
 TASKS = "__pregel_tasks"
 """The cell that holds the `Send`s of a step."""
+
+
+@dataclass(frozen=True, slots=True)
+class DeltaSnapshot:
+    """A `DeltaChannel`'s whole value as LangGraph stores it now and then; see `channels.delta`."""
+
+    value: Any
+
+
+_DeltaSnapshot = DeltaSnapshot  # the name that LangGraph's programs import
