@@ -63,7 +63,8 @@ def takes_steps(saver: Any) -> bool:
     if module is None or not isinstance(saver, module.InMemorySaver):
         return False
     cls, base, own = type(saver), module.InMemorySaver, vars(saver)
-    return all(getattr(cls, m) is getattr(base, m) and m not in own for m in _STORING)
+    unwatched = all(getattr(cls, m) is getattr(base, m) and m not in own for m in _STORING)
+    return unwatched and bool(saver.usual_serde)
 
 
 def is_memory(saver: Any, is_async: bool = False) -> bool:

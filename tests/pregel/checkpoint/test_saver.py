@@ -9,6 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
+from taskloom.pregel import START, StateGraph
 from taskloom.pregel.checkpoint.base import BaseCheckpointSaver, CheckpointTuple
 from taskloom.pregel.checkpoint.memory import InMemorySaver
 from taskloom.pregel.checkpoint.serde.base import SerializationError
@@ -501,3 +502,14 @@ def test_versions_that_came_as_text_grow_as_text() -> None:
     stored = "00000000000000000000000000000009.0.6759219622820284"
     after: Any = InMemorySaver().get_next_version(stored, None)
     assert stored < after < InMemorySaver().get_next_version(after, None)
+
+
+def test_a_serializer_of_the_users_own_hears_of_every_checkpoint() -> None:
+    class Faulty(JsonPlusSerializer):
+        def dumps_typed(self, obj: Any) -> tuple[str, bytes]:
+            raise ValueError("no room")
+
+    graph = StateGraph(str).add_node("node", lambda state: "").add_edge(START, "node")
+    compiled = graph.compile(checkpointer=InMemorySaver(serde=Faulty()))
+    with pytest.raises(ValueError, match="no room"):
+        compiled.invoke("", {"configurable": {"thread_id": "1"}})

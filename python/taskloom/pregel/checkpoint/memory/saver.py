@@ -75,6 +75,14 @@ class InMemorySaver(BaseCheckpointSaver[int]):
         self._threads: dict[str, dict[str, Line]] = defaultdict(_lines)
         self._lock = threading.RLock()
 
+    @property
+    def usual_serde(self) -> bool:
+        """Whether values are serialised as by default, so that the engine may do it.
+
+        One of the user's own hears of every checkpoint.
+        """
+        return type(self.serde) is JsonPlusSerializer
+
     def __enter__(self) -> InMemorySaver:
         return self
 
@@ -116,7 +124,7 @@ class InMemorySaver(BaseCheckpointSaver[int]):
         id = checkpoint["id"]
         with self._lock:
             line = self._threads[thread_id][namespace]
-            if not _store_put(
+            if not self.usual_serde or not _store_put(
                 line, self.serde, checkpoint, LATEST_VERSION, known, new_versions, parent
             ):
                 versions, seen = checkpoint["channel_versions"], checkpoint["versions_seen"]
