@@ -190,7 +190,7 @@ class _Site(http.server.BaseHTTPRequestHandler):
 def local_site() -> Iterator[str]:
     """Serves the site on a free port of this machine; gives its address."""
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), _Site) as server:
-        thread = threading.Thread(target=server.serve_forever)
+        thread = threading.Thread(target=server.serve_forever, args=(0.05,))
         thread.start()
         try:
             yield f"http://127.0.0.1:{server.server_port}/0"

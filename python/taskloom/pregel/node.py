@@ -21,15 +21,19 @@ def as_policies(policy: RetryPolicy | Sequence[RetryPolicy] | None) -> tuple[Ret
 
     Raises:
         TypeError: something else was given.
+        ValueError: a policy allows no attempt.
     """
     if policy is None:
         return ()
-    if isinstance(policy, RetryPolicy):
-        return (policy,)
-    policies: Any = tuple(policy) if isinstance(policy, Sequence) else (policy,)
+    several = isinstance(policy, Sequence) and not isinstance(policy, RetryPolicy)
+    policies: Any = tuple(policy) if several else (policy,)
     for each in policies:
         if not isinstance(each, RetryPolicy):
             raise TypeError(f"retry_policy is a RetryPolicy, or several, not {each!r}")
+        if each.max_attempts < 1:
+            raise ValueError(
+                f"max_attempts={each.max_attempts}: the first attempt counts, so give 1 or more"
+            )
     return policies  # type: ignore[no-any-return]
 
 

@@ -180,6 +180,9 @@ class CachePolicy(Generic[KeyFunction]):
         key_func: makes the key from the node's input.
         ttl: seconds that an entry lives, or None for ever.
 
+    Raises:
+        TypeError: `ttl` is no number, or `key_func` cannot be called.
+
     Example:
         >>> from taskloom.pregel import CachePolicy
         >>> CachePolicy(key_func=lambda state: state["url"], ttl=60).ttl
@@ -188,6 +191,12 @@ class CachePolicy(Generic[KeyFunction]):
 
     key_func: KeyFunction = default_cache_key  # type: ignore[assignment]
     ttl: int | None = None
+
+    def __post_init__(self) -> None:
+        if self.ttl is not None and not isinstance(self.ttl, int | float):
+            raise TypeError(f"ttl={self.ttl!r}: give seconds, or None for ever")
+        if not callable(self.key_func):
+            raise TypeError(f"key_func={self.key_func!r}: give a function of the node's input")
 
 
 class CacheKey(NamedTuple):

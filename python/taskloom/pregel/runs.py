@@ -24,7 +24,7 @@ from taskloom.pregel.drive_async import adrive
 from taskloom.pregel.drive_sync import drive
 from taskloom.pregel.langchain import listeners_of, tracing_for
 from taskloom.pregel.loop import Loop
-from taskloom.pregel.runtime import RunControl
+from taskloom.pregel.runtime import RunControl, as_context
 from taskloom.pregel.show import Shown, flush
 from taskloom.pregel.stateful import Stateful
 from taskloom.pregel.stream import Stream
@@ -129,7 +129,7 @@ class Runs(Stateful):
             interrupt_before=interrupt_before or self.interrupt_before_nodes,
             interrupt_after=interrupt_after or self.interrupt_after_nodes,
             durability=stored,
-            context=self._coerce_context(context),
+            context=as_context(self.context_schema, context),
             control=control,
             store=getattr(given, "store", None),
         )
@@ -155,14 +155,6 @@ class Runs(Stateful):
         if self.checkpointer is True:
             raise RuntimeError("checkpointer=True cannot be used for root graphs.")
         return self.checkpointer
-
-    def _coerce_context(self, context: Any) -> Any:
-        schema = self.context_schema
-        if schema is None or not isinstance(context, dict):
-            return context
-        if hasattr(schema, "model_fields") or hasattr(schema, "__dataclass_fields__"):
-            return schema(**context)
-        return context
 
     def invoke(
         self,

@@ -161,3 +161,12 @@ class Runtime(Generic[ContextT]):
 
 DEFAULT_RUNTIME: Final[Runtime[Any]] = Runtime()
 """What code outside of a run is given."""
+
+
+def as_context(schema: type | None, context: Any) -> Any:
+    """What nodes get as context: made of a dict, if the schema is a class with fields."""
+    if schema is None or not isinstance(context, dict):
+        return context
+    if hasattr(schema, "model_fields") or hasattr(schema, "__dataclass_fields__"):
+        return schema(**context)
+    return context

@@ -92,7 +92,7 @@ class AsyncioDelivery:
         if self._has_sent():
             return True
         seen: BaseException | None = error
-        while isinstance(seen, sys.modules["asyncio"].CancelledError):
+        while seen is not None and isinstance(seen, sys.modules["asyncio"].CancelledError):
             if isinstance(seen, Cancelled):
                 return True
             seen = seen.__context__

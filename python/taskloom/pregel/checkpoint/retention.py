@@ -19,12 +19,17 @@ class Retention:
         max_age: for how long, in seconds, by the checkpoint's own time stamp; `None` for ever.
 
     Raises:
+        TypeError: `keep_last` or `max_age` is no number.
         ValueError: `keep_last` is below one, or `max_age` is not above zero.
     """
 
     __slots__ = ("keep_last", "max_age", "sweep_interval")
 
     def __init__(self, *, keep_last: int | None = None, max_age: float | None = None) -> None:
+        if keep_last is not None and not isinstance(keep_last, int):
+            raise TypeError(f"keep_last={keep_last!r}: give a whole number, or None to keep all")
+        if max_age is not None and not isinstance(max_age, int | float):
+            raise TypeError(f"max_age={max_age!r}: give seconds, or None for ever")
         if keep_last is not None and keep_last < 1:
             raise ValueError(
                 f"keep_last={keep_last}: at least the newest checkpoint must be kept, so give 1 or "

@@ -1,7 +1,8 @@
 //! The methods of a future.
 
 use super::cancel as cancel_future;
-use super::execute::{self, as_object, call_back, finish};
+use super::execute::{self, as_object, finish};
+use super::publish::call_back;
 use super::{FutureObject, INLINE, MANAGED, Object, PROMISE, record_of, standard, waits};
 use crate::{call, errors, tracing};
 use pyo3::exceptions::{PyTimeoutError, PyTypeError};

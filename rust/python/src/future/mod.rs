@@ -30,6 +30,7 @@ mod managed;
 mod memory;
 mod methods;
 mod observers;
+mod publish;
 mod record;
 mod shape;
 mod standard;
