@@ -7,6 +7,7 @@ from typing import Any
 from taskloom.pregel.checkpoint.base import (
     BaseCheckpointSaver,
     Checkpoint,
+    CheckpointTuple,
     Config,
     empty_checkpoint,
 )
@@ -55,3 +56,17 @@ def where(thread_id: str = "t", namespace: str | None = None, id: str | None = N
     if id is not None:
         configurable["checkpoint_id"] = id
     return {"configurable": configurable}
+
+
+def newest(
+    saver: BaseCheckpointSaver[Any], thread_id: str = "t", namespace: str = ""
+) -> CheckpointTuple:
+    """The newest checkpoint of a thread, which has one."""
+    found = saver.get_tuple(where(thread_id, namespace))
+    assert found is not None
+    return found
+
+
+def steps(saver: BaseCheckpointSaver[Any], *args: Any, **options: Any) -> list[Any]:
+    """The numbers of the steps that a listing has."""
+    return [found.metadata["step"] for found in saver.list(*args, **options)]

@@ -4,22 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from taskloom.pregel.checkpoint.base import BaseCheckpointSaver, CheckpointTuple
+from taskloom.pregel.checkpoint.base import BaseCheckpointSaver
 
-from .records import Writer, where
+from .records import Writer, steps, where
 
 Saver = BaseCheckpointSaver[Any]
-LONG_AGO = "2001-01-01T00:00:00.000000+00:00"
-
-
-def newest(saver: Saver, thread_id: str = "t", namespace: str = "") -> CheckpointTuple:
-    found = saver.get_tuple(where(thread_id, namespace))
-    assert found is not None
-    return found
-
-
-def steps(saver: Saver, *args: Any, **options: Any) -> list[Any]:
-    return [found.metadata["step"] for found in saver.list(*args, **options)]
 
 
 def test_checkpoints_are_listed_newest_first(saver: Saver) -> None:

@@ -10,14 +10,14 @@ from typing import Any
 
 import pytest
 from taskloom.pregel import START, StateGraph
-from taskloom.pregel.checkpoint.base import BaseCheckpointSaver, CheckpointTuple
+from taskloom.pregel.checkpoint.base import BaseCheckpointSaver
 from taskloom.pregel.checkpoint.memory import InMemorySaver
 from taskloom.pregel.checkpoint.serde.base import SerializationError
 from taskloom.pregel.checkpoint.serde.jsonplus import JsonPlusSerializer
 from taskloom.pregel.checkpoint.serde.types import ERROR, INTERRUPT, RESUME
 
 from .conftest import MakeSaver
-from .records import Writer, where
+from .records import Writer, newest, steps, where
 
 Saver = BaseCheckpointSaver[Any]
 LONG_AGO = "2001-01-01T00:00:00.000000+00:00"
@@ -26,16 +26,6 @@ LONG_AGO = "2001-01-01T00:00:00.000000+00:00"
 @dataclasses.dataclass
 class Thing:
     x: int
-
-
-def newest(saver: Saver, thread_id: str = "t", namespace: str = "") -> CheckpointTuple:
-    found = saver.get_tuple(where(thread_id, namespace))
-    assert found is not None
-    return found
-
-
-def steps(saver: Saver, *args: Any, **options: Any) -> list[Any]:
-    return [found.metadata["step"] for found in saver.list(*args, **options)]
 
 
 # -- values -----------------------------------------------------------------------------------
