@@ -197,7 +197,10 @@ if not TYPE_CHECKING:
             return value
         if name in _MODULES:
             return _module(f"taskloom.{name}")
-        raise AttributeError(f"module 'taskloom' has no attribute {name!r}")
+        problem = f"module 'taskloom' has no attribute {name!r}"
+        if not name.startswith("_") and hasattr(_module("taskloom.errors"), name):
+            problem += f": it is taskloom.errors.{name}"
+        raise AttributeError(problem)
 
     def __dir__() -> list[str]:
         return __all__

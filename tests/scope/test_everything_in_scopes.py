@@ -28,6 +28,9 @@ from taskloom import (
 )
 from taskloom.errors import BrokenResourceError, EndOfStream
 
+# What a producer sends: by what it was drawn, and which of its items it is.
+Item = tuple[float, int]
+
 
 class Failed(Exception):
     pass
@@ -48,13 +51,14 @@ class Program:
         self.draw = random.Random(seed)
         self.pool = pool
         self.lock, self.event = Lock(), Event()
-        self.at_work = 0
-        self.numbers = iter(range(1_000_000))
-        self.received: list[int] = []
+        # Children run side by side: what they change together changes in one step.
+        self.at_work: set[object] = set()
+        self.received: list[Item] = []
 
     async def child(self, depth: int, seed: float) -> float:
         draw = random.Random(seed)
-        self.at_work += 1
+        mark = object()
+        self.at_work.add(mark)
         try:
             for _ in range(draw.randint(0, 4)):
                 await self.step(draw, depth)
@@ -62,7 +66,7 @@ class Program:
                 raise Failed(seed)
             return seed
         finally:
-            self.at_work -= 1
+            self.at_work.remove(mark)
 
     async def step(self, draw: random.Random, depth: int) -> None:
         match draw.randint(0, 7):
@@ -101,17 +105,17 @@ class Program:
         except* Failed:
             pass
 
-    async def produce(self, sender: Sender[int], seed: float) -> None:
+    async def produce(self, sender: Sender[Item], seed: float) -> None:
         draw = random.Random(seed)
         with sender:
-            for _ in range(draw.randint(0, 20)):
+            for number in range(draw.randint(0, 20)):
                 with move_on_after(0.0005 if draw.random() < 0.3 else 60):
                     try:
-                        await sender.send(next(self.numbers))
+                        await sender.send((seed, number))
                     except BrokenResourceError:
                         return
 
-    async def consume(self, receiver: Receiver[int], seed: float) -> None:
+    async def consume(self, receiver: Receiver[Item], seed: float) -> None:
         draw = random.Random(seed)
         with receiver:
             while draw.random() > 0.03:
@@ -130,7 +134,7 @@ class Program:
                     futures.append(self.spawn_one(scope))
                     if draw.random() < 0.1:
                         draw.choice(futures).cancel()
-                channel = Channel[int](draw.choice([0, 1, 10]))
+                channel = Channel[Item](draw.choice([0, 1, 10]))
                 senders = [channel.sender() for _ in range(draw.randint(1, 3))]
                 receivers = [channel.receiver() for _ in range(draw.randint(1, 3))]
                 for sender in senders:
@@ -162,7 +166,7 @@ def storm(seed: int, host: str) -> None:
         program = Program(seed, pool)
         on_pool = host == "pool"
         futures = pool.run_coroutine(program.run) if on_pool else asyncio.run(program.run())
-    assert program.at_work == 0
+    assert not program.at_work
     assert [future for future in futures if not future.done()] == []
     assert len(set(program.received)) == len(program.received)
 
