@@ -77,6 +77,10 @@ impl Values {
         }
     }
 
+    /// Lets go of one operand.
+    ///
+    /// # Safety
+    /// As for `release`.
     #[inline(always)]
     unsafe fn release_one<const SERIAL: bool>(&self, wiring: &Wiring, operand: u32) {
         let slot = operand & SLOT;
